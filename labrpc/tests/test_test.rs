@@ -1,0 +1,368 @@
+//! labrpc's ten tests (test_test.go), and those of what this labrpc has beyond Go's.
+
+use crossbeam_channel::{RecvTimeoutError, bounded, unbounded};
+use labrpc::{ClientEnd, Network, Receiver, Server, Service, make_service};
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+use std::process::Command;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+#[derive(Serialize, Deserialize, Default)]
+struct JunkArgs {
+    x: i32,
+}
+
+#[derive(Serialize, Deserialize, Default, Debug, PartialEq)]
+struct JunkReply {
+    x: String,
+}
+
+#[derive(Default)]
+struct JunkServer {
+    log1: Mutex<Vec<String>>,
+    log2: Mutex<Vec<i32>>,
+    /// Handlers of "Hang" end when this channel is closed.
+    hang: Option<crossbeam_channel::Receiver<()>>,
+}
+
+impl JunkServer {
+    #[expect(clippy::ptr_arg, reason = "a handler takes the type that was decoded")]
+    fn handler1(&self, args: &String, reply: &mut i32) {
+        self.log1.lock().push(args.clone());
+        *reply = args.parse().expect("the test sends a number");
+    }
+
+    fn handler2(&self, args: &i32, reply: &mut String) {
+        self.log2.lock().push(*args);
+        *reply = format!("handler2-{args}");
+    }
+
+    /// Go's Handler3 sleeps for 20 s.
+    fn hang(&self, args: &i32, reply: &mut i32) {
+        let ended = self.hang.as_ref().expect("the test sets it").recv();
+        assert!(ended.is_err(), "nobody sends");
+        *reply = -args;
+    }
+
+    fn handler4(&self, args: &JunkArgs, reply: &mut JunkReply) {
+        reply.x = format!("struct {}", args.x);
+    }
+
+    fn panics(&self, _args: &i32, _reply: &mut i32) {
+        panic!("index out of luck");
+    }
+}
+
+impl Receiver for JunkServer {
+    fn service(self: Arc<Self>) -> Service {
+        Service::new("JunkServer")
+            .method("Handler1", &self, Self::handler1)
+            .method("Handler2", &self, Self::handler2)
+            .method("Hang", &self, Self::hang)
+            .method("Handler4", &self, Self::handler4)
+            .method("Panics", &self, Self::panics)
+    }
+}
+
+/// A network with the server "s".
+fn network(js: &Arc<JunkServer>) -> Network {
+    let net = Network::new();
+    net.add_server("s", server(js));
+    net
+}
+
+fn server(js: &Arc<JunkServer>) -> Server {
+    let mut server = Server::new();
+    server.add_service(make_service(js.clone()));
+    server
+}
+
+/// An end that may talk to the server "s".
+fn enabled_end(net: &Network, name: impl ToString + Copy) -> ClientEnd {
+    let end = net.make_end(name);
+    net.connect(name, "s");
+    net.enable(name, true);
+    end
+}
+
+fn handler2(end: &ClientEnd, arg: i32) -> Option<String> {
+    let mut reply = String::new();
+    end.call("JunkServer.Handler2", &arg, &mut reply).then_some(reply)
+}
+
+#[test]
+fn test_basic() {
+    let net = network(&Arc::default());
+    let end = enabled_end(&net, "e");
+
+    assert_eq!(handler2(&end, 111).as_deref(), Some("handler2-111"));
+    let mut reply = 0;
+    assert!(end.call("JunkServer.Handler1", "9099", &mut reply));
+    assert_eq!(reply, 9099);
+}
+
+#[test]
+fn test_types() {
+    let net = network(&Arc::default());
+    let end = enabled_end(&net, "e");
+    let mut reply = JunkReply { x: "what was in the reply before is gone".to_string() };
+    assert!(end.call("JunkServer.Handler4", &JunkArgs { x: 5 }, &mut reply));
+    assert_eq!(reply, JunkReply { x: "struct 5".to_string() });
+}
+
+#[test]
+fn test_disconnect() {
+    let net = network(&Arc::default());
+    let end = net.make_end("e");
+    net.connect("e", "s");
+    assert_eq!(handler2(&end, 111), None, "a fresh end is disabled");
+    net.enable("e", true);
+    assert_eq!(handler2(&end, 112).as_deref(), Some("handler2-112"));
+    net.enable("e", false);
+    assert_eq!(handler2(&end, 113), None);
+
+    let unconnected = net.make_end("unconnected");
+    net.enable("unconnected", true);
+    assert_eq!(handler2(&unconnected, 114), None);
+    assert_eq!(net.get_total_count(), 4, "lost RPCs count too");
+    assert_eq!(net.get_count("s"), 1);
+}
+
+#[test]
+fn test_counts() {
+    let net = network(&Arc::default());
+    let end = enabled_end(&net, "e");
+    for i in 0..17 {
+        assert_eq!(handler2(&end, i), Some(format!("handler2-{i}")));
+    }
+    assert_eq!(net.get_count("s"), 17);
+    assert_eq!(net.get_total_count(), 17);
+}
+
+#[test]
+fn test_concurrent_many() {
+    let net = network(&Arc::default());
+    std::thread::scope(|scope| {
+        for client in 0..20 {
+            let net = &net;
+            scope.spawn(move || {
+                let end = enabled_end(net, client);
+                for j in 0..10 {
+                    let arg = client * 100 + j;
+                    assert_eq!(handler2(&end, arg), Some(format!("handler2-{arg}")));
+                }
+            });
+        }
+    });
+    assert_eq!(net.get_count("s"), 200);
+}
+
+#[test]
+fn test_unreliable() {
+    let js = Arc::<JunkServer>::default();
+    let net = network(&js);
+    net.reliable(false);
+    let (done, replies) = unbounded();
+    for client in 0..300 {
+        let end = enabled_end(&net, client);
+        end.go_to("JunkServer.Handler2", &client, &done, move |reply: Option<String>| (client, reply));
+    }
+    drop(done);
+    let mut ok = 0;
+    for (client, reply) in &replies {
+        if let Some(reply) = reply {
+            assert_eq!(reply, format!("handler2-{client}"));
+            ok += 1;
+        }
+    }
+    assert!(0 < ok && ok < 300, "{ok} of 300 RPCs succeeded on an unreliable network");
+    let executed = js.log2.lock().len();
+    assert!(ok < executed && executed < 300, "{executed} requests arrived, {ok} replies");
+}
+
+#[test]
+fn test_concurrent_one() {
+    let js = Arc::<JunkServer>::default();
+    let net = network(&js);
+    let end = enabled_end(&net, "e");
+    std::thread::scope(|scope| {
+        for i in 100..120 {
+            let end = &end;
+            scope.spawn(move || assert_eq!(handler2(end, i), Some(format!("handler2-{i}"))));
+        }
+    });
+    assert_eq!(js.log2.lock().len(), 20);
+    assert_eq!(net.get_count("s"), 20);
+}
+
+/// An RPC that is delayed while the end is disabled must not delay later ones.
+#[test]
+fn test_regression1() {
+    let js = Arc::<JunkServer>::default();
+    let net = network(&js);
+    let end = net.make_end("e");
+    net.connect("e", "s");
+    let lost: Vec<_> = (0..20).map(|i| end.go::<i32, String>("JunkServer.Handler2", &i)).collect();
+    std::thread::sleep(Duration::from_millis(100));
+
+    let start = Instant::now();
+    net.enable("e", true);
+    assert_eq!(handler2(&end, 99).as_deref(), Some("handler2-99"));
+    assert!(start.elapsed() < Duration::from_millis(30), "an RPC took {:?} after enable", start.elapsed());
+
+    for reply in lost {
+        assert_eq!(reply.recv(), Ok(None));
+    }
+    assert_eq!(*js.log2.lock(), [99]);
+    assert_eq!(net.get_count("s"), 1);
+}
+
+/// An RPC that is stuck in a server gets unstuck when the server is deleted.
+#[test]
+fn test_killed() {
+    let (_hanging, hang) = bounded(0);
+    let net = network(&Arc::new(JunkServer { hang: Some(hang), ..JunkServer::default() }));
+    let end = enabled_end(&net, "e");
+    let done = end.go::<i32, i32>("JunkServer.Hang", &99);
+    assert_eq!(done.recv_timeout(Duration::from_millis(1100)), Err(RecvTimeoutError::Timeout));
+    // The network looks after the call at 1.1 s, 1.2 s and so on after it was sent: delete the server in between, so
+    // that neither "still pending at 1.1 s" nor "within 100 ms" depends on which thread is faster.
+    std::thread::sleep(Duration::from_millis(50));
+    net.delete_server("s");
+    assert_eq!(done.recv_timeout(Duration::from_millis(100)), Ok(None));
+}
+
+/// Go's benchmark; it prints the time and asserts nothing about it.
+#[test]
+fn test_benchmark() {
+    let net = network(&Arc::default());
+    let end = enabled_end(&net, "e");
+    let n = 100_000;
+    let start = Instant::now();
+    for _ in 0..n {
+        assert_eq!(handler2(&end, 111).as_deref(), Some("handler2-111"));
+    }
+    println!("{:?} for {n}", start.elapsed());
+}
+
+/// An answer that comes after its server was replaced is thrown away.
+#[test]
+fn a_replaced_servers_answer_is_thrown_away() {
+    let (hanging, hang) = bounded(0);
+    let net = network(&Arc::new(JunkServer { hang: Some(hang), ..JunkServer::default() }));
+    let end = enabled_end(&net, "e");
+    let done = end.go::<i32, i32>("JunkServer.Hang", &99);
+    while net.get_count("s") == 0 {
+        std::thread::yield_now();
+    }
+    net.add_server("s", server(&Arc::default()));
+    drop(hanging);
+    assert_eq!(done.recv(), Ok(None));
+    assert_eq!(handler2(&end, 1).as_deref(), Some("handler2-1"));
+}
+
+#[test]
+fn cleanup_ends_pending_calls_at_once_and_later_ones_too() {
+    let (_hanging, hang) = bounded(0);
+    let net = network(&Arc::new(JunkServer { hang: Some(hang), ..JunkServer::default() }));
+    net.long_delays(true);
+    let end = enabled_end(&net, "e");
+    let stuck = end.go::<i32, i32>("JunkServer.Hang", &1);
+    let unconnected = net.make_end("unconnected");
+    let lost: Vec<_> = (0..20).map(|i| unconnected.go::<i32, String>("JunkServer.Handler2", &i)).collect();
+
+    net.cleanup();
+    assert_eq!(stuck.try_recv(), Ok(None));
+    for reply in lost {
+        assert_eq!(reply.try_recv(), Ok(None));
+    }
+    assert_eq!(handler2(&end, 1), None);
+}
+
+#[test]
+fn the_thread_of_a_go_statement_is_reused_and_named() {
+    let (tx, rx) = bounded(0);
+    for _ in 0..50 {
+        let tx = tx.clone();
+        labrpc::go("server 7: reuse", move || {
+            tx.send((labrpc::current_task(), std::thread::current().id())).expect("the test waits");
+        });
+        let (name, _thread) = rx.recv().expect("the task sends");
+        assert_eq!(name.as_deref(), Some("server 7: reuse"));
+    }
+    // 50 tasks, one after the other: a new thread was needed only while the last one was still on its way back.
+    let left = || labrpc::running().iter().any(|task| task.name == "server 7: reuse");
+    while left() {
+        std::thread::yield_now();
+    }
+    assert!(labrpc::idle_threads() > 0);
+}
+
+/// Runs the ignored test `name` of this binary in a process of its own, and returns what it says as it dies.
+fn last_words_of(name: &str) -> String {
+    let exe = std::env::current_exe().expect("this test binary");
+    let output = Command::new(exe).args(["--exact", name, "--ignored"]).output().expect("it starts");
+    let words = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{words}");
+    words
+}
+
+fn die_calling(svc_meth: &str) {
+    let net = network(&Arc::default());
+    let end = enabled_end(&net, "e");
+    let ok = end.call(svc_meth, &1, &mut 0);
+    println!("the call returned {ok}: the panic became a lost reply");
+}
+
+#[test]
+#[ignore = "ends the process; a_handlers_panic_ends_the_process runs it"]
+fn die_in_a_handler() {
+    die_calling("JunkServer.Panics");
+}
+
+#[test]
+#[ignore = "ends the process; an_unknown_method_is_fatal_and_names_the_choices runs it"]
+fn die_of_an_unknown_method() {
+    die_calling("JunkServer.Handler9");
+}
+
+#[test]
+#[ignore = "ends the process; an_unknown_method_is_fatal_and_names_the_choices runs it"]
+fn die_of_an_unknown_service() {
+    die_calling("Raft.RequestVote");
+}
+
+#[test]
+#[ignore = "ends the process; arguments_of_the_wrong_type_are_fatal runs it"]
+fn die_of_wrong_arguments() {
+    let net = network(&Arc::default());
+    enabled_end(&net, "e").call("JunkServer.Handler1", &300_u16, &mut 0);
+}
+
+#[test]
+fn a_handlers_panic_ends_the_process() {
+    let words = last_words_of("die_in_a_handler");
+    assert!(words.contains("server s: JunkServer.Panics handler panicked: index out of luck"), "{words}");
+}
+
+#[test]
+fn an_unknown_method_is_fatal_and_names_the_choices() {
+    let choices = "there are JunkServer.Handler1, JunkServer.Handler2, JunkServer.Handler4, JunkServer.Hang";
+    for (test, what) in [
+        ("die_of_an_unknown_method", "unknown method Handler9"),
+        ("die_of_an_unknown_service", "unknown service Raft"),
+    ] {
+        let words = last_words_of(test);
+        assert!(words.contains(what) && words.contains(choices), "{words}");
+    }
+}
+
+#[test]
+fn arguments_of_the_wrong_type_are_fatal() {
+    let words = last_words_of("die_of_wrong_arguments");
+    assert!(
+        words.contains("JunkServer.Handler1: the caller's arguments are not what the handler takes"),
+        "{words}"
+    );
+}
