@@ -1,0 +1,636 @@
+//! Tests of the checker: histories whose verdict is known, agreement with a checker that tries every order, time
+//! limits, and malformed histories.
+
+#![allow(clippy::unwrap_used, reason = "clippy.toml allows it in tests; this is for their helpers")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Debug;
+use std::panic::catch_unwind;
+use std::time::{Duration, Instant};
+
+use linearizability::{
+    CheckResult, Event, KvInput, KvModel, KvOp, KvOutput, Model, Operation, RegisterInput, RegisterModel,
+    check_events, check_events_timeout, check_operations, check_operations_timeout,
+};
+use rand::rngs::StdRng;
+use rand::seq::{IndexedRandom, SliceRandom};
+use rand::{RngExt, SeedableRng};
+
+type KvOperation = Operation<KvInput, KvOutput>;
+type KvEvent = Event<KvInput, KvOutput>;
+type RegisterOperation = Operation<RegisterInput, u64>;
+
+/// Far more than any check here needs; only a check that would never end gets there.
+const LONG: Duration = Duration::from_secs(60);
+
+fn kv(op: KvOp, key: &str, value: &str, call: i64, output: &str, ret: i64) -> KvOperation {
+    let input = KvInput { op, key: key.into(), value: value.into() };
+    Operation { input, call, output: KvOutput { value: output.into() }, ret }
+}
+
+fn get(key: &str, output: &str, call: i64, ret: i64) -> KvOperation {
+    kv(KvOp::Get, key, "", call, output, ret)
+}
+
+fn put(key: &str, value: &str, call: i64, ret: i64) -> KvOperation {
+    kv(KvOp::Put, key, value, call, "", ret)
+}
+
+fn append(key: &str, value: &str, call: i64, ret: i64) -> KvOperation {
+    kv(KvOp::Append, key, value, call, "", ret)
+}
+
+fn read(output: u64, call: i64, ret: i64) -> RegisterOperation {
+    Operation { input: RegisterInput::Read, call, output, ret }
+}
+
+fn write(value: u64, call: i64, ret: i64) -> RegisterOperation {
+    Operation { input: RegisterInput::Write(value), call, output: 0, ret }
+}
+
+/// The history as events: by time, and at equal times calls first, since intervals are closed.
+fn events_of<I: Clone, O: Clone>(history: &[Operation<I, O>]) -> Vec<Event<I, O>> {
+    let mut events = Vec::new();
+    for (index, operation) in history.iter().enumerate() {
+        // Neither the order nor the size of ids means anything.
+        let id = (index as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        events.push((operation.call, 0, Event::Call { id, input: operation.input.clone() }));
+        events.push((operation.ret, 1, Event::Return { id, output: operation.output.clone() }));
+    }
+    events.sort_by_key(|&(time, rank, _)| (time, rank));
+    events.into_iter().map(|(_, _, event)| event).collect()
+}
+
+/// Asserts the verdict of all four functions, whatever the order in which the operations are listed.
+#[track_caller]
+fn assert_verdict<M>(model: &M, history: &[Operation<M::Input, M::Output>], legal: bool, what: &str)
+where
+    M: Model<Input: Sync + Clone + Debug, Output: Sync + Clone + Debug> + Sync,
+{
+    let expected = if legal { CheckResult::Ok } else { CheckResult::Illegal };
+    let events = events_of(history);
+    let reversed: Vec<_> = history.iter().rev().cloned().collect();
+    assert_eq!(check_operations(model, history), legal, "{what}: {history:#?}");
+    assert_eq!(check_operations(model, &reversed), legal, "{what}, reversed: {history:#?}");
+    assert_eq!(check_operations_timeout(model, history, LONG), expected, "{what}: {history:#?}");
+    assert_eq!(check_events(model, &events), legal, "{what}: {events:#?}");
+    assert_eq!(check_events_timeout(model, &events, LONG), expected, "{what}: {events:#?}");
+}
+
+#[test]
+fn register_histories() {
+    let cases = [
+        ("nothing", true, vec![]),
+        ("zero at the start", true, vec![read(0, 0, 1)]),
+        ("never written", false, vec![read(7, 0, 1)]),
+        ("one after the other", true, vec![write(1, 0, 1), read(1, 2, 3), write(2, 4, 5), read(2, 6, 7)]),
+        ("stale read", false, vec![write(1, 0, 1), write(2, 2, 3), read(1, 4, 5)]),
+        ("read of what is written later", false, vec![read(1, 0, 1), write(1, 2, 3)]),
+        ("read during the write", true, vec![write(1, 0, 10), read(1, 2, 3), read(1, 4, 5)]),
+        ("read during the write, not yet", true, vec![write(1, 0, 10), read(0, 2, 3), read(1, 4, 5)]),
+        ("read during the write, back again", false, vec![write(1, 0, 10), read(1, 2, 3), read(0, 4, 5)]),
+        ("two writes, either first", true, vec![write(1, 0, 10), write(2, 0, 10), read(1, 11, 12)]),
+        (
+            "two readers see two writes in different orders",
+            false,
+            vec![write(1, 0, 9), write(2, 0, 9), read(1, 1, 2), read(2, 3, 4), read(1, 5, 6)],
+        ),
+        (
+            "a write that takes effect between two others",
+            true,
+            vec![
+                write(3, 0, 100),
+                write(1, 10, 20),
+                read(1, 30, 40),
+                read(3, 50, 60),
+                write(2, 70, 80),
+                read(2, 90, 95),
+            ],
+        ),
+    ];
+    for (what, legal, history) in cases {
+        assert_verdict(&RegisterModel, &history, legal, what);
+    }
+}
+
+#[test]
+fn key_value_histories() {
+    let cases = [
+        ("absent key", true, vec![get("x", "", 0, 1)]),
+        ("append to an absent key", true, vec![append("x", "a", 0, 1), get("x", "a", 2, 3)]),
+        (
+            "appends in sequence",
+            true,
+            vec![append("x", "a", 0, 1), append("x", "b", 2, 3), get("x", "ab", 4, 5)],
+        ),
+        ("put replaces", true, vec![append("x", "a", 0, 1), put("x", "b", 2, 3), get("x", "b", 4, 5)]),
+        ("put of nothing", true, vec![append("x", "a", 0, 1), put("x", "", 2, 3), get("x", "", 4, 5)]),
+        ("stale get", false, vec![put("x", "a", 0, 1), put("x", "b", 2, 3), get("x", "a", 4, 5)]),
+        ("lost append", false, vec![append("x", "a", 0, 1), append("x", "b", 2, 3), get("x", "b", 4, 5)]),
+        ("doubled append", false, vec![append("x", "a", 0, 1), get("x", "aa", 2, 3)]),
+        (
+            "reordered appends",
+            false,
+            vec![append("x", "a", 0, 1), append("x", "b", 2, 3), get("x", "ba", 4, 5)],
+        ),
+        (
+            "appends at once",
+            true,
+            vec![append("x", "a", 0, 9), append("x", "b", 1, 8), get("x", "ba", 10, 11)],
+        ),
+        (
+            "appends at once, seen in both orders",
+            false,
+            vec![
+                append("x", "a", 0, 9),
+                append("x", "b", 1, 8),
+                get("x", "ba", 10, 11),
+                get("x", "ab", 10, 11),
+            ],
+        ),
+        (
+            "a get falls back behind an earlier one",
+            false,
+            vec![
+                put("x", "a", 0, 5),
+                append("x", "b", 10, 90),
+                get("x", "ab", 20, 30),
+                get("x", "a", 40, 50),
+            ],
+        ),
+        (
+            "the same set of operations in two orders, of which only the second leads on",
+            true,
+            vec![
+                append("x", "a", 0, 9),
+                append("x", "b", 0, 9),
+                append("x", "c", 0, 9),
+                get("x", "cba", 10, 11),
+            ],
+        ),
+    ];
+    for (what, legal, history) in cases {
+        assert_verdict(&KvModel, &history, legal, what);
+    }
+}
+
+#[test]
+fn keys_are_independent() {
+    let both = [put("x", "a", 0, 1), put("y", "b", 2, 3), get("x", "a", 4, 5), get("y", "b", 6, 7)];
+    assert_verdict(&KvModel, &both, true, "two keys");
+    let crossed = [put("x", "a", 0, 1), put("y", "b", 2, 3), get("x", "b", 4, 5), get("y", "a", 6, 7)];
+    assert_verdict(&KvModel, &crossed, false, "two keys, answers exchanged");
+    for bad in ["a", "b", "c", "d", "e"] {
+        let keys = ["a", "b", "c", "d", "e"];
+        let history: Vec<_> = keys
+            .iter()
+            .flat_map(|&key| [put(key, bad, 0, 1), get(key, if key == bad { "" } else { bad }, 2, 3)])
+            .collect();
+        assert_verdict(&KvModel, &history, false, &format!("only key {bad} is wrong"));
+    }
+}
+
+#[test]
+fn key_value_parts_have_one_key_each() {
+    let history = random_kv_history(&mut StdRng::seed_from_u64(1), 60);
+    let keys: BTreeSet<_> = history.iter().map(|operation| &operation.input.key).collect();
+
+    let parts = KvModel.partition(&history);
+    assert_eq!(parts.len(), keys.len());
+    assert_eq!(parts.iter().map(Vec::len).sum::<usize>(), history.len());
+    for part in parts {
+        assert!(part.iter().all(|operation| operation.input.key == part[0].input.key));
+    }
+
+    let events = events_of(&history);
+    let parts = KvModel.partition_event(&events);
+    assert_eq!(parts.len(), keys.len());
+    for part in parts {
+        let keys: BTreeSet<_> = part.iter().filter_map(|event| called_key(event)).collect();
+        assert_eq!(keys.len(), 1, "the keys of a part: {keys:?}");
+        let ids: BTreeSet<_> = part.iter().map(|event| id_of(event)).collect();
+        let whole: Vec<_> = events.iter().filter(|event| ids.contains(&id_of(event))).collect();
+        assert_eq!(part, whole, "keys {keys:?}: both events of each operation, in the order of the history");
+    }
+}
+
+fn called_key(event: &KvEvent) -> Option<&str> {
+    match event {
+        Event::Call { input, .. } => Some(&input.key),
+        Event::Return { .. } => None,
+    }
+}
+
+fn id_of(event: &KvEvent) -> u64 {
+    match event {
+        Event::Call { id, .. } | Event::Return { id, .. } => *id,
+    }
+}
+
+#[test]
+fn intervals_are_closed() {
+    let touching = [put("x", "a", 0, 10), get("x", "", 10, 20)];
+    assert_verdict(&KvModel, &touching, true, "a get called when the put returns may miss it");
+    let apart = [put("x", "a", 0, 10), get("x", "", 11, 20)];
+    assert_verdict(&KvModel, &apart, false, "a get called after the put returned may not");
+    let instant = [get("x", "ab", 5, 5), append("x", "b", 5, 5), append("x", "a", 5, 5)];
+    assert_verdict(&KvModel, &instant, true, "all at one instant, in any order");
+    let chain = [write(1, 0, 1), write(2, 1, 2), read(1, 2, 3)];
+    assert_verdict(&RegisterModel, &chain, true, "the second write may come first, though barely");
+    let broken_chain = [write(1, 0, 1), write(2, 2, 3), read(1, 3, 4), read(2, 5, 6), read(1, 6, 7)];
+    assert_verdict(&RegisterModel, &broken_chain, false, "nothing writes the first value again");
+    let extremes = [write(1, i64::MIN, i64::MAX), read(0, i64::MIN, 0), read(1, 0, i64::MAX)];
+    assert_verdict(&RegisterModel, &extremes, true, "any time will do");
+}
+
+#[test]
+fn operation_that_never_returned() {
+    let forever = |seen: &str| [append("x", "a", 5, i64::MAX), get("x", "", 10, 11), get("x", seen, 20, 21)];
+    assert_verdict(&KvModel, &forever("a"), true, "took effect late");
+    assert_verdict(&KvModel, &forever(""), true, "took effect after everything that was seen");
+    assert_verdict(&KvModel, &forever("aa"), false, "took effect twice");
+}
+
+/// Whether some order of the operations explains all outputs, found by trying all of them. `run` applies an operation
+/// and says whether its output is right.
+fn some_order_is_right<I, O, S: Clone>(
+    left: &[&Operation<I, O>],
+    state: &S,
+    run: &impl Fn(&mut S, &I, &O) -> bool,
+) -> bool {
+    left.is_empty()
+        || (0..left.len()).any(|first| {
+            let others = [&left[..first], &left[first + 1..]].concat();
+            let in_time = others.iter().all(|other| other.ret >= left[first].call);
+            let mut state = state.clone();
+            in_time
+                && run(&mut state, &left[first].input, &left[first].output)
+                && some_order_is_right(&others, &state, run)
+        })
+}
+
+/// The whole key/value store, all keys together, unlike the model under test.
+type Store = BTreeMap<String, String>;
+
+/// Applies an input and gives the right output.
+fn run_store(store: &mut Store, input: &KvInput) -> String {
+    match input.op {
+        KvOp::Get => return store.get(&input.key).cloned().unwrap_or_default(),
+        KvOp::Put => _ = store.insert(input.key.clone(), input.value.clone()),
+        KvOp::Append => store.entry(input.key.clone()).or_default().push_str(&input.value),
+    }
+    String::new()
+}
+
+/// Operations at random times, few enough that many are equal; `run` fills in right outputs.
+fn random_history<I, O>(
+    rng: &mut StdRng,
+    length: usize,
+    mut input: impl FnMut(&mut StdRng) -> I,
+    mut run: impl FnMut(&I) -> O,
+) -> Vec<Operation<I, O>> {
+    let mut planned: Vec<_> = (0..length)
+        .map(|_| {
+            let call = rng.random_range(0..2 * length as i64);
+            let ret = call + rng.random_range(0..4);
+            (rng.random_range(call as f64..=ret as f64), call, input(rng), ret)
+        })
+        .collect();
+    planned.sort_by(|(one, ..), (other, ..)| one.total_cmp(other));
+    let mut history: Vec<_> = planned
+        .into_iter()
+        .map(|(_, call, input, ret)| Operation { call, output: run(&input), input, ret })
+        .collect();
+    history.shuffle(rng);
+    history
+}
+
+fn random_kv_history(rng: &mut StdRng, length: usize) -> Vec<KvOperation> {
+    let keys = ["x", "y", "z"];
+    let keys = &keys[..rng.random_range(2..=3)];
+    let mut store = Store::new();
+    let input = |rng: &mut StdRng| KvInput {
+        op: *[KvOp::Get, KvOp::Get, KvOp::Get, KvOp::Put, KvOp::Append, KvOp::Append].choose(rng).unwrap(),
+        key: (*keys.choose(rng).unwrap()).to_string(),
+        value: (*["a", "b", "c", "ab", ""].choose(rng).unwrap()).to_string(),
+    };
+    random_history(rng, length, input, |input| KvOutput { value: run_store(&mut store, input) })
+}
+
+/// Changes a history a little, so that it may become illegal: one output becomes that of another operation or loses
+/// its last letter, or one operation moves in time.
+fn disturb<I, O: Clone>(
+    rng: &mut StdRng,
+    history: &mut [Operation<I, O>],
+    worth: impl Fn(&Operation<I, O>) -> bool,
+    change: impl Fn(&O) -> O,
+) {
+    let reads: Vec<_> = (0..history.len()).filter(|&index| worth(&history[index])).collect();
+    let (Some(&one), Some(&other)) = (reads.choose(rng), reads.choose(rng)) else { return };
+    match rng.random_range(0..3) {
+        0 => history[one].output = history[other].output.clone(),
+        1 => history[one].output = change(&history[one].output),
+        _ => {
+            let shift = rng.random_range(-4..=4);
+            history[one].call += shift;
+            history[one].ret += shift;
+        }
+    }
+}
+
+/// The same operations with all times distinct, equal ones being put in a random order.
+fn without_ties<I: Clone, O: Clone>(rng: &mut StdRng, history: &[Operation<I, O>]) -> Vec<Operation<I, O>> {
+    let mut ends: Vec<_> = history
+        .iter()
+        .enumerate()
+        .flat_map(|(index, operation)| [(operation.call, index), (operation.ret, index)])
+        .collect();
+    ends.shuffle(rng);
+    ends.sort_by_key(|&(time, _)| time);
+    let place = |index: usize, from_end: bool| {
+        let mut places = (0..ends.len()).filter(|&place| ends[place].1 == index);
+        (if from_end { places.next_back() } else { places.next() }).unwrap() as i64
+    };
+    let times = |(index, operation): (usize, &Operation<I, O>)| Operation {
+        call: place(index, false),
+        ret: place(index, true),
+        ..operation.clone()
+    };
+    history.iter().enumerate().map(times).collect()
+}
+
+/// Compares the checker with the trial of all orders on `count` random histories, and sees that both verdicts are
+/// frequent and that equal times make a difference.
+fn agree_on_random_histories<M, S: Clone>(
+    count: u64,
+    model: &M,
+    start: &S,
+    run: impl Fn(&mut S, &M::Input, &M::Output) -> bool,
+    generate: impl Fn(&mut StdRng) -> Vec<Operation<M::Input, M::Output>>,
+) where
+    M: Model<Input: Sync + Clone + Debug, Output: Sync + Clone + Debug> + Sync,
+{
+    let (mut legal, mut differ_without_ties) = (0, 0);
+    for seed in 0..count {
+        let rng = &mut StdRng::seed_from_u64(seed);
+        let history = generate(rng);
+        let tieless = without_ties(rng, &history);
+        let [verdict, tieless_verdict] = [&history, &tieless].map(|history| {
+            let verdict = some_order_is_right(&history.iter().collect::<Vec<_>>(), start, &run);
+            assert_eq!(
+                check_events(model, &events_of(history)),
+                verdict,
+                "events of seed {seed}: {history:#?}"
+            );
+            verdict
+        });
+        assert_eq!(check_operations(model, &history), verdict, "operations of seed {seed}: {history:#?}");
+        legal += u64::from(verdict);
+        differ_without_ties += u64::from(verdict != tieless_verdict);
+    }
+    println!("{legal} of {count} legal; {differ_without_ties} depend on equal times");
+    assert!((count / 4..count * 3 / 4).contains(&legal), "{legal} of {count} legal");
+    assert!(differ_without_ties > count / 100, "{differ_without_ties} of {count} depend on equal times");
+}
+
+#[test]
+fn key_value_agrees_with_trying_every_order() {
+    let run = |store: &mut Store, input: &KvInput, output: &KvOutput| {
+        let right = run_store(store, input);
+        input.op != KvOp::Get || right == output.value
+    };
+    let shorten = |output: &KvOutput| {
+        let mut value = output.value.clone();
+        value.pop();
+        KvOutput { value }
+    };
+    agree_on_random_histories(20_000, &KvModel, &Store::new(), run, |rng| {
+        let length = rng.random_range(3..=7);
+        let mut history = random_kv_history(rng, length);
+        for _ in 0..rng.random_range(1..8) {
+            disturb(rng, &mut history, |operation| operation.input.op == KvOp::Get, shorten);
+        }
+        history
+    });
+}
+
+#[test]
+fn register_agrees_with_trying_every_order() {
+    let run = |number: &mut u64, input: &RegisterInput, output: &u64| match input {
+        RegisterInput::Read => number == output,
+        RegisterInput::Write(value) => {
+            *number = *value;
+            true
+        }
+    };
+    agree_on_random_histories(20_000, &RegisterModel, &0, run, |rng| {
+        let length = rng.random_range(2..=7);
+        let mut number = 0;
+        let input = |rng: &mut StdRng| match rng.random_range(0..6) {
+            value @ 1..=3 => RegisterInput::Write(value),
+            _ => RegisterInput::Read,
+        };
+        let mut history = random_history(rng, length, input, |input| {
+            if let RegisterInput::Write(value) = *input {
+                number = value;
+            }
+            number
+        });
+        for _ in 0..rng.random_range(0..6) {
+            let worth = |operation: &RegisterOperation| operation.input == RegisterInput::Read;
+            disturb(rng, &mut history, worth, |output| output.saturating_sub(1));
+        }
+        history
+    });
+}
+
+/// The history of a correct server and fifteen busy clients, with the mix of operations of the lab's linearizability
+/// tests.
+fn lab_history(seed: u64, length: usize, keys: usize) -> Vec<KvOperation> {
+    let rng = &mut StdRng::seed_from_u64(seed);
+    let mut planned = Vec::new();
+    for client in 0..15 {
+        let mut now = 0;
+        for number in 0..length / 15 {
+            let op = match rng.random_range(0..1000) {
+                0..500 => KvOp::Append,
+                500..550 => KvOp::Put,
+                _ => KvOp::Get,
+            };
+            let key = rng.random_range(0..keys).to_string();
+            let operation =
+                kv(op, &key, &format!("x {client} {number} y"), now, "", now + rng.random_range(1..1000));
+            planned.push((rng.random_range(operation.call..=operation.ret), operation.clone()));
+            now = operation.ret + rng.random_range(1..10);
+        }
+    }
+    planned.sort_by_key(|&(effect, _)| effect);
+    let mut store = Store::new();
+    let answer = |(_, operation): (i64, KvOperation)| Operation {
+        output: KvOutput { value: run_store(&mut store, &operation.input) },
+        ..operation
+    };
+    planned.into_iter().map(answer).collect()
+}
+
+#[test]
+fn long_histories_of_the_lab() {
+    for seed in 0..5 {
+        let mut history = lab_history(seed, 5_000, 15);
+        let began = Instant::now();
+        assert!(check_operations(&KvModel, &history), "seed {seed}");
+        println!("{} operations: {:?}", history.len(), began.elapsed());
+        assert!(check_events(&KvModel, &events_of(&history)), "seed {seed}");
+
+        let last = history.iter_mut().rfind(|operation| operation.output.value.len() > 8).unwrap();
+        last.output.value.pop();
+        assert_eq!(check_operations_timeout(&KvModel, &history, LONG), CheckResult::Illegal, "seed {seed}");
+    }
+}
+
+/// Appends that all overlap, and a get that no order of them explains: a checker has to try every order, for each
+/// leads to a state of its own, and there are 20 factorial.
+fn hard_history(key: &str) -> Vec<KvOperation> {
+    let mut history: Vec<_> = ('a'..='t').map(|letter| append(key, &letter.to_string(), 0, 1)).collect();
+    history.push(get(key, "abcdefghijklmnopqrss", 2, 3));
+    history
+}
+
+#[test]
+fn a_hard_history_ends_with_its_limit() {
+    let limit = Duration::from_millis(50);
+    let history = hard_history("x");
+    let began = Instant::now();
+    assert_eq!(check_operations_timeout(&KvModel, &history, limit), CheckResult::Unknown);
+    assert_eq!(check_events_timeout(&KvModel, &events_of(&history), limit), CheckResult::Unknown);
+    assert!(began.elapsed() >= 2 * limit, "gave up too soon: {:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(5), "gave up too late: {:?}", began.elapsed());
+}
+
+#[test]
+fn the_limit_is_for_all_parts_together() {
+    let history: Vec<_> = (0..1000).flat_map(|key| hard_history(&key.to_string())).collect();
+    let began = Instant::now();
+    let result = check_operations_timeout(&KvModel, &history, Duration::from_millis(50));
+    assert_eq!(result, CheckResult::Unknown);
+    assert!(began.elapsed() < Duration::from_secs(5), "gave up too late: {:?}", began.elapsed());
+}
+
+#[test]
+fn limits_at_the_edges() {
+    let (legal, illegal) = ([put("x", "a", 0, 1)], [get("x", "a", 0, 1)]);
+    assert_eq!(check_operations_timeout(&KvModel, &legal, Duration::ZERO), CheckResult::Unknown);
+    assert_eq!(check_operations_timeout(&KvModel, &illegal, Duration::ZERO), CheckResult::Unknown);
+    assert_eq!(check_operations_timeout(&KvModel, &[], Duration::ZERO), CheckResult::Ok);
+    assert_eq!(check_operations_timeout(&KvModel, &legal, Duration::MAX), CheckResult::Ok);
+    assert_eq!(check_operations_timeout(&KvModel, &illegal, Duration::MAX), CheckResult::Illegal);
+}
+
+#[test]
+fn an_illegal_part_ends_the_search_of_the_others() {
+    let mut history = hard_history("x");
+    history.push(get("y", "never put", 0, 1));
+    let began = Instant::now();
+    assert_eq!(check_operations_timeout(&KvModel, &history, LONG), CheckResult::Illegal);
+    assert!(began.elapsed() < LONG / 2, "waited for the hard part: {:?}", began.elapsed());
+}
+
+#[test]
+fn what_was_seen_before_is_not_tried_again() {
+    // Sixteen reads can come in 16 factorial orders but only 2^16 sets of them can have come.
+    let mut history: Vec<_> = (0..16).map(|_| read(0, 0, 1)).collect();
+    history.push(read(1, 2, 3));
+    assert_eq!(check_operations_timeout(&RegisterModel, &history, LONG), CheckResult::Illegal);
+}
+
+/// A key/value store that breaks when it is given a certain key.
+struct Fragile;
+
+impl Model for Fragile {
+    type Input = KvInput;
+    type Output = KvOutput;
+    type State = <KvModel as Model>::State;
+
+    fn partition<'a>(&self, history: &'a [KvOperation]) -> Vec<Vec<&'a KvOperation>> {
+        KvModel.partition(history)
+    }
+
+    fn init(&self) -> Self::State {
+        KvModel.init()
+    }
+
+    fn step(&self, state: &Self::State, input: &KvInput, output: &KvOutput) -> Option<Self::State> {
+        assert_ne!(input.key, "fragile", "the model broke");
+        KvModel.step(state, input, output)
+    }
+}
+
+#[test]
+fn a_panic_of_the_model_ends_the_check() {
+    for fragile_first in [true, false] {
+        let mut history = hard_history("x");
+        history.insert(if fragile_first { 0 } else { history.len() }, put("fragile", "a", 0, 1));
+        let began = Instant::now();
+        let panic = catch_unwind(|| check_operations_timeout(&Fragile, &history, LONG)).unwrap_err();
+        assert!(panic.downcast_ref::<String>().unwrap().contains("the model broke"));
+        assert!(began.elapsed() < LONG / 2, "waited for the hard part: {:?}", began.elapsed());
+    }
+}
+
+fn call(id: u64) -> Event<RegisterInput, u64> {
+    Event::Call { id, input: RegisterInput::Read }
+}
+
+fn returned(id: u64) -> Event<RegisterInput, u64> {
+    Event::Return { id, output: 0 }
+}
+
+#[test]
+fn malformed_histories_are_refused_by_name() {
+    let cases = [
+        (vec![call(1), returned(1), returned(7)], "event 2 returns id 7 before it is called"),
+        (vec![returned(7), call(7)], "event 0 returns id 7 before it is called"),
+        (vec![call(7), call(7), returned(7), returned(7)], "event 1 calls id 7 again"),
+        (vec![call(7), returned(7), call(7), returned(7)], "event 2 calls id 7 again"),
+        (vec![call(7), returned(7), returned(7)], "event 2 returns id 7 again"),
+        (vec![call(1), call(7), returned(1)], "event 1 calls id 7, which never returns"),
+    ];
+    for (history, complaint) in cases {
+        let panic = catch_unwind(|| check_events(&RegisterModel, &history)).unwrap_err();
+        assert_eq!(*panic.downcast_ref::<String>().unwrap(), format!("malformed history: {complaint}"));
+    }
+    let history = [read(0, 3, 4), read(0, 6, 5)];
+    let panic = catch_unwind(|| check_operations(&RegisterModel, &history)).unwrap_err();
+    let complaint = "malformed history: operation 1 returns at 5, before its call at 6";
+    assert_eq!(*panic.downcast_ref::<String>().unwrap(), complaint);
+}
+
+/// A register whose partition of events loses the returns.
+struct Forgetful;
+
+impl Model for Forgetful {
+    type Input = RegisterInput;
+    type Output = u64;
+    type State = u64;
+
+    fn partition_event<'a>(
+        &self,
+        history: &'a [Event<RegisterInput, u64>],
+    ) -> Vec<Vec<&'a Event<RegisterInput, u64>>> {
+        vec![history.iter().filter(|event| matches!(event, Event::Call { .. })).collect()]
+    }
+
+    fn init(&self) -> u64 {
+        0
+    }
+
+    fn step(&self, state: &u64, _: &RegisterInput, _: &u64) -> Option<u64> {
+        Some(*state)
+    }
+}
+
+#[test]
+#[should_panic(expected = "malformed partition_event: event 0 calls id 7, which never returns")]
+fn a_partition_that_tears_an_operation_apart_is_named() {
+    _ = check_events(&Forgetful, &[call(7), returned(7)]);
+}
