@@ -1,0 +1,41 @@
+//! Runs the lab's titles ("Test: one client (3A)"): each in a process of its own, one at a time, in the Go lab's
+//! order and output format, and under watch.
+//!
+//! A test binary with `harness = false` calls [`run`] with its titles. The binary then behaves as any Rust test binary
+//! (`--list`, `--exact`, filters, cargo-nextest), and runs each title in a child of itself, so that a title that
+//! fails, hangs or crashes cannot touch the next.
+//!
+//! A title fails at once, with a message that names the thread, when any thread panics, when threads are deadlocked on
+//! parking_lot's locks, when it takes longer than [`LIMIT`], or when a thread is left once it has cleaned up. It
+//! passes when it has returned and none of that happened; what the code under test prints, or its exit code, cannot
+//! make it pass.
+//!
+//! What a title calls:
+//! - [`begin`] prints its first line, [`passed`] sets its second, which is printed once it has really passed;
+//! - [`operation`] notes what is being done, for the report of a title that hangs.
+//!
+//! A title fails by panicking, on any thread.
+//!
+//! Setting the environment variable `LAB_PEAK_THREADS` prints how many threads a title's process had at its peak.
+#![forbid(unsafe_code)]
+
+mod child;
+mod operations;
+mod parent;
+mod threads;
+
+pub use child::{LIMIT, begin, passed};
+pub use operations::{Operation, operation};
+
+use std::process::ExitCode;
+
+/// A title: the name of its test function, and the function.
+pub type Title = (&'static str, fn());
+
+/// The `main` of a test binary: runs the titles that the command line asks for.
+pub fn run(titles: &'static [Title]) -> ExitCode {
+    match std::env::var(parent::TITLE_VARIABLE) {
+        Ok(name) => child::run(titles, &name),
+        Err(_) => parent::run(titles),
+    }
+}
