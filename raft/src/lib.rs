@@ -1,0 +1,21 @@
+//! The Raft consensus algorithm (Lab 2): a replicated log that keeps working while a majority of its servers is alive
+//! and connected.
+//!
+//! | call | what it does |
+//! | --- | --- |
+//! | [`Raft::make`] | starts a server |
+//! | [`Raft::start`] | starts agreement on a new log entry; returns its index, the term, and whether this server leads |
+//! | [`Raft::get_state`] | this server's term, and whether it thinks it leads |
+//! | [`Raft::kill`] | ends the server and its threads |
+//! | [`ApplyMsg`] | each time an entry is committed, each server sends one to its service through the apply channel |
+//! | [`Persister`] | holds what survives a crash |
+//!
+//! `raft.rs` is the file that a student writes; it follows Figure 2 of the extended Raft paper.
+#![forbid(unsafe_code)]
+
+mod persister;
+mod raft;
+pub mod util;
+
+pub use persister::Persister;
+pub use raft::{ApplyMsg, Raft, Timing};

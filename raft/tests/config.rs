@@ -1,0 +1,402 @@
+//! Support for Raft's tests: makes, crashes, restarts, connects and checks servers (Go: config.go).
+
+use crossbeam_channel::{Receiver, Sender, bounded, select};
+use labrpc::{ClientEnd, Network, Server, make_service};
+use parking_lot::Mutex;
+use raft::{ApplyMsg, Persister, Raft};
+use rand::RngExt;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::{JoinHandle, sleep};
+use std::time::{Duration, Instant};
+
+/// The commands of these tests are numbers.
+pub type Command = i64;
+
+/// How long `one` keeps trying, and how long it waits for one leader's agreement.
+const ONE_LIMIT: Duration = Duration::from_secs(10);
+const ONE_TRY: Duration = Duration::from_secs(2);
+
+/// The servers of one test, and their network. Its methods may be called from several threads.
+pub struct Config {
+    pub n: usize,
+    net: Network,
+    /// Guards the servers; never held across a call into one.
+    servers: Mutex<Vec<Peer>>,
+    /// What each server applied, by index; a crash does not take it back.
+    logs: Arc<Logs>,
+    begun: Mutex<Begun>,
+    /// Numbers the ends.
+    ends: AtomicUsize,
+}
+
+#[derive(Default)]
+struct Peer {
+    /// None: crashed.
+    raft: Option<Arc<Raft>>,
+    connected: bool,
+    saved: Arc<Persister>,
+    /// The names of the ends through which it sends.
+    ends: Vec<String>,
+    reader: Option<Reader>,
+}
+
+/// The thread that reads what a server applies.
+struct Reader {
+    /// The thread ends when this is dropped.
+    alive: Sender<()>,
+    thread: JoinHandle<()>,
+}
+
+/// What `begin` notes for `end`.
+struct Begun {
+    at: Instant,
+    rpcs: usize,
+    max_index: usize,
+}
+
+#[derive(Default)]
+struct Logs {
+    applied: Mutex<Vec<HashMap<usize, Command>>>,
+    max_index: AtomicUsize,
+}
+
+impl Config {
+    pub fn new(n: usize, unreliable: bool) -> Arc<Config> {
+        let net = Network::new();
+        net.reliable(!unreliable);
+        // Lets the tests see whether a leader waits for RPCs that nobody answers.
+        net.long_delays(true);
+        let cfg = Arc::new(Config {
+            n,
+            net,
+            servers: Mutex::new((0..n).map(|_| Peer::default()).collect()),
+            logs: Arc::new(Logs {
+                applied: Mutex::new(vec![HashMap::new(); n]),
+                max_index: AtomicUsize::new(0),
+            }),
+            begun: Mutex::new(Begun { at: Instant::now(), rpcs: 0, max_index: 0 }),
+            ends: AtomicUsize::new(0),
+        });
+        for i in 0..n {
+            cfg.start1(i);
+        }
+        for i in 0..n {
+            cfg.connect(i);
+        }
+        cfg
+    }
+
+    /// Prints the title, as "Test (2A): initial election".
+    pub fn begin(&self, description: &str) {
+        titles::begin(description);
+        *self.begun.lock() = Begun {
+            at: Instant::now(),
+            rpcs: self.net.get_total_count(),
+            max_index: self.logs.max_index.load(Ordering::SeqCst),
+        };
+    }
+
+    /// The test has passed: sets the line that says so, with its figures.
+    pub fn end(&self) {
+        let begun = self.begun.lock();
+        let seconds = begun.at.elapsed().as_secs_f64();
+        let rpcs = self.net.get_total_count() - begun.rpcs;
+        let agreements = self.logs.max_index.load(Ordering::SeqCst) - begun.max_index;
+        titles::passed(format!("  ... Passed --  {seconds:4.1}  {} {rpcs:4} {agreements:4}", self.n));
+    }
+
+    /// Kills every server and shuts the network down.
+    pub fn cleanup(&self) {
+        let peers = std::mem::take(&mut *self.servers.lock());
+        for peer in &peers {
+            if let Some(rf) = &peer.raft {
+                rf.kill();
+            }
+        }
+        self.net.cleanup();
+        for mut peer in peers {
+            peer.raft = None;
+            peer.reader.take().into_iter().for_each(Reader::stop);
+        }
+    }
+
+    /// Crashes a server, but keeps its persistent state.
+    pub fn crash1(&self, i: usize) {
+        self.disconnect(i);
+        self.net.delete_server(i);
+        let (raft, reader) = {
+            let peer = &mut self.servers.lock()[i];
+            // A persister of its own, so that the old instance cannot write into its successor's.
+            peer.saved = Arc::new(peer.saved.copy());
+            (peer.raft.take(), peer.reader.take())
+        };
+        if let Some(rf) = raft {
+            rf.kill();
+        }
+        reader.into_iter().for_each(Reader::stop);
+    }
+
+    /// Starts a server, or restarts it: then the old instance is killed first.
+    pub fn start1(&self, i: usize) {
+        self.crash1(i);
+        // Fresh ends, so that the old instance's cannot send.
+        let names: Vec<String> = (0..self.n)
+            .map(|j| format!("{i} to {j}, {}", self.ends.fetch_add(1, Ordering::SeqCst)))
+            .collect();
+        let ends: Vec<ClientEnd> = (names.iter().enumerate())
+            .map(|(j, name)| {
+                let end = self.net.make_end(name);
+                self.net.connect(name, j);
+                end
+            })
+            .collect();
+        let saved = {
+            let peer = &mut self.servers.lock()[i];
+            peer.ends = names;
+            peer.saved.clone()
+        };
+        // Unbuffered, as in Go: a server that holds a lock while it applies is found out.
+        let (apply_ch, applied) = bounded(0);
+        let reader = Reader::start(i, applied, self.logs.clone());
+        let rf = Raft::make(ends, i, saved, apply_ch);
+        {
+            let peer = &mut self.servers.lock()[i];
+            peer.raft = Some(rf.clone());
+            peer.reader = Some(reader);
+        }
+        let mut server = Server::new();
+        server.add_service(make_service(rf));
+        self.net.add_server(i, server);
+    }
+
+    /// Attaches a server to the network.
+    pub fn connect(&self, i: usize) {
+        let mut servers = self.servers.lock();
+        servers[i].connected = true;
+        self.enable(&servers, i, |peer| peer.connected, true);
+    }
+
+    /// Detaches a server from the network.
+    pub fn disconnect(&self, i: usize) {
+        let mut servers = self.servers.lock();
+        servers[i].connected = false;
+        self.enable(&servers, i, |_| true, false);
+    }
+
+    /// Enables or disables the ends between server `i` and those that `to` picks, in both directions.
+    fn enable(&self, servers: &[Peer], i: usize, to: fn(&Peer) -> bool, enabled: bool) {
+        for (j, peer) in servers.iter().enumerate().filter(|(_, peer)| to(peer)) {
+            // A server that never ran has no ends.
+            let ends = [servers[i].ends.get(j), peer.ends.get(i)];
+            ends.into_iter().flatten().for_each(|end| self.net.enable(end, enabled));
+        }
+    }
+
+    pub fn is_connected(&self, i: usize) -> bool {
+        self.servers.lock()[i].connected
+    }
+
+    pub fn is_up(&self, i: usize) -> bool {
+        self.servers.lock()[i].raft.is_some()
+    }
+
+    /// The server, or None when it is crashed.
+    pub fn raft(&self, i: usize) -> Option<Arc<Raft>> {
+        self.servers.lock()[i].raft.clone()
+    }
+
+    /// The server, which must be up.
+    fn up(&self, i: usize) -> Arc<Raft> {
+        self.raft(i).unwrap_or_else(|| panic!("the test uses server {i}, which is crashed"))
+    }
+
+    /// Starts a command on server `i`, which must be up.
+    pub fn start(&self, i: usize, cmd: Command) -> (usize, u64, bool) {
+        self.up(i).start(&cmd)
+    }
+
+    pub fn term(&self, i: usize) -> u64 {
+        self.up(i).get_state().0
+    }
+
+    /// How many RPCs reached the servers that are up.
+    pub fn rpc_count(&self) -> usize {
+        (0..self.n).map(|i| self.net.get_count(i)).sum()
+    }
+
+    pub fn set_unreliable(&self, yes: bool) {
+        self.net.reliable(!yes);
+    }
+
+    pub fn set_long_reordering(&self, yes: bool) {
+        self.net.long_reordering(yes);
+    }
+
+    fn connected_rafts(&self) -> Vec<(usize, Arc<Raft>)> {
+        let servers = self.servers.lock();
+        let connected = servers.iter().enumerate().filter(|(_, peer)| peer.connected);
+        connected.filter_map(|(i, peer)| Some((i, peer.raft.clone()?))).collect()
+    }
+
+    /// Checks that there is one leader among the connected servers, trying a few times in case an election is under
+    /// way; returns the one of the newest term.
+    #[track_caller]
+    pub fn check_one_leader(&self) -> usize {
+        for _ in 0..10 {
+            sleep(Duration::from_millis(rand::rng().random_range(450..550)));
+            let mut leaders: HashMap<u64, Vec<usize>> = HashMap::new();
+            for (i, rf) in self.connected_rafts() {
+                if let (term, true) = rf.get_state() {
+                    leaders.entry(term).or_default().push(i);
+                }
+            }
+            for (term, leaders) in &leaders {
+                assert!(leaders.len() == 1, "term {term} has {} (>1) leaders: {leaders:?}", leaders.len());
+            }
+            if let Some((_, leaders)) = leaders.iter().max_by_key(|(term, _)| **term) {
+                return leaders[0];
+            }
+        }
+        panic!("expected one leader, got none");
+    }
+
+    /// Checks that all connected servers agree on the term, and returns it.
+    #[track_caller]
+    pub fn check_terms(&self) -> u64 {
+        let terms: Vec<(usize, u64)> =
+            self.connected_rafts().into_iter().map(|(i, rf)| (i, rf.get_state().0)).collect();
+        let (_, first) = *terms.first().expect("a server is connected");
+        assert!(
+            terms.iter().all(|(_, term)| *term == first),
+            "servers disagree on term: (server, term) = {terms:?}"
+        );
+        first
+    }
+
+    /// Checks that no connected server thinks that it leads.
+    #[track_caller]
+    pub fn check_no_leader(&self) {
+        for (i, rf) in self.connected_rafts() {
+            assert!(!rf.get_state().1, "expected no leader, but {i} claims to be leader");
+        }
+    }
+
+    /// How many servers have applied the entry at `index`, and what it is.
+    #[track_caller]
+    pub fn n_committed(&self, index: usize) -> (usize, Option<Command>) {
+        let applied = self.logs.applied.lock();
+        let mut cmds = applied.iter().filter_map(|log| log.get(&index));
+        let Some(first) = cmds.next() else { return (0, None) };
+        let mut count = 1;
+        for cmd in cmds {
+            assert!(cmd == first, "committed values do not match: index {index}, {first}, {cmd}");
+            count += 1;
+        }
+        (count, Some(*first))
+    }
+
+    /// Waits until `n` servers have applied the entry at `index`, but not forever; returns it. None: a server has
+    /// moved on from `start_term`, so that nobody can know whether the entry wins.
+    #[track_caller]
+    pub fn wait(&self, index: usize, n: usize, start_term: Option<u64>) -> Option<Command> {
+        let mut pause = Duration::from_millis(10);
+        for _ in 0..30 {
+            if self.n_committed(index).0 >= n {
+                break;
+            }
+            sleep(pause);
+            if pause < Duration::from_secs(1) {
+                pause *= 2;
+            }
+            let moved_on =
+                |start| (0..self.n).filter_map(|i| self.raft(i)).any(|rf| rf.get_state().0 > start);
+            if start_term.is_some_and(moved_on) {
+                return None;
+            }
+        }
+        let (count, cmd) = self.n_committed(index);
+        assert!(count >= n, "only {count} decided for index {index}; wanted {n}");
+        cmd
+    }
+
+    /// Has the servers agree on `cmd`, and returns its index: `expected` servers have applied it. It may choose the
+    /// wrong leader at first, and then starts the command again with another; gives up after 10 s. Without `retry`
+    /// it starts the command once only.
+    #[track_caller]
+    pub fn one(&self, cmd: Command, expected: usize, retry: bool) -> usize {
+        let _operation = titles::operation(format!("agreement on {cmd} by {expected} servers"));
+        let begun = Instant::now();
+        let mut starts = 0;
+        while begun.elapsed() < ONE_LIMIT {
+            let started = (0..self.n).find_map(|_| {
+                starts = (starts + 1) % self.n;
+                let rf = self.raft(starts).filter(|_| self.is_connected(starts))?;
+                let (index, _, is_leader) = rf.start(&cmd);
+                is_leader.then_some(index)
+            });
+            let Some(index) = started else {
+                sleep(Duration::from_millis(50));
+                continue;
+            };
+            let started = Instant::now();
+            while started.elapsed() < ONE_TRY {
+                let (count, committed) = self.n_committed(index);
+                if count > 0 && count >= expected && committed == Some(cmd) {
+                    return index;
+                }
+                sleep(Duration::from_millis(20));
+            }
+            assert!(retry, "one({cmd}) failed to reach agreement of {expected} servers at index {index}");
+        }
+        panic!("one({cmd}) failed to reach agreement of {expected} servers in {ONE_LIMIT:?}");
+    }
+}
+
+impl Reader {
+    fn start(server: usize, applied: Receiver<ApplyMsg>, logs: Arc<Logs>) -> Reader {
+        let (alive, stop) = bounded::<()>(0);
+        let read = move || {
+            loop {
+                select! {
+                    recv(applied) -> msg => match msg {
+                        Ok(msg) => logs.check(server, &msg),
+                        Err(_) => return,
+                    },
+                    recv(stop) -> _ => return,
+                }
+            }
+        };
+        let thread = std::thread::Builder::new().name(format!("server {server}: apply reader")).spawn(read);
+        Reader { alive, thread: thread.expect("the apply reader starts") }
+    }
+
+    fn stop(self) {
+        drop(self.alive);
+        self.thread.join().expect("a panic ends the process");
+    }
+}
+
+impl Logs {
+    /// Checks what a server applies: it must be what any other server applied at that index, and come in order.
+    fn check(&self, server: usize, msg: &ApplyMsg) {
+        if !msg.command_valid {
+            return;
+        }
+        let index = msg.command_index;
+        let cmd: Command = labgob::decode(&msg.command).unwrap_or_else(|e| {
+            panic!("apply error: server {server} applied at index {index} what was never started: {e}")
+        });
+        let mut applied = self.applied.lock();
+        for (other, log) in applied.iter().enumerate() {
+            if let Some(old) = log.get(&index).filter(|old| **old != cmd) {
+                panic!("apply error: commit index={index} server={server} {cmd} != server={other} {old}");
+            }
+        }
+        let in_order = index == 1 || applied[server].contains_key(&(index - 1));
+        assert!(in_order, "apply error: server {server} apply out of order {index}");
+        applied[server].insert(index, cmd);
+        self.max_index.fetch_max(index, Ordering::SeqCst);
+    }
+}

@@ -1,0 +1,701 @@
+//! Lab 2's seventeen tests (Go: test_test.go).
+
+mod config;
+
+use config::{Command, Config};
+use crossbeam_channel::unbounded;
+use rand::RngExt;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::sleep;
+use std::time::Duration;
+
+/// The tests allow a solution to take a second for an election, much more than the paper's time-outs.
+const RAFT_ELECTION_TIMEOUT: Duration = Duration::from_secs(1);
+
+fn main() -> ExitCode {
+    titles::run(&[
+        ("test_initial_election_2a", test_initial_election_2a),
+        ("test_re_election_2a", test_re_election_2a),
+        ("test_basic_agree_2b", test_basic_agree_2b),
+        ("test_fail_agree_2b", test_fail_agree_2b),
+        ("test_fail_no_agree_2b", test_fail_no_agree_2b),
+        ("test_concurrent_starts_2b", test_concurrent_starts_2b),
+        ("test_rejoin_2b", test_rejoin_2b),
+        ("test_backup_2b", test_backup_2b),
+        ("test_count_2b", test_count_2b),
+        ("test_persist1_2c", test_persist1_2c),
+        ("test_persist2_2c", test_persist2_2c),
+        ("test_persist3_2c", test_persist3_2c),
+        ("test_figure8_2c", test_figure8_2c),
+        ("test_unreliable_agree_2c", test_unreliable_agree_2c),
+        ("test_figure8_unreliable_2c", test_figure8_unreliable_2c),
+        ("test_reliable_churn_2c", test_reliable_churn_2c),
+        ("test_unreliable_churn_2c", test_unreliable_churn_2c),
+    ])
+}
+
+/// A command that no other start of the test has.
+fn random() -> Command {
+    rand::rng().random_range(0..Command::MAX)
+}
+
+fn percent(chance: u32) -> bool {
+    rand::rng().random_range(0..100) < chance
+}
+
+fn random_ms(below: u64) -> Duration {
+    Duration::from_millis(rand::rng().random_range(0..below))
+}
+
+fn test_initial_election_2a() {
+    let cfg = Config::new(3, false);
+    cfg.begin("Test (2A): initial election");
+
+    cfg.check_one_leader();
+
+    // Followers may be about to learn of the election.
+    sleep(Duration::from_millis(50));
+    let term1 = cfg.check_terms();
+
+    // Without failures, leader and term should stay.
+    sleep(2 * RAFT_ELECTION_TIMEOUT);
+    let term2 = cfg.check_terms();
+    if term1 != term2 {
+        println!("warning: term changed even though there were no failures");
+    }
+    cfg.check_one_leader();
+
+    cfg.end();
+    cfg.cleanup();
+}
+
+fn test_re_election_2a() {
+    let n = 3;
+    let cfg = Config::new(n, false);
+    cfg.begin("Test (2A): election after network failure");
+
+    let leader1 = cfg.check_one_leader();
+
+    // The leader goes: a new one.
+    cfg.disconnect(leader1);
+    cfg.check_one_leader();
+
+    // The old one comes back: that must not disturb the new one.
+    cfg.connect(leader1);
+    let leader2 = cfg.check_one_leader();
+
+    // No majority: no leader.
+    cfg.disconnect(leader2);
+    cfg.disconnect((leader2 + 1) % n);
+    sleep(2 * RAFT_ELECTION_TIMEOUT);
+    cfg.check_no_leader();
+
+    // A majority again.
+    cfg.connect((leader2 + 1) % n);
+    cfg.check_one_leader();
+
+    // All again.
+    cfg.connect(leader2);
+    cfg.check_one_leader();
+
+    cfg.end();
+    cfg.cleanup();
+}
+
+fn test_basic_agree_2b() {
+    let n = 5;
+    let cfg = Config::new(n, false);
+    cfg.begin("Test (2B): basic agreement");
+
+    for index in 1..=3 {
+        assert!(cfg.n_committed(index).0 == 0, "some have committed before start()");
+        let got = cfg.one(index as Command * 100, n, false);
+        assert!(got == index, "got index {got} but expected {index}");
+    }
+
+    cfg.end();
+    cfg.cleanup();
+}
+
+fn test_fail_agree_2b() {
+    let n = 3;
+    let cfg = Config::new(n, false);
+    cfg.begin("Test (2B): agreement despite follower disconnection");
+
+    cfg.one(101, n, false);
+
+    // A follower goes; the others agree.
+    let leader = cfg.check_one_leader();
+    cfg.disconnect((leader + 1) % n);
+    cfg.one(102, n - 1, false);
+    cfg.one(103, n - 1, false);
+    sleep(RAFT_ELECTION_TIMEOUT);
+    cfg.one(104, n - 1, false);
+    cfg.one(105, n - 1, false);
+
+    // It comes back; all agree.
+    cfg.connect((leader + 1) % n);
+    cfg.one(106, n, true);
+    sleep(RAFT_ELECTION_TIMEOUT);
+    cfg.one(107, n, true);
+
+    cfg.end();
+    cfg.cleanup();
+}
+
+fn test_fail_no_agree_2b() {
+    let n = 5;
+    let cfg = Config::new(n, false);
+    cfg.begin("Test (2B): no agreement if too many followers disconnect");
+
+    cfg.one(10, n, false);
+
+    let leader = cfg.check_one_leader();
+    for k in 1..=3 {
+        cfg.disconnect((leader + k) % n);
+    }
+    let (index, _, ok) = cfg.start(leader, 20);
+    assert!(ok, "leader rejected start()");
+    assert!(index == 2, "expected index 2, got {index}");
+
+    sleep(2 * RAFT_ELECTION_TIMEOUT);
+    let (count, _) = cfg.n_committed(index);
+    assert!(count == 0, "{count} committed but no majority");
+
+    for k in 1..=3 {
+        cfg.connect((leader + k) % n);
+    }
+    // The majority may have elected a leader of its own, and forgotten index 2.
+    let leader2 = cfg.check_one_leader();
+    let (index2, _, ok2) = cfg.start(leader2, 30);
+    assert!(ok2, "leader2 rejected start()");
+    assert!((2..=3).contains(&index2), "unexpected index {index2}");
+
+    cfg.one(1000, n, true);
+
+    cfg.end();
+    cfg.cleanup();
+}
+
+fn test_concurrent_starts_2b() {
+    let cfg = Config::new(3, false);
+    cfg.begin("Test (2B): concurrent Start()s");
+
+    let success = (0..5).any(|attempt| {
+        if attempt > 0 {
+            // Give the solution some time to settle.
+            sleep(3 * RAFT_ELECTION_TIMEOUT);
+        }
+        concurrent_starts(&cfg)
+    });
+    assert!(success, "term changed too often");
+
+    cfg.end();
+    cfg.cleanup();
+}
+
+/// Starts five commands at once, and checks that all are committed. False: the term changed.
+fn concurrent_starts(cfg: &Arc<Config>) -> bool {
+    let leader = cfg.check_one_leader();
+    let (_, term, ok) = cfg.start(leader, 1);
+    if !ok {
+        return false;
+    }
+    let wanted = 100..105;
+    let indexes: Vec<usize> = std::thread::scope(|scope| {
+        let starts: Vec<_> = (wanted.clone())
+            .map(|cmd| {
+                scope.spawn(move || match cfg.start(leader, cmd) {
+                    (index, term1, true) if term1 == term => Some(index),
+                    _ => None,
+                })
+            })
+            .collect();
+        starts.into_iter().filter_map(|start| start.join().expect("a panic ends the process")).collect()
+    });
+    if (0..cfg.n).any(|i| cfg.term(i) != term) {
+        return false;
+    }
+    let committed: Option<Vec<Command>> =
+        indexes.into_iter().map(|index| cfg.wait(index, cfg.n, Some(term))).collect();
+    let Some(committed) = committed else { return false };
+    for cmd in wanted {
+        assert!(committed.contains(&cmd), "cmd {cmd} missing in {committed:?}");
+    }
+    true
+}
+
+fn test_rejoin_2b() {
+    let n = 3;
+    let cfg = Config::new(n, false);
+    cfg.begin("Test (2B): rejoin of partitioned leader");
+
+    cfg.one(101, n, true);
+
+    // The leader goes, and tries to agree on some entries.
+    let leader1 = cfg.check_one_leader();
+    cfg.disconnect(leader1);
+    for cmd in 102..=104 {
+        cfg.start(leader1, cmd);
+    }
+
+    // A new leader commits, also at index 2.
+    cfg.one(103, 2, true);
+
+    // It goes, and the old one comes back.
+    let leader2 = cfg.check_one_leader();
+    cfg.disconnect(leader2);
+    cfg.connect(leader1);
+    cfg.one(104, 2, true);
+
+    // All together now.
+    cfg.connect(leader2);
+    cfg.one(105, n, true);
+
+    cfg.end();
+    cfg.cleanup();
+}
+
+fn test_backup_2b() {
+    let n = 5;
+    let cfg = Config::new(n, false);
+    cfg.begin("Test (2B): leader backs up quickly over incorrect follower logs");
+
+    cfg.one(random(), n, true);
+
+    // A leader and one follower, cut off: 50 commands that cannot be committed.
+    let leader1 = cfg.check_one_leader();
+    let [one, two, three, four] = [1, 2, 3, 4].map(|k| (leader1 + k) % n);
+    for i in [two, three, four] {
+        cfg.disconnect(i);
+    }
+    for _ in 0..50 {
+        cfg.start(leader1, random());
+    }
+    sleep(RAFT_ELECTION_TIMEOUT / 2);
+    cfg.disconnect(leader1);
+    cfg.disconnect(one);
+
+    // The other side: 50 that can.
+    for i in [two, three, four] {
+        cfg.connect(i);
+    }
+    for _ in 0..50 {
+        cfg.one(random(), 3, true);
+    }
+
+    // The new leader with one follower: 50 that cannot.
+    let leader2 = cfg.check_one_leader();
+    let other = if leader2 == two { (leader2 + 1) % n } else { two };
+    cfg.disconnect(other);
+    for _ in 0..50 {
+        cfg.start(leader2, random());
+    }
+    sleep(RAFT_ELECTION_TIMEOUT / 2);
+
+    // The first two and the other: 50 that can.
+    for i in 0..n {
+        cfg.disconnect(i);
+    }
+    for i in [leader1, one, other] {
+        cfg.connect(i);
+    }
+    for _ in 0..50 {
+        cfg.one(random(), 3, true);
+    }
+
+    // Everyone.
+    for i in 0..n {
+        cfg.connect(i);
+    }
+    cfg.one(random(), n, true);
+
+    cfg.end();
+    cfg.cleanup();
+}
+
+fn test_count_2b() {
+    let cfg = Config::new(3, false);
+    cfg.begin("Test (2B): RPC counts aren't too high");
+
+    cfg.check_one_leader();
+    let election = cfg.rpc_count();
+    assert!((1..=30).contains(&election), "too many or few RPCs ({election}) to elect initial leader");
+
+    let success = (0..5).any(|attempt| {
+        if attempt > 0 {
+            // Give the solution some time to settle.
+            sleep(3 * RAFT_ELECTION_TIMEOUT);
+        }
+        count_agreement(&cfg)
+    });
+    assert!(success, "term changed too often");
+
+    let before = cfg.rpc_count();
+    sleep(RAFT_ELECTION_TIMEOUT);
+    let idle = cfg.rpc_count() - before;
+    assert!(idle <= 3 * 20, "too many RPCs ({idle}) for 1 second of idleness");
+
+    cfg.end();
+    cfg.cleanup();
+}
+
+/// Has the servers agree on ten entries, and checks that it costs few RPCs. False: the term changed.
+fn count_agreement(cfg: &Config) -> bool {
+    const ENTRIES: usize = 10;
+    let leader = cfg.check_one_leader();
+    let before = cfg.rpc_count();
+    let (start_index, term, true) = cfg.start(leader, 1) else { return false };
+    let mut cmds = Vec::new();
+    for i in 1..ENTRIES + 2 {
+        let cmd = random();
+        cmds.push(cmd);
+        let (index, term1, ok) = cfg.start(leader, cmd);
+        if term1 != term || !ok {
+            return false;
+        }
+        assert!(start_index + i == index, "start() gave index {index}, expected {}", start_index + i);
+    }
+    for i in 1..=ENTRIES {
+        let Some(cmd) = cfg.wait(start_index + i, cfg.n, Some(term)) else { return false };
+        let (index, wanted) = (start_index + i, cmds[i - 1]);
+        assert!(cmd == wanted, "wrong value {cmd} committed for index {index}; expected {wanted}");
+    }
+    let rpcs = cfg.rpc_count() - before;
+    if (0..cfg.n).any(|i| cfg.term(i) != term) {
+        return false;
+    }
+    assert!(rpcs <= (ENTRIES + 1 + 3) * 3, "too many RPCs ({rpcs}) for {ENTRIES} entries");
+    true
+}
+
+fn test_persist1_2c() {
+    let n = 3;
+    let cfg = Config::new(n, false);
+    cfg.begin("Test (2C): basic persistence");
+
+    cfg.one(11, n, true);
+
+    // Restart all.
+    for i in 0..n {
+        cfg.start1(i);
+    }
+    for i in 0..n {
+        cfg.disconnect(i);
+        cfg.connect(i);
+    }
+    cfg.one(12, n, true);
+
+    // Restart the leader.
+    let leader1 = cfg.check_one_leader();
+    cfg.disconnect(leader1);
+    cfg.start1(leader1);
+    cfg.connect(leader1);
+    cfg.one(13, n, true);
+
+    // Restart a leader that was away.
+    let leader2 = cfg.check_one_leader();
+    cfg.disconnect(leader2);
+    cfg.one(14, n - 1, true);
+    cfg.start1(leader2);
+    cfg.connect(leader2);
+    // It must have caught up before the next one goes.
+    cfg.wait(4, n, None);
+
+    // Restart a follower that was away.
+    let i3 = (cfg.check_one_leader() + 1) % n;
+    cfg.disconnect(i3);
+    cfg.one(15, n - 1, true);
+    cfg.start1(i3);
+    cfg.connect(i3);
+    cfg.one(16, n, true);
+
+    cfg.end();
+    cfg.cleanup();
+}
+
+fn test_persist2_2c() {
+    let n = 5;
+    let cfg = Config::new(n, false);
+    cfg.begin("Test (2C): more persistence");
+
+    let mut index = 1;
+    let mut next = || {
+        index += 1;
+        9 + index
+    };
+    for _ in 0..5 {
+        cfg.one(next(), n, true);
+        let leader1 = cfg.check_one_leader();
+        let server = |k| (leader1 + k) % n;
+
+        cfg.disconnect(server(1));
+        cfg.disconnect(server(2));
+        cfg.one(next(), n - 2, true);
+
+        for k in [0, 3, 4] {
+            cfg.disconnect(server(k));
+        }
+        for k in [1, 2] {
+            cfg.start1(server(k));
+        }
+        for k in [1, 2] {
+            cfg.connect(server(k));
+        }
+        sleep(RAFT_ELECTION_TIMEOUT);
+
+        cfg.start1(server(3));
+        cfg.connect(server(3));
+        cfg.one(next(), n - 2, true);
+
+        cfg.connect(server(4));
+        cfg.connect(server(0));
+    }
+    cfg.one(1000, n, true);
+
+    cfg.end();
+    cfg.cleanup();
+}
+
+fn test_persist3_2c() {
+    let n = 3;
+    let cfg = Config::new(n, false);
+    cfg.begin("Test (2C): partitioned leader and one follower crash, leader restarts");
+
+    cfg.one(101, n, true);
+
+    let leader = cfg.check_one_leader();
+    let [one, two] = [1, 2].map(|k| (leader + k) % n);
+    cfg.disconnect(two);
+    cfg.one(102, 2, true);
+
+    cfg.crash1(leader);
+    cfg.crash1(one);
+    cfg.connect(two);
+    cfg.start1(leader);
+    cfg.connect(leader);
+    cfg.one(103, 2, true);
+
+    cfg.start1(one);
+    cfg.connect(one);
+    cfg.one(104, n, true);
+
+    cfg.end();
+    cfg.cleanup();
+}
+
+/// How long a round of the Figure 8 tests lasts: at times long enough for the leader to commit, mostly not.
+fn figure8_pause() {
+    let ms = (RAFT_ELECTION_TIMEOUT / 2).as_millis() as u64;
+    sleep(if percent(10) { random_ms(ms) } else { random_ms(13) });
+}
+
+/// Figure 8 of the paper: leaders start a command and soon crash, so that entries of old terms are on a majority but
+/// not committed.
+fn test_figure8_2c() {
+    let n = 5;
+    let cfg = Config::new(n, false);
+    cfg.begin("Test (2C): Figure 8");
+
+    cfg.one(random(), 1, true);
+
+    let mut up = n;
+    for _ in 0..1000 {
+        let mut leader = None;
+        for i in 0..n {
+            if let Some(rf) = cfg.raft(i)
+                && rf.start(&random()).2
+            {
+                leader = Some(i);
+            }
+        }
+        figure8_pause();
+        if let Some(leader) = leader {
+            cfg.crash1(leader);
+            up -= 1;
+        }
+        if up < 3 {
+            let i = rand::rng().random_range(0..n);
+            if !cfg.is_up(i) {
+                cfg.start1(i);
+                cfg.connect(i);
+                up += 1;
+            }
+        }
+    }
+    for i in 0..n {
+        if !cfg.is_up(i) {
+            cfg.start1(i);
+            cfg.connect(i);
+        }
+    }
+    cfg.one(random(), n, true);
+
+    cfg.end();
+    cfg.cleanup();
+}
+
+fn test_unreliable_agree_2c() {
+    let n = 5;
+    let cfg = Config::new(n, true);
+    cfg.begin("Test (2C): unreliable agreement");
+
+    std::thread::scope(|scope| {
+        for i in 1..50 {
+            for j in 0..4 {
+                let cfg = &cfg;
+                scope.spawn(move || cfg.one(100 * i + j, 1, true));
+            }
+            cfg.one(i, 1, true);
+        }
+        cfg.set_unreliable(false);
+    });
+    cfg.one(100, n, true);
+
+    cfg.end();
+    cfg.cleanup();
+}
+
+fn test_figure8_unreliable_2c() {
+    let n = 5;
+    let cfg = Config::new(n, true);
+    cfg.begin("Test (2C): Figure 8 (unreliable)");
+
+    let cmd = || rand::rng().random_range(0..10_000);
+    cfg.one(cmd(), 1, true);
+
+    let mut connected = n;
+    for round in 0..1000 {
+        if round == 200 {
+            cfg.set_long_reordering(true);
+        }
+        let mut leader = None;
+        for i in 0..n {
+            if cfg.start(i, cmd()).2 && cfg.is_connected(i) {
+                leader = Some(i);
+            }
+        }
+        figure8_pause();
+        if let Some(leader) = leader.filter(|_| percent(50)) {
+            cfg.disconnect(leader);
+            connected -= 1;
+        }
+        if connected < 3 {
+            let i = rand::rng().random_range(0..n);
+            if !cfg.is_connected(i) {
+                cfg.connect(i);
+                connected += 1;
+            }
+        }
+    }
+    for i in 0..n {
+        if !cfg.is_connected(i) {
+            cfg.connect(i);
+        }
+    }
+    cfg.one(cmd(), n, true);
+
+    cfg.end();
+    cfg.cleanup();
+}
+
+fn test_reliable_churn_2c() {
+    churn(false, "Test (2C): churn");
+}
+
+fn test_unreliable_churn_2c() {
+    churn(true, "Test (2C): unreliable churn");
+}
+
+/// Clients start values while servers crash, restart, come and go: each value that a client saw committed must be in
+/// the log in the end.
+fn churn(unreliable: bool, title: &str) {
+    const CLIENTS: u64 = 3;
+    let n = 5;
+    let cfg = Config::new(n, unreliable);
+    cfg.begin(title);
+
+    let stop = Arc::new(AtomicBool::new(false));
+    let (done, committed) = unbounded();
+    for me in 0..CLIENTS {
+        let (cfg, stop, done) = (cfg.clone(), stop.clone(), done.clone());
+        let client = move || {
+            // The test waits for every client.
+            let _ = done.send(churn_client(&cfg, me, &stop));
+        };
+        std::thread::Builder::new().name(format!("client {me}")).spawn(client).expect("the client starts");
+    }
+
+    for _ in 0..20 {
+        if percent(20) {
+            cfg.disconnect(rand::rng().random_range(0..n));
+        }
+        if percent(50) {
+            let i = rand::rng().random_range(0..n);
+            if !cfg.is_up(i) {
+                cfg.start1(i);
+            }
+            cfg.connect(i);
+        }
+        if percent(20) {
+            let i = rand::rng().random_range(0..n);
+            if cfg.is_up(i) {
+                cfg.crash1(i);
+            }
+        }
+        // Often enough that not everything settles in between, seldom enough that servers can often keep up.
+        sleep(RAFT_ELECTION_TIMEOUT * 7 / 10);
+    }
+
+    sleep(RAFT_ELECTION_TIMEOUT);
+    cfg.set_unreliable(false);
+    for i in 0..n {
+        if !cfg.is_up(i) {
+            cfg.start1(i);
+        }
+        cfg.connect(i);
+    }
+    stop.store(true, Ordering::SeqCst);
+    let values: Vec<Command> =
+        (0..CLIENTS).flat_map(|_| committed.recv().expect("each client reports")).collect();
+
+    sleep(RAFT_ELECTION_TIMEOUT);
+    let last_index = cfg.one(random(), n, true);
+    let log: Vec<Option<Command>> = (1..=last_index).map(|index| cfg.wait(index, n, None)).collect();
+    for value in values {
+        assert!(
+            log.contains(&Some(value)),
+            "didn't find a value: {value} was committed, and is not in the log"
+        );
+    }
+
+    cfg.end();
+    cfg.cleanup();
+}
+
+/// Starts values on whatever server takes them; returns those it saw committed.
+fn churn_client(cfg: &Config, me: u64, stop: &AtomicBool) -> Vec<Command> {
+    let mut values = Vec::new();
+    while !stop.load(Ordering::SeqCst) {
+        let value = random();
+        let starts = (0..cfg.n).filter_map(|i| cfg.raft(i)).map(|rf| rf.start(&value));
+        let Some((index, _, _)) = starts.filter(|(_, _, is_leader)| *is_leader).last() else {
+            sleep(Duration::from_millis(79 + me * 17));
+            continue;
+        };
+        // The leader may commit it, or not: do not wait forever.
+        for ms in [10, 20, 50, 100, 200] {
+            let (count, committed) = cfg.n_committed(index);
+            if count > 0 {
+                if committed == Some(value) {
+                    values.push(value);
+                }
+                break;
+            }
+            sleep(Duration::from_millis(ms));
+        }
+    }
+    values
+}
