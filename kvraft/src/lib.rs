@@ -1,0 +1,22 @@
+//! A linearizable key/value service that keeps working while a majority of its servers is alive and connected
+//! (Lab 3).
+//!
+//! | call | what it does |
+//! | --- | --- |
+//! | [`make_clerk`] | makes a client: a [`Clerk`] |
+//! | [`Clerk::get`] | the value of a key; empty when there is none |
+//! | [`Clerk::put`] | replaces the value of a key |
+//! | [`Clerk::append`] | adds to the end of the value of a key; as `put` when there is none |
+//! | [`start_kv_server`] | starts a server: a [`KVServer`], with a Raft server in it |
+//! | [`KVServer::raft`] | its Raft server |
+//! | [`KVServer::kill`] | ends the server and its threads |
+//!
+//! `client.rs`, `server.rs` and `common.rs` are the files that a student writes.
+#![forbid(unsafe_code)]
+
+mod client;
+mod common;
+mod server;
+
+pub use client::{Clerk, make_clerk};
+pub use server::{KVServer, start_kv_server};

@@ -1,0 +1,250 @@
+//! Support for the key/value service's tests: makes, shuts down, restarts, connects and partitions servers, and makes
+//! clients (Go: config.go).
+
+use kvraft::{Clerk, KVServer, make_clerk, start_kv_server};
+use labrpc::{ClientEnd, Network, Server, make_service};
+use parking_lot::Mutex;
+use raft::Persister;
+use rand::seq::SliceRandom;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+/// The servers and clients of one test, and their network. Its methods may be called from several threads.
+pub struct Config {
+    pub n: usize,
+    net: Network,
+    maxraftstate: Option<usize>,
+    /// Guards the servers; never held across a call into one.
+    servers: Mutex<Vec<Host>>,
+    /// Numbers ends and clients.
+    names: AtomicUsize,
+    operations: AtomicUsize,
+    begun: Mutex<Begun>,
+}
+
+#[derive(Default)]
+struct Host {
+    /// None: shut down.
+    kv: Option<Arc<KVServer>>,
+    saved: Arc<Persister>,
+    /// The names of the ends through which it sends.
+    ends: Vec<String>,
+}
+
+/// What `begin` notes for `end`.
+struct Begun {
+    at: Instant,
+    rpcs: usize,
+    operations: usize,
+}
+
+/// A clerk with a name, whose operations are counted.
+pub struct Client {
+    name: String,
+    /// The names of its ends, by server.
+    ends: Vec<String>,
+    clerk: Clerk,
+    cfg: Arc<Config>,
+}
+
+impl Config {
+    pub fn new(n: usize, unreliable: bool, maxraftstate: Option<usize>) -> Arc<Config> {
+        let net = Network::new();
+        net.reliable(!unreliable);
+        let cfg = Arc::new(Config {
+            n,
+            net,
+            maxraftstate,
+            servers: Mutex::new((0..n).map(|_| Host::default()).collect()),
+            names: AtomicUsize::new(0),
+            operations: AtomicUsize::new(0),
+            begun: Mutex::new(Begun { at: Instant::now(), rpcs: 0, operations: 0 }),
+        });
+        for i in 0..n {
+            cfg.start_server(i);
+        }
+        cfg.connect_all();
+        cfg
+    }
+
+    /// Prints the title, as "Test: one client (3A)".
+    pub fn begin(&self, description: &str) {
+        titles::begin(description);
+        *self.begun.lock() = Begun {
+            at: Instant::now(),
+            rpcs: self.net.get_total_count(),
+            operations: self.operations.load(Ordering::SeqCst),
+        };
+    }
+
+    /// The test has passed: sets the line that says so, with its figures.
+    pub fn end(&self) {
+        let begun = self.begun.lock();
+        let seconds = begun.at.elapsed().as_secs_f64();
+        let rpcs = self.net.get_total_count() - begun.rpcs;
+        let operations = self.operations.load(Ordering::SeqCst) - begun.operations;
+        titles::passed(format!("  ... Passed --  {seconds:4.1}  {} {rpcs:5} {operations:4}", self.n));
+    }
+
+    /// Kills every server and shuts the network down.
+    pub fn cleanup(&self) {
+        let hosts = std::mem::take(&mut *self.servers.lock());
+        for kv in hosts.iter().filter_map(|host| host.kv.as_ref()) {
+            kv.kill();
+        }
+        self.net.cleanup();
+    }
+
+    pub fn all(&self) -> Vec<usize> {
+        (0..self.n).collect()
+    }
+
+    /// Attaches server `i` to the servers in `to`, in both directions.
+    fn connect(&self, i: usize, to: &[usize]) {
+        self.enable(i, to, true);
+    }
+
+    /// Detaches server `i` from the servers in `from`, in both directions.
+    fn disconnect(&self, i: usize, from: &[usize]) {
+        self.enable(i, from, false);
+    }
+
+    fn enable(&self, i: usize, others: &[usize], enabled: bool) {
+        let servers = self.servers.lock();
+        for &j in others {
+            // A server that never ran has no ends.
+            let ends = [servers[i].ends.get(j), servers[j].ends.get(i)];
+            ends.into_iter().flatten().for_each(|end| self.net.enable(end, enabled));
+        }
+    }
+
+    pub fn connect_all(&self) {
+        for i in 0..self.n {
+            self.connect(i, &self.all());
+        }
+    }
+
+    /// Two groups: inside each the servers are connected, across they are not.
+    pub fn partition(&self, p1: &[usize], p2: &[usize]) {
+        for (group, other) in [(p1, p2), (p2, p1)] {
+            for &i in group {
+                self.disconnect(i, other);
+                self.connect(i, group);
+            }
+        }
+    }
+
+    /// Two groups for `partition`: a majority, and a minority that has the leader.
+    pub fn make_partition(&self) -> (Vec<usize>, Vec<usize>) {
+        // As in Go: with no leader at the moment, server 0 is as good as any.
+        let leader = self.leader().unwrap_or(0);
+        let mut majority: Vec<usize> = self.all().into_iter().filter(|i| *i != leader).collect();
+        let mut minority = majority.split_off(self.n / 2 + 1);
+        minority.push(leader);
+        (majority, minority)
+    }
+
+    /// A server that thinks it leads.
+    fn leader(&self) -> Option<usize> {
+        let servers: Vec<_> = self.servers.lock().iter().map(|host| host.kv.clone()).collect();
+        servers.iter().position(|kv| kv.as_ref().is_some_and(|kv| kv.raft().get_state().1))
+    }
+
+    /// A client that is connected to the servers in `to`.
+    pub fn make_client(self: &Arc<Config>, to: &[usize]) -> Client {
+        let name = format!("client {}", self.names.fetch_add(1, Ordering::SeqCst));
+        let ends: Vec<String> = (0..self.n).map(|j| format!("{name} to {j}")).collect();
+        let mut ports: Vec<ClientEnd> =
+            ends.iter().enumerate().map(|(j, end)| self.make_end(end, j)).collect();
+        ports.shuffle(&mut rand::rng());
+        let client = Client { name, ends, clerk: make_clerk(ports), cfg: self.clone() };
+        self.connect_client(&client.ends, to);
+        client
+    }
+
+    /// Connects the client that has these ends to the servers in `to`, besides those it is connected to.
+    pub fn connect_client(&self, ends: &[String], to: &[usize]) {
+        for &j in to {
+            self.net.enable(&ends[j], true);
+        }
+    }
+
+    fn make_end(&self, name: &str, server: usize) -> ClientEnd {
+        let end = self.net.make_end(name);
+        self.net.connect(name, server);
+        end
+    }
+
+    /// Shuts server `i` down, but keeps its persistent state.
+    pub fn shutdown_server(&self, i: usize) {
+        self.disconnect(i, &self.all());
+        // Before the persister is copied: a client must not get a reply that promises what is saved afterwards.
+        self.net.delete_server(i);
+        let kv = {
+            let host = &mut self.servers.lock()[i];
+            // A persister of its own, so that the old instance cannot write into its successor's.
+            host.saved = Arc::new(host.saved.copy());
+            host.kv.take()
+        };
+        if let Some(kv) = kv {
+            kv.kill();
+        }
+    }
+
+    /// Starts a server that was shut down, or never ran. It is not connected.
+    pub fn start_server(&self, i: usize) {
+        // Fresh ends, so that an old instance's cannot send.
+        let number = self.names.fetch_add(1, Ordering::SeqCst);
+        let names: Vec<String> = (0..self.n).map(|j| format!("{i} to {j}, {number}")).collect();
+        let ends = names.iter().enumerate().map(|(j, name)| self.make_end(name, j)).collect();
+        let saved = {
+            let host = &mut self.servers.lock()[i];
+            host.ends = names;
+            host.saved.clone()
+        };
+        let kv = start_kv_server(ends, i, saved, self.maxraftstate);
+        self.servers.lock()[i].kv = Some(kv.clone());
+        let mut server = Server::new();
+        server.add_service(make_service(kv.raft()));
+        server.add_service(make_service(kv));
+        self.net.add_server(i, server);
+    }
+}
+
+impl Client {
+    pub fn get(&mut self, key: &str) -> String {
+        let _operation = titles::operation(format!("{}: get({key:?})", self.name));
+        let value = self.clerk.get(key);
+        self.count();
+        value
+    }
+
+    pub fn put(&mut self, key: &str, value: &str) {
+        let _operation = titles::operation(format!("{}: put({key:?}, {value:?})", self.name));
+        self.clerk.put(key, value);
+        self.count();
+    }
+
+    pub fn append(&mut self, key: &str, value: &str) {
+        let _operation = titles::operation(format!("{}: append({key:?}, {value:?})", self.name));
+        self.clerk.append(key, value);
+        self.count();
+    }
+
+    /// Gets a value that is known.
+    #[track_caller]
+    pub fn check(&mut self, key: &str, value: &str) {
+        let got = self.get(key);
+        assert!(got == value, "get({key:?}): expected {value:?}, received {got:?}");
+    }
+
+    /// The names of this client's ends, for `Config::connect_client`.
+    pub fn ends(&self) -> Vec<String> {
+        self.ends.clone()
+    }
+
+    fn count(&self) {
+        self.cfg.operations.fetch_add(1, Ordering::SeqCst);
+    }
+}

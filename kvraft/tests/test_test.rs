@@ -1,0 +1,468 @@
+//! Lab 3A's fifteen tests (Go: test_test.go).
+
+mod appends;
+mod config;
+
+use appends::{check_appends, excerpt, nth};
+use config::{Client, Config};
+use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
+use linearizability::{CheckResult, KvInput, KvModel, KvOp, KvOutput, Operation, check_operations_timeout};
+use parking_lot::Mutex;
+use rand::RngExt;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+/// The tests allow a solution to take a second for an election, much more than the paper's time-outs.
+const ELECTION_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How long the checker may take (`linearizabilityCheckTimeout` in Go).
+const LINEARIZABILITY_CHECK_TIMEOUT: Duration = Duration::from_secs(1);
+
+fn main() -> ExitCode {
+    titles::run(&[
+        ("test_basic_3a", test_basic_3a),
+        ("test_concurrent_3a", test_concurrent_3a),
+        ("test_unreliable_3a", test_unreliable_3a),
+        ("test_unreliable_one_key_3a", test_unreliable_one_key_3a),
+        ("test_one_partition_progress_in_majority_3a", test_one_partition_progress_in_majority_3a),
+        ("test_one_partition_no_progress_in_minority_3a", test_one_partition_no_progress_in_minority_3a),
+        ("test_one_partition_completion_after_heal_3a", test_one_partition_completion_after_heal_3a),
+        ("test_many_partitions_one_client_3a", test_many_partitions_one_client_3a),
+        ("test_many_partitions_many_clients_3a", test_many_partitions_many_clients_3a),
+        ("test_persist_one_client_3a", test_persist_one_client_3a),
+        ("test_persist_concurrent_3a", test_persist_concurrent_3a),
+        ("test_persist_concurrent_unreliable_3a", test_persist_concurrent_unreliable_3a),
+        ("test_persist_partition_3a", test_persist_partition_3a),
+        ("test_persist_partition_unreliable_3a", test_persist_partition_unreliable_3a),
+        (
+            "test_persist_partition_unreliable_linearizable_3a",
+            test_persist_partition_unreliable_linearizable_3a,
+        ),
+    ])
+}
+
+fn test_basic_3a() {
+    Generic { part: "3A", nclients: 1, ..Generic::default() }.run();
+}
+
+fn test_concurrent_3a() {
+    Generic { part: "3A", nclients: 5, ..Generic::default() }.run();
+}
+
+fn test_unreliable_3a() {
+    Generic { part: "3A", nclients: 5, unreliable: true, ..Generic::default() }.run();
+}
+
+fn test_many_partitions_one_client_3a() {
+    Generic { part: "3A", nclients: 1, partitions: true, ..Generic::default() }.run();
+}
+
+fn test_many_partitions_many_clients_3a() {
+    Generic { part: "3A", nclients: 5, partitions: true, ..Generic::default() }.run();
+}
+
+fn test_persist_one_client_3a() {
+    Generic { part: "3A", nclients: 1, crash: true, ..Generic::default() }.run();
+}
+
+fn test_persist_concurrent_3a() {
+    Generic { part: "3A", nclients: 5, crash: true, ..Generic::default() }.run();
+}
+
+fn test_persist_concurrent_unreliable_3a() {
+    Generic { part: "3A", nclients: 5, unreliable: true, crash: true, ..Generic::default() }.run();
+}
+
+fn test_persist_partition_3a() {
+    Generic { part: "3A", nclients: 5, crash: true, partitions: true, ..Generic::default() }.run();
+}
+
+fn test_persist_partition_unreliable_3a() {
+    Generic {
+        part: "3A",
+        nclients: 5,
+        unreliable: true,
+        crash: true,
+        partitions: true,
+        ..Generic::default()
+    }
+    .run();
+}
+
+fn test_persist_partition_unreliable_linearizable_3a() {
+    Generic {
+        part: "3A",
+        nclients: 15,
+        unreliable: true,
+        crash: true,
+        partitions: true,
+        ..Generic::default()
+    }
+    .run_linearizability();
+}
+
+/// A test in three rounds: clients work for some seconds, while the servers are partitioned again and again; then all
+/// servers crash and restart; then what the clients have done is checked. (Go: `GenericTest`.)
+#[derive(Default)]
+struct Generic {
+    part: &'static str,
+    nclients: usize,
+    /// The network loses and delays messages.
+    unreliable: bool,
+    crash: bool,
+    partitions: bool,
+    maxraftstate: Option<usize>,
+}
+
+/// The clients of a round. Each gives what it has done when it ends.
+type Clients<T> = Vec<Receiver<T>>;
+
+impl Generic {
+    /// Each client appends to a key of its own, or gets and compares.
+    fn run(&self) {
+        let cfg = Config::new(5, self.unreliable, self.maxraftstate);
+        cfg.begin(&self.title(""));
+        let mut ck = cfg.make_client(&cfg.all());
+        for _ in 0..3 {
+            let done = Arc::new(AtomicBool::new(false));
+            let clients: Clients<usize> = spawn_clients(&cfg, self.nclients, {
+                let done = done.clone();
+                move |cli, client| append_and_get(cli, client, &done)
+            });
+            self.disturb(&cfg, &done);
+            for (cli, appended) in clients.into_iter().enumerate() {
+                let mut counts = vec![0; self.nclients];
+                counts[cli] = wait(appended);
+                check_appends(&ck.get(&cli.to_string()), &counts);
+            }
+        }
+        cfg.end();
+        cfg.cleanup();
+    }
+
+    /// All clients work on all keys of seven servers, and the history of what they did and saw must be linearizable.
+    /// (Go: `GenericTestLinearizability`.)
+    fn run_linearizability(&self) {
+        let cfg = Config::new(7, self.unreliable, self.maxraftstate);
+        cfg.begin(&self.title(", linearizability checks"));
+        let history = Arc::new(History { begun: Instant::now(), operations: Mutex::default() });
+        for _ in 0..3 {
+            let done = Arc::new(AtomicBool::new(false));
+            let clients: Clients<()> = spawn_clients(&cfg, self.nclients, {
+                let (done, history, keys) = (done.clone(), history.clone(), self.nclients);
+                move |cli, client| work_on_all_keys(cli, client, keys, &done, &history)
+            });
+            self.disturb(&cfg, &done);
+            clients.into_iter().for_each(wait);
+        }
+        // Go prints its line first: a history that is not linearizable had "Passed" all the same.
+        history.check();
+        cfg.end();
+        cfg.cleanup();
+    }
+
+    fn title(&self, end: &str) -> String {
+        let words = [
+            (self.unreliable, "unreliable net, "),
+            (self.crash, "restarts, "),
+            (self.partitions, "partitions, "),
+            (self.maxraftstate.is_some(), "snapshots, "),
+        ];
+        let words: String = words.iter().filter(|(yes, _)| *yes).map(|(_, word)| *word).collect();
+        let clients = if self.nclients > 1 { "many clients" } else { "one client" };
+        format!("Test: {words}{clients}{end} ({})", self.part)
+    }
+
+    /// What happens to the servers in one round. The clients are told that they are done, but may still be in an
+    /// operation on return.
+    fn disturb(&self, cfg: &Arc<Config>, done: &Arc<AtomicBool>) {
+        let mut partitioner = None;
+        if self.partitions {
+            // Let the clients do something undisturbed first.
+            sleep(Duration::from_secs(1));
+            let (cfg, done) = (cfg.clone(), done.clone());
+            partitioner = Some(spawn("partitioner", move || partition_at_random(&cfg, &done)));
+        }
+        sleep(Duration::from_secs(5));
+        done.store(true, Ordering::SeqCst);
+
+        if let Some(partitioner) = partitioner {
+            wait(partitioner);
+            cfg.connect_all();
+            // Time for an election, so that operations submitted in a minority can complete.
+            sleep(ELECTION_TIMEOUT);
+        }
+        if self.crash {
+            cfg.all().into_iter().for_each(|i| cfg.shutdown_server(i));
+            // What is on its way arrives at nobody.
+            sleep(ELECTION_TIMEOUT);
+            cfg.all().into_iter().for_each(|i| cfg.start_server(i));
+            cfg.connect_all();
+        }
+    }
+}
+
+/// Runs `f` on a thread of its own; its result arrives in the channel.
+fn spawn<T: Send + 'static>(name: &str, f: impl FnOnce() -> T + Send + 'static) -> Receiver<T> {
+    let (tx, rx) = bounded(1);
+    labrpc::go(name, move || {
+        // The test may not care.
+        let _ = tx.send(f());
+    });
+    rx
+}
+
+/// Waits for what `spawn` started.
+fn wait<T>(result: Receiver<T>) -> T {
+    result.recv().expect("a panic ends the process")
+}
+
+/// Runs `n` clients at once, each with a clerk of its own.
+fn spawn_clients<T: Send + 'static>(
+    cfg: &Arc<Config>,
+    n: usize,
+    f: impl Fn(usize, &mut Client) -> T + Clone + Send + 'static,
+) -> Clients<T> {
+    let clients = (0..n).map(|cli| {
+        let (cfg, f) = (cfg.clone(), f.clone());
+        spawn(&format!("client thread {cli}"), move || f(cli, &mut cfg.make_client(&cfg.all())))
+    });
+    clients.collect()
+}
+
+/// Splits the servers at random into two groups, again and again. (Go: `partitioner`.)
+fn partition_at_random(cfg: &Config, done: &AtomicBool) {
+    while !done.load(Ordering::SeqCst) {
+        let (p1, p2): (Vec<usize>, Vec<usize>) = cfg.all().into_iter().partition(|_| rand::random());
+        cfg.partition(&p1, &p2);
+        sleep(ELECTION_TIMEOUT + Duration::from_millis(rand::rng().random_range(0..200)));
+    }
+}
+
+/// Empties the client's own key, then appends to it or compares it with what it must be; returns the number of
+/// appends.
+fn append_and_get(cli: usize, client: &mut Client, done: &AtomicBool) -> usize {
+    let key = cli.to_string();
+    let mut last = String::new();
+    let mut j = 0;
+    client.put(&key, &last);
+    while !done.load(Ordering::SeqCst) {
+        if rand::random() {
+            let value = nth(cli, j);
+            client.append(&key, &value);
+            last.push_str(&value);
+            j += 1;
+        } else {
+            let value = client.get(&key);
+            if value != last {
+                let same = value.bytes().zip(last.bytes()).take_while(|(a, b)| a == b).count();
+                panic!(
+                    "get wrong value, key {key}: wanted {} bytes, got {}; they differ from byte {same} on: \
+                     wanted {:?}, got {:?}",
+                    last.len(),
+                    value.len(),
+                    excerpt(&last[same..]),
+                    excerpt(&value[same..])
+                );
+            }
+        }
+    }
+    j
+}
+
+/// What all clients have done and seen, with the times.
+struct History {
+    begun: Instant,
+    operations: Mutex<Vec<Operation<KvInput, KvOutput>>>,
+}
+
+impl History {
+    /// Runs an operation and records it.
+    fn record(&self, client: &mut Client, op: KvOp, key: String, value: String) {
+        let call = self.now();
+        let got = match op {
+            KvOp::Get => client.get(&key),
+            KvOp::Put => {
+                client.put(&key, &value);
+                String::new()
+            }
+            KvOp::Append => {
+                client.append(&key, &value);
+                String::new()
+            }
+        };
+        let ret = self.now();
+        let operation =
+            Operation { input: KvInput { op, key, value }, call, output: KvOutput { value: got }, ret };
+        self.operations.lock().push(operation);
+    }
+
+    /// Nanoseconds since the test began.
+    fn now(&self) -> i64 {
+        self.begun.elapsed().as_nanos() as i64
+    }
+
+    #[track_caller]
+    fn check(&self) {
+        let operations = self.operations.lock();
+        match check_operations_timeout(&KvModel, &operations, LINEARIZABILITY_CHECK_TIMEOUT) {
+            CheckResult::Ok => {}
+            CheckResult::Illegal => panic!("history of {} operations is not linearizable", operations.len()),
+            CheckResult::Unknown => println!(
+                "info: whether the history of {} operations is linearizable was not found out in {} s; \
+                 counted as passed",
+                operations.len(),
+                LINEARIZABILITY_CHECK_TIMEOUT.as_secs()
+            ),
+        }
+    }
+}
+
+/// Appends, puts and gets, on keys that all clients share.
+fn work_on_all_keys(cli: usize, client: &mut Client, keys: usize, done: &AtomicBool, history: &History) {
+    let mut j = 0;
+    while !done.load(Ordering::SeqCst) {
+        let key = rand::rng().random_range(0..keys).to_string();
+        let op = match rand::rng().random_range(0..1000) {
+            0..500 => KvOp::Append,
+            // One in ten of the others.
+            500..550 => KvOp::Put,
+            _ => KvOp::Get,
+        };
+        let value = if op == KvOp::Get { String::new() } else { nth(cli, j) };
+        j += usize::from(op != KvOp::Get);
+        history.record(client, op, key, value);
+    }
+}
+
+fn test_unreliable_one_key_3a() {
+    const CLIENTS: usize = 5;
+    const APPENDS: usize = 10;
+    let cfg = Config::new(3, true, None);
+    let mut ck = cfg.make_client(&cfg.all());
+    cfg.begin("Test: concurrent append to same key, unreliable (3A)");
+
+    ck.put("k", "");
+    let clients: Clients<()> = spawn_clients(&cfg, CLIENTS, |cli, client| {
+        (0..APPENDS).for_each(|j| client.append("k", &nth(cli, j)));
+    });
+    clients.into_iter().for_each(wait);
+    check_appends(&ck.get("k"), &[APPENDS; CLIENTS]);
+
+    cfg.end();
+    cfg.cleanup();
+}
+
+/// The titles of the one-partition scenario, in its order.
+#[derive(Clone, Copy, PartialEq)]
+enum Stage {
+    ProgressInMajority,
+    NoProgressInMinority,
+    CompletionAfterHeal,
+}
+
+fn test_one_partition_progress_in_majority_3a() {
+    one_partition(Stage::ProgressInMajority);
+}
+
+fn test_one_partition_no_progress_in_minority_3a() {
+    one_partition(Stage::NoProgressInMinority);
+}
+
+fn test_one_partition_completion_after_heal_3a() {
+    one_partition(Stage::CompletionAfterHeal);
+}
+
+/// One scenario with three titles, in Go one function. Here each title is a test, which runs the scenario from its
+/// beginning and reports on its own stage.
+fn one_partition(title: Stage) {
+    let cfg = Config::new(5, false, None);
+    let mut ck = cfg.make_client(&cfg.all());
+    ck.put("1", "13");
+
+    let begin = |stage: Stage, description: &str| {
+        if stage == title {
+            cfg.begin(description);
+        }
+    };
+    let end = |stage: Stage| {
+        if stage == title {
+            cfg.end();
+        }
+        stage == title
+    };
+
+    begin(Stage::ProgressInMajority, "Test: progress in majority (3A)");
+    let (p1, p2) = cfg.make_partition();
+    cfg.partition(&p1, &p2);
+    let mut ckp1 = cfg.make_client(&p1);
+    ckp1.put("1", "14");
+    ckp1.check("1", "14");
+    if end(Stage::ProgressInMajority) {
+        return cfg.cleanup();
+    }
+
+    begin(Stage::NoProgressInMinority, "Test: no progress in minority (3A)");
+    let minority = Minority::start(&cfg, &p2);
+    minority.check_pending(Duration::from_secs(1));
+    ckp1.check("1", "14");
+    ckp1.put("1", "16");
+    ckp1.check("1", "16");
+    let ended = end(Stage::NoProgressInMinority);
+
+    // The third stage is also how the second one ends: its clerks can be ended in no other way.
+    begin(Stage::CompletionAfterHeal, "Test: completion after heal (3A)");
+    cfg.connect_all();
+    minority.connect(&cfg);
+    sleep(ELECTION_TIMEOUT);
+    minority.check_completed(Duration::from_secs(3));
+    if ended {
+        return cfg.cleanup();
+    }
+    ck.check("1", "15");
+    end(Stage::CompletionAfterHeal);
+    cfg.cleanup();
+}
+
+/// Two operations that begin in the minority.
+struct Minority {
+    put: Receiver<()>,
+    get: Receiver<()>,
+    /// The clients' ends.
+    ends: [Vec<String>; 2],
+}
+
+impl Minority {
+    fn start(cfg: &Arc<Config>, servers: &[usize]) -> Minority {
+        let [mut putter, mut getter] = [cfg.make_client(servers), cfg.make_client(servers)];
+        let ends = [putter.ends(), getter.ends()];
+        let put = spawn("client thread: put in minority", move || putter.put("1", "15"));
+        let get = spawn("client thread: get in minority", move || drop(getter.get("1")));
+        Minority { put, get, ends }
+    }
+
+    #[track_caller]
+    fn check_pending(&self, duration: Duration) {
+        let until = Instant::now() + duration;
+        for (name, result) in [("put", &self.put), ("get", &self.get)] {
+            let early = result.recv_deadline(until) != Err(RecvTimeoutError::Timeout);
+            assert!(!early, "{name} in minority completed");
+        }
+    }
+
+    fn connect(&self, cfg: &Config) {
+        self.ends.iter().for_each(|ends| cfg.connect_client(ends, &cfg.all()));
+    }
+
+    /// Go forgets to wait for the get.
+    #[track_caller]
+    fn check_completed(&self, limit: Duration) {
+        let until = Instant::now() + limit;
+        for (name, result) in [("put", &self.put), ("get", &self.get)] {
+            assert!(result.recv_deadline(until).is_ok(), "{name} did not complete");
+        }
+    }
+}
