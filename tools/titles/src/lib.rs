@@ -16,7 +16,8 @@
 //!
 //! A title fails by panicking, on any thread.
 //!
-//! Setting the environment variable `LAB_PEAK_THREADS` prints how many threads a title's process had at its peak.
+//! `RUST_LOG=debug` prints what the servers log (their `dprintf!`); `LAB_PEAK_THREADS=1` prints how many threads a
+//! title's process had at its peak.
 #![forbid(unsafe_code)]
 
 mod child;
@@ -24,18 +25,27 @@ mod operations;
 mod parent;
 mod threads;
 
-pub use child::{LIMIT, begin, passed};
+pub use child::{begin, passed};
 pub use operations::{Operation, operation};
 
 use std::process::ExitCode;
+use std::time::Duration;
+
+/// How long a title may take, in real time (`checkTimeout` in the Go lab's config.go).
+pub const LIMIT: Duration = Duration::from_secs(120);
 
 /// A title: the name of its test function, and the function.
 pub type Title = (&'static str, fn());
 
 /// The `main` of a test binary: runs the titles that the command line asks for.
 pub fn run(titles: &'static [Title]) -> ExitCode {
+    run_within(LIMIT, titles)
+}
+
+/// As [`run`], with another limit for each title.
+pub fn run_within(limit: Duration, titles: &'static [Title]) -> ExitCode {
     match std::env::var(parent::TITLE_VARIABLE) {
-        Ok(name) => child::run(titles, &name),
-        Err(_) => parent::run(titles),
+        Ok(name) => child::run(limit, titles, &name),
+        Err(_) => parent::run(limit, titles),
     }
 }

@@ -1,6 +1,6 @@
 //! The test binary as the user starts it: starts a child for each title, forwards its output, and judges it.
 
-use crate::{LIMIT, Title};
+use crate::Title;
 use libtest_mimic::{Arguments, Failed, Trial};
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdout, Command, ExitCode, ExitStatus, Stdio};
@@ -16,22 +16,22 @@ const GRACE: Duration = Duration::from_secs(30);
 /// How long a child may take to end once it has reported.
 const EXIT_GRACE: Duration = Duration::from_secs(5);
 
-pub(crate) fn run(titles: &'static [Title]) -> ExitCode {
+pub(crate) fn run(limit: Duration, titles: &'static [Title]) -> ExitCode {
     let mut arguments = Arguments::from_args();
     // Titles measure time and count RPCs: two at once would disturb each other.
     arguments.test_threads = Some(1);
-    let trials = titles.iter().map(|&(name, _)| Trial::test(name, move || run_title(name))).collect();
+    let trials = titles.iter().map(|&(name, _)| Trial::test(name, move || run_title(limit, name))).collect();
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
-fn run_title(name: &str) -> Result<(), Failed> {
+fn run_title(limit: Duration, name: &str) -> Result<(), Failed> {
     // The cursor stands behind "test test_basic_3a ... "; the title belongs at the start of a line.
     println!();
     // The child's report begins with a word that only its harness is told. The code under test could find it in the
     // process's memory, but not in the environment, the arguments or a file.
     let token = format!("{:032x}", rand::random::<u128>());
     let mut child = start(name, &token)?;
-    let report = forward_output(&mut child, &token);
+    let report = forward_output(&mut child, &token, limit + GRACE);
     let status = wait_for_exit(&mut child);
     match (report, status) {
         (Report::Passed, Some(_)) => Ok(()),
@@ -43,7 +43,7 @@ fn run_title(name: &str) -> Result<(), Failed> {
         )
         .into()),
         (Report::None, None) => {
-            Err(format!("it hung: no result {} s after the start; killed", (LIMIT + GRACE).as_secs()).into())
+            Err(format!("it hung: no result {} s after the start; killed", (limit + GRACE).as_secs()).into())
         }
     }
 }
@@ -67,12 +67,12 @@ enum Report {
 }
 
 /// Prints what the child prints, as it comes, up to its report.
-fn forward_output(child: &mut Child, token: &str) -> Report {
+fn forward_output(child: &mut Child, token: &str, limit: Duration) -> Report {
     let stdout = child.stdout.take().expect("standard output is piped");
     let (tx, rx) = channel();
     // A thread of its own, because reading has no time limit. It ends with the child's output.
     std::thread::spawn(move || read_lines(stdout, &tx));
-    let deadline = Instant::now() + LIMIT + GRACE;
+    let deadline = Instant::now() + limit;
     while let Some(line) = next_line(&rx, deadline) {
         let text = String::from_utf8_lossy(&line);
         let Some((before, report)) = text.split_once(token) else {

@@ -89,9 +89,13 @@ impl Own {
         }
         if !left.is_empty() {
             fail(&format!(
-                "{} threads are left {} s after all servers were killed and the network was cleaned up:\n  {}\n\
+                "{} left {} s after all servers were killed and the network was cleaned up:\n  {}\n\
                  Each thread that a server starts must end soon after its kill().",
-                left.len(),
+                if left.len() == 1 {
+                    "1 thread is".to_string()
+                } else {
+                    format!("{} threads are", left.len())
+                },
                 grace.as_secs(),
                 left.join("\n  ")
             ));

@@ -1,0 +1,105 @@
+//! Titles that end in every way a title can end, for the tests of the harness.
+
+use parking_lot::Mutex;
+use std::process::ExitCode;
+use std::sync::{Arc, Barrier};
+use std::thread::sleep;
+use std::time::Duration;
+
+/// Longer than any test waits.
+const FOREVER: Duration = Duration::from_secs(600);
+
+fn main() -> ExitCode {
+    titles::run_within(
+        Duration::from_secs(3),
+        &[
+            ("passes", passes),
+            ("panics", panics),
+            ("panics_on_a_thread", panics_on_a_thread),
+            ("panics_in_a_go_statement", panics_in_a_go_statement),
+            ("dies_by_exit", exits),
+            ("dies_by_abort", aborts),
+            ("hangs", hangs),
+            ("deadlocks", deadlocks),
+            ("leaves_a_go_statement", leaves_a_go_statement),
+            ("leaves_a_thread", leaves_a_thread),
+            ("forges", forges),
+            ("dies_not", passes),
+        ],
+    )
+}
+
+fn passes() {
+    titles::begin("Test: sample");
+    drop(titles::operation("client 1: get(\"x\")"));
+    labrpc::go("server 1: ends", || log::debug!("a line of the log"));
+    titles::passed("  ... Passed --   0.0  3    12    1".to_string());
+}
+
+fn panics() {
+    titles::begin("Test: sample");
+    titles::passed("  ... Passed --".to_string());
+    panic!("expected one leader, got none");
+}
+
+fn panics_on_a_thread() {
+    let thread = std::thread::Builder::new().name("server 1: own thread".to_string());
+    thread.spawn(|| panic!("index out of bounds")).expect("a thread starts");
+    sleep(FOREVER);
+}
+
+fn panics_in_a_go_statement() {
+    labrpc::go("server 2: applier", || panic!("apply out of order"));
+    sleep(FOREVER);
+}
+
+fn exits() {
+    println!("test result: ok. 12 passed");
+    std::process::exit(0);
+}
+
+fn aborts() {
+    std::process::abort();
+}
+
+fn hangs() {
+    titles::begin("Test: sample");
+    drop(titles::operation("client 1: put(\"x\")"));
+    let _operation = titles::operation("client 1: get(\"x\")");
+    labrpc::go("server 1: stuck", || sleep(FOREVER));
+    sleep(FOREVER);
+}
+
+fn deadlocks() {
+    let locks = [Arc::new(Mutex::new(())), Arc::new(Mutex::new(()))];
+    let both_hold_one = Arc::new(Barrier::new(2));
+    for i in 0..2 {
+        let (first, second) = (locks[i].clone(), locks[1 - i].clone());
+        let both_hold_one = both_hold_one.clone();
+        labrpc::go(format!("server {i}: locker"), move || {
+            let _first = first.lock();
+            both_hold_one.wait();
+            let _second = second.lock();
+        });
+    }
+    sleep(FOREVER);
+}
+
+fn leaves_a_go_statement() {
+    labrpc::go("server 3: lingers", || sleep(FOREVER));
+    titles::passed("  ... Passed --".to_string());
+}
+
+fn leaves_a_thread() {
+    let thread = std::thread::Builder::new().name("my own thread".to_string());
+    thread.spawn(|| sleep(FOREVER)).expect("a thread starts");
+    titles::passed("  ... Passed --".to_string());
+}
+
+/// What a cheat could print: the harness's own words, but not its token.
+fn forges() {
+    println!("passed");
+    println!("{} passed", "0".repeat(32));
+    println!("test forges ... ok");
+    panic!("it is not");
+}
