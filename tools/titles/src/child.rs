@@ -2,6 +2,7 @@
 
 use crate::parent::LINE_BREAK;
 use crate::{Title, operations, threads};
+use backtrace::Backtrace;
 use std::io::{BufRead, Write};
 use std::panic::PanicHookInfo;
 use std::process::ExitCode;
@@ -42,8 +43,11 @@ pub(crate) fn run(limit: Duration, titles: &[Title], name: &str) -> ExitCode {
     STARTED.get_or_init(Instant::now);
     meet_parent();
     std::panic::set_hook(Box::new(fail_by_panic));
-    // Reads RUST_LOG; silent without it. The time in microseconds orders the lines of one process.
-    env_logger::builder().format_timestamp_micros().init();
+    // Reads RUST_LOG; silent without it. Each line has the seconds since the title began.
+    let line = |out: &mut env_logger::fmt::Formatter, record: &log::Record<'_>| {
+        writeln!(out, "{:10.6} {}", elapsed().as_secs_f64(), record.args())
+    };
+    env_logger::builder().format(line).init();
     let own = threads::Own::now();
 
     let (done, finished) = channel();
@@ -122,12 +126,7 @@ fn fail_by_panic(info: &PanicHookInfo<'_>) {
     let text = text.or_else(|| info.payload().downcast_ref::<String>().map(String::as_str));
     let message = text.unwrap_or("(a panic without a message)");
     let place = info.location().map_or(String::new(), |l| format!("\n  at {}:{}", l.file(), l.line()));
-    let backtrace = std::backtrace::Backtrace::capture();
-    let backtrace = match backtrace.status() {
-        std::backtrace::BacktraceStatus::Captured => format!("\n{backtrace}"),
-        _ => String::new(),
-    };
-    fail(&format!("thread \"{thread}\": {message}{place}{backtrace}"));
+    fail(&format!("thread \"{thread}\": {message}{place}\n{}", threads::lines_of_the_lab(&Backtrace::new())));
 }
 
 /// Ends this process with the title failed. The first failure counts; a second thread that fails stops here.
