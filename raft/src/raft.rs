@@ -506,7 +506,7 @@ pub(crate) struct AppendEntriesArgs {
     /// Index and term of the entry before the new ones.
     prev_log_index: usize,
     prev_log_term: u64,
-    /// None for a heartbeat.
+    /// Empty for a heartbeat.
     entries: Vec<Entry>,
     leader_commit: usize,
 }
