@@ -16,10 +16,10 @@ help:
 	@echo "  RUST_LOG=debug cargo test -p kvraft test_basic_3a"
 
 lab3a:
-	$(CARGO) test -p kvraft 3a
+	$(CARGO) test -p kvraft --test test_test 3a
 
 lab2:
-	$(CARGO) test -p raft
+	$(CARGO) test -p raft --test test_test _2
 
 test:
 	$(CARGO) test --workspace --no-fail-fast

@@ -27,6 +27,8 @@ pub struct Config {
     /// What each server applied, by index; a crash does not take it back.
     logs: Arc<Logs>,
     begun: Mutex<Begun>,
+    /// Who was seen to lead, by term; a crash does not take it back.
+    leaders: Mutex<HashMap<u64, usize>>,
     /// Numbers the ends.
     ends: AtomicUsize,
 }
@@ -77,6 +79,7 @@ impl Config {
                 max_index: AtomicUsize::new(0),
             }),
             begun: Mutex::new(Begun { at: Instant::now(), rpcs: 0, max_index: 0 }),
+            leaders: Mutex::default(),
             ends: AtomicUsize::new(0),
         });
         for i in 0..n {
@@ -213,8 +216,39 @@ impl Config {
     }
 
     /// Starts a command on server `i`, which must be up.
+    #[track_caller]
     pub fn start(&self, i: usize, cmd: Command) -> (usize, u64, bool) {
-        self.up(i).start(&cmd)
+        self.start_on(i, &self.up(i), cmd)
+    }
+
+    #[track_caller]
+    fn start_on(&self, i: usize, rf: &Raft, cmd: Command) -> (usize, u64, bool) {
+        let (index, term, is_leader) = rf.start(&cmd);
+        if is_leader {
+            self.note_leader(i, term);
+        }
+        (index, term, is_leader)
+    }
+
+    /// The term of server `i`, which must be up, and whether it says that it leads.
+    #[track_caller]
+    pub fn state(&self, i: usize) -> (u64, bool) {
+        let (term, is_leader) = self.up(i).get_state();
+        if is_leader {
+            self.note_leader(i, term);
+        }
+        (term, is_leader)
+    }
+
+    /// Checks election safety (Figure 3 of the paper): at most one server ever leads in a term. Go looks only at those
+    /// that lead at the same time.
+    #[track_caller]
+    fn note_leader(&self, i: usize, term: u64) {
+        let first = *self.leaders.lock().entry(term).or_insert(i);
+        assert!(
+            first == i,
+            "election safety: server {first} has led in term {term}, and now {i} leads in it"
+        );
     }
 
     pub fn term(&self, i: usize) -> u64 {
@@ -254,6 +288,7 @@ impl Config {
             }
             for (term, leaders) in &leaders {
                 assert!(leaders.len() == 1, "term {term} has {} (>1) leaders: {leaders:?}", leaders.len());
+                self.note_leader(leaders[0], *term);
             }
             if let Some((_, leaders)) = leaders.iter().max_by_key(|(term, _)| **term) {
                 return leaders[0];
@@ -333,7 +368,7 @@ impl Config {
             let started = (0..self.n).find_map(|_| {
                 starts = (starts + 1) % self.n;
                 let rf = self.raft(starts).filter(|_| self.is_connected(starts))?;
-                let (index, _, is_leader) = rf.start(&cmd);
+                let (index, _, is_leader) = self.start_on(starts, &rf, cmd);
                 is_leader.then_some(index)
             });
             let Some(index) = started else {
