@@ -86,14 +86,16 @@ impl Network {
     /// Puts a server on the network, or replaces the one of this name. RPCs that the old one is handling return
     /// false.
     pub fn add_server(&self, name: impl ToString, server: Server) {
-        self.shared.state.lock().servers.insert(name.to_string().into(), Arc::new(server));
+        let old = self.shared.state.lock().servers.insert(name.to_string().into(), Arc::new(server));
+        // What the server holds must not be dropped under the lock.
+        drop(old);
     }
 
     /// Takes a server off the network. RPCs that it is handling return false within 100 ms, and what their handlers
     /// answer later is thrown away.
     pub fn delete_server(&self, name: impl ToString) {
         let server = self.shared.state.lock().servers.remove(name.to_string().as_str());
-        // The last reference may be this one; what the server holds must not be dropped under the lock.
+        // What the server holds must not be dropped under the lock.
         drop(server);
     }
 
@@ -227,7 +229,7 @@ impl ClientEnd {
 
     /// Starts an RPC and returns at once; what `wrap` makes of the reply, or of None in its place, is sent to
     /// `done`, which many RPCs may share (net/rpc's `Go` with a `done` channel). Nothing happens when nobody
-    /// receives from `done` any more.
+    /// receives from `done` any more. `wrap` must not block: it may run on the network's own thread.
     ///
     /// # Panics
     /// When `done` is a bounded channel: the network does not wait for its clients.
@@ -286,6 +288,8 @@ pub(crate) struct Call {
     server: Option<Arc<Server>>,
     reliable: bool,
     long_reordering: bool,
+    /// The reply is on its way back, held up. It arrives whatever happens to the end and the server meanwhile.
+    returning: AtomicBool,
     /// Hands over the reply; gone once that has happened. It never blocks.
     finish: Mutex<Option<Finish>>,
 }
@@ -299,8 +303,9 @@ impl Call {
         }
     }
 
-    pub(crate) fn is_finished(&self) -> bool {
-        self.finish.lock().is_none()
+    /// Whether the handler still runs, as far as the caller can know.
+    pub(crate) fn is_with_handler(&self) -> bool {
+        !self.returning.load(Ordering::SeqCst) && self.finish.lock().is_some()
     }
 
     /// Whether the end has been disabled, or the server deleted or replaced, since the request entered: then no
@@ -334,7 +339,8 @@ fn process_request(shared: &Arc<Shared>, end: Arc<End>, svc_meth: &str, args: Ve
     let server_name = name.unwrap_or_else(|| "none".into());
     let answered = server.is_some();
     let finish = Mutex::new(Some(finish));
-    let call = Arc::new(Call { end, server_name, server, reliable, long_reordering, finish });
+    let returning = AtomicBool::new(false);
+    let call = Arc::new(Call { end, server_name, server, reliable, long_reordering, returning, finish });
     let rng = &mut rand::rng();
     if !answered {
         let delay = draws::no_answer_delay(rng, long_delays);
@@ -368,7 +374,10 @@ fn deliver_request(shared: Arc<Shared>, call: Arc<Call>, svc_meth: Arc<str>, arg
             return call.finish(None);
         }
         match draws::reordering_delay(rng).filter(|_| call.long_reordering) {
-            Some(delay) => shared.timer.after(delay, call, Due::Answer(Some(reply))),
+            Some(delay) => {
+                call.returning.store(true, Ordering::SeqCst);
+                shared.timer.after(delay, call, Due::Answer(Some(reply)));
+            }
             None => {
                 worker.rest();
                 call.finish(Some(reply));

@@ -1,7 +1,7 @@
 //! The port of the `go` statement: threads that are reused, because a thread's start costs a hundred times what a
 //! goroutine's does.
 //!
-//! Lock order: `Pool::state`, then a worker's `task`. Neither is held while a task runs.
+//! Lock order: `Pool::state`, then a worker's `running`. Neither is held while a task runs.
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use parking_lot::Mutex;
@@ -9,6 +9,7 @@ use std::any::Any;
 use std::cell::RefCell;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread::ThreadId;
 use std::time::{Duration, Instant};
@@ -30,8 +31,12 @@ struct PoolState {
 pub(crate) struct Worker {
     /// Holds one task: a worker is handed the next one when it is on the idle list, and at no other time.
     tasks: Sender<Task>,
-    /// What the thread is running now, and since when. None: it is idle.
+    /// What the thread was handed to run, and when. None: it is on the idle list. Both change together, so that a task
+    /// is seen to run from the moment in which it is handed over.
     running: Mutex<Option<(Name, Instant)>>,
+    /// Whether the task that it runs has put it on the idle list already. Of interest to the thread itself only: it may
+    /// have been handed the next task meanwhile.
+    rested: AtomicBool,
     thread: OnceLock<ThreadId>,
 }
 
@@ -110,7 +115,14 @@ pub fn idle_threads() -> usize {
 /// non-blocking step is left.
 pub(crate) fn start(name: Name, run: impl FnOnce(&Arc<Worker>) + Send + 'static) {
     let task = Task { name, run: Box::new(run) };
-    let idle = POOL.state.lock().idle.pop();
+    let idle = {
+        let mut state = POOL.state.lock();
+        let idle = state.idle.pop();
+        if let Some(worker) = &idle {
+            worker.note(&task);
+        }
+        idle
+    };
     match idle {
         Some(worker) => worker.tasks.send(task).expect("an idle worker listens"),
         None => start_thread(task),
@@ -119,7 +131,9 @@ pub(crate) fn start(name: Name, run: impl FnOnce(&Arc<Worker>) + Send + 'static)
 
 fn start_thread(task: Task) {
     let (tx, rx) = bounded(1);
-    let worker = Arc::new(Worker { tasks: tx, running: Mutex::new(None), thread: OnceLock::new() });
+    let (running, rested, thread) = (Mutex::new(None), AtomicBool::new(false), OnceLock::new());
+    let worker = Arc::new(Worker { tasks: tx, running, rested, thread });
+    worker.note(&task);
     let number = {
         let mut state = POOL.state.lock();
         state.workers.push(worker.clone());
@@ -137,7 +151,7 @@ impl Worker {
     fn work(self: Arc<Worker>, tasks: &Receiver<Task>) {
         self.thread.get_or_init(|| std::thread::current().id());
         while let Ok(Task { name, run }) = tasks.recv() {
-            *self.running.lock() = Some((name.clone(), Instant::now()));
+            self.rested.store(false, Ordering::Relaxed);
             CURRENT.set(Some(name.clone()));
             if let Err(panic) = catch_unwind(AssertUnwindSafe(|| run(&self))) {
                 fatal(&format!("{name} panicked: {}", panic_message(&*panic)));
@@ -150,9 +164,15 @@ impl Worker {
     /// Puts the thread on the idle list. Called before an RPC's reply is handed over, so that the caller's next RPC
     /// finds this thread, still awake, at the top.
     pub(crate) fn rest(self: &Arc<Worker>) {
-        if self.running.lock().take().is_some() {
-            POOL.state.lock().idle.push(self.clone());
+        if !self.rested.swap(true, Ordering::Relaxed) {
+            let mut state = POOL.state.lock();
+            *self.running.lock() = None;
+            state.idle.push(self.clone());
         }
+    }
+
+    fn note(&self, task: &Task) {
+        *self.running.lock() = Some((task.name.clone(), Instant::now()));
     }
 }
 

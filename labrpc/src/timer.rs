@@ -59,7 +59,7 @@ impl Ord for Entry {
 struct Queue {
     delayed: BinaryHeap<Reverse<Entry>>,
     /// Calls whose handler runs, by the time of the next look; every call waits equally long, so this is a queue.
-    /// Calls that have ended leave it with the next look at any.
+    /// Calls whose handler has returned leave it with the next look at any.
     looks: VecDeque<(Instant, Arc<Call>)>,
     seq: u64,
     stopped: bool,
@@ -186,10 +186,10 @@ enum Look {
     NothingDue,
 }
 
-/// Drops the calls at the head of the queue that have ended, and looks at one whose time has come.
+/// Drops the calls at the head of the queue whose handler has returned, and looks at one whose time has come.
 fn look(queue: &mut Queue, now: Instant, state: &Mutex<State>) -> Look {
     while let Some((at, call)) = queue.looks.pop_front() {
-        if call.is_finished() {
+        if !call.is_with_handler() {
             continue;
         }
         if at > now {

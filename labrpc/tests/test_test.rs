@@ -262,6 +262,30 @@ fn a_replaced_servers_answer_is_thrown_away() {
     assert_eq!(handler2(&end, 1).as_deref(), Some("handler2-1"));
 }
 
+/// A reply that is held back to reorder it arrives, whatever has happened to its end and its server meanwhile.
+#[test]
+fn a_reply_that_is_held_back_arrives() {
+    let net = Network::new();
+    net.add_server("r", server(&Arc::default()));
+    net.long_reordering(true);
+    let end = net.make_end("e");
+    net.connect("e", "r");
+    net.enable("e", true);
+    let calls: Vec<_> = (0..30).map(|i| end.go::<i32, String>("JunkServer.Handler2", &i)).collect();
+    while is_running("server r: JunkServer.Handler2 handler") {
+        std::thread::yield_now();
+    }
+    net.enable("e", false);
+    net.delete_server("r");
+    for (i, call) in calls.iter().enumerate() {
+        assert_eq!(call.recv(), Ok(Some(format!("handler2-{i}"))));
+    }
+}
+
+fn is_running(name: &str) -> bool {
+    labrpc::running().iter().any(|task| task.name == name)
+}
+
 #[test]
 fn cleanup_ends_pending_calls_at_once_and_later_ones_too() {
     let (_hanging, hang) = bounded(0);
@@ -292,11 +316,23 @@ fn the_thread_of_a_go_statement_is_reused_and_named() {
         assert_eq!(name.as_deref(), Some("server 7: reuse"));
     }
     // 50 tasks, one after the other: a new thread was needed only while the last one was still on its way back.
-    let left = || labrpc::running().iter().any(|task| task.name == "server 7: reuse");
-    while left() {
+    while is_running("server 7: reuse") {
         std::thread::yield_now();
     }
     assert!(labrpc::idle_threads() > 0);
+}
+
+/// What was handed over is never overlooked: not before its thread has begun it either.
+#[test]
+fn a_go_statement_is_running_from_the_start() {
+    let (hanging, hang) = bounded::<()>(0);
+    for i in 0..20 {
+        let hang = hang.clone();
+        let name = format!("server 8: task {i}");
+        labrpc::go(name.clone(), move || assert!(hang.recv().is_err(), "nobody sends"));
+        assert!(is_running(&name));
+    }
+    drop(hanging);
 }
 
 /// Runs the ignored test `name` of this binary in a process of its own, and returns what it says as it dies.
