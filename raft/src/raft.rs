@@ -147,6 +147,8 @@ struct Progress {
     /// and travel together.
     appends: u64,
     in_flight: bool,
+    /// The commit index that the last append told.
+    commit_told: usize,
     /// When the next append is due in any case.
     due: Instant,
     /// New entries are not sent before this: the last append was lost a moment ago.
@@ -478,6 +480,7 @@ impl Raft {
             match_index: 0,
             appends: 0,
             in_flight: false,
+            commit_told: 0,
             due: now,
             pause_until: now,
             heard_at: now,
@@ -602,7 +605,7 @@ impl Raft {
 
     /// Figure 2, leaders: an entry of the current term is committed once a majority has it, and with it all before.
     fn advance_commit_index(&self, state: &mut State) {
-        let Role::Leader(progress) = &mut state.role else { return };
+        let Role::Leader(progress) = &state.role else { return };
         // An entry is saved here before it is sent to anyone.
         let mut matches: Vec<usize> = self.others().map(|peer| progress[peer].match_index).collect();
         matches.push(state.log.saved_index);
@@ -612,10 +615,6 @@ impl Raft {
             return;
         }
         state.commit_index = majority_has;
-        let notice = Instant::now() + COMMIT_NOTICE;
-        for progress in progress {
-            progress.due = progress.due.min(notice);
-        }
         self.wake_applier();
     }
 }
@@ -678,6 +677,8 @@ impl Raft {
             let progress = &mut progress[peer];
             if !progress.in_flight && progress.next_index <= log.last_index() {
                 progress.due = progress.due.min(progress.pause_until);
+            } else if !progress.in_flight && progress.commit_told < *commit_index {
+                progress.due = progress.due.min(now + COMMIT_NOTICE);
             }
             if now >= progress.due {
                 let append = progress.append(log, *current_term, self.me, *commit_index, now);
@@ -714,6 +715,7 @@ impl Progress {
         let prev_log_term = log.term(prev_log_index).expect("the log has all that a follower may lack");
         self.appends += 1;
         self.in_flight = true;
+        self.commit_told = commit_index;
         let sent = Sent { number: self.appends, at: now, term, prev_log_index, entries: entries.len() };
         let args = AppendEntriesArgs {
             term,
