@@ -411,17 +411,17 @@ fn one_partition(title: Stage) {
     ckp1.check("1", "14");
     ckp1.put("1", "16");
     ckp1.check("1", "16");
-    let ended = end(Stage::NoProgressInMinority);
-
-    // The third stage is also how the second one ends: its clerks can be ended in no other way.
-    begin(Stage::CompletionAfterHeal, "Test: completion after heal (3A)");
-    cfg.connect_all();
-    minority.connect(&cfg);
-    sleep(ELECTION_TIMEOUT);
-    minority.check_completed(Duration::from_secs(3));
-    if ended {
+    if end(Stage::NoProgressInMinority) {
+        // The clerks of the minority can be ended in no other way; how long that takes is the next title's business.
+        minority.heal(&cfg);
+        minority.check_completed(titles::LIMIT);
         return cfg.cleanup();
     }
+
+    begin(Stage::CompletionAfterHeal, "Test: completion after heal (3A)");
+    minority.heal(&cfg);
+    sleep(ELECTION_TIMEOUT);
+    minority.check_completed(Duration::from_secs(3));
     ck.check("1", "15");
     end(Stage::CompletionAfterHeal);
     cfg.cleanup();
@@ -453,7 +453,8 @@ impl Minority {
         }
     }
 
-    fn connect(&self, cfg: &Config) {
+    fn heal(&self, cfg: &Config) {
+        cfg.connect_all();
         self.ends.iter().for_each(|ends| cfg.connect_client(ends, &cfg.all()));
     }
 
