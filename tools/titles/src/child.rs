@@ -65,6 +65,7 @@ pub(crate) fn run(limit: Duration, titles: &[Title], name: &str) -> ExitCode {
         }
         watch(limit);
     }
+    watch(limit);
     if test.join().is_err() {
         fail("the title's thread ended without a result");
     }

@@ -2,16 +2,16 @@
 
 use crate::Title;
 use libtest_mimic::{Arguments, Failed, Trial};
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, ChildStdout, Command, ExitCode, ExitStatus, Stdio};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
 /// Tells a child which title it is to run.
 pub(crate) const TITLE_VARIABLE: &str = "LAB_TITLE";
 
 /// How long a child may go on after its time limit, before it is killed: enough to report what hangs.
-const GRACE: Duration = Duration::from_secs(30);
+const GRACE: Duration = Duration::from_secs(10);
 
 /// How long a child may take to end once it has reported.
 const EXIT_GRACE: Duration = Duration::from_secs(5);
@@ -69,7 +69,7 @@ enum Report {
 /// Prints what the child prints, as it comes, up to its report.
 fn forward_output(child: &mut Child, token: &str, limit: Duration) -> Report {
     let stdout = child.stdout.take().expect("standard output is piped");
-    let (tx, rx) = channel();
+    let (tx, rx) = sync_channel(LINES_AHEAD);
     // A thread of its own, because reading has no time limit. It ends with the child's output.
     std::thread::spawn(move || read_lines(stdout, &tx));
     let deadline = Instant::now() + limit;
@@ -92,20 +92,34 @@ fn forward_output(child: &mut Child, token: &str, limit: Duration) -> Report {
 /// Stands for a line break in the message of a report, which is one line.
 pub(crate) const LINE_BREAK: char = '\u{1f}';
 
-fn read_lines(stdout: ChildStdout, lines: &Sender<Vec<u8>>) {
+/// Output without line breaks is handed on in pieces of this size.
+const LONGEST_LINE: u64 = 1 << 16;
+
+/// The length of a token.
+const TOKEN: usize = 32;
+
+/// How many lines may wait to be printed.
+const LINES_AHEAD: usize = 64;
+
+fn read_lines(stdout: ChildStdout, lines: &SyncSender<Vec<u8>>) {
     let mut reader = BufReader::new(stdout);
-    loop {
-        let mut line = Vec::new();
-        match reader.read_until(b'\n', &mut line) {
-            Ok(0) | Err(_) => return,
-            Ok(_) if lines.send(line).is_err() => return,
-            Ok(_) => {}
+    let mut line = Vec::new();
+    while let Ok(1..) = reader.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut line) {
+        // The end of a piece may be the beginning of a token.
+        let rest =
+            if line.ends_with(b"\n") { Vec::new() } else { line.split_off(line.len().saturating_sub(TOKEN)) };
+        if lines.send(std::mem::replace(&mut line, rest)).is_err() {
+            return;
         }
     }
+    // When nobody receives any more, nobody wants the rest.
+    let _ = lines.send(line);
 }
 
 fn next_line(lines: &Receiver<Vec<u8>>, deadline: Instant) -> Option<Vec<u8>> {
-    lines.recv_timeout(deadline.saturating_duration_since(Instant::now())).ok()
+    // A line that waits is received even when no time is left, and there may be no end of lines.
+    let left = deadline.checked_duration_since(Instant::now())?;
+    lines.recv_timeout(left).ok()
 }
 
 fn print(text: &[u8]) {

@@ -104,7 +104,11 @@ impl Own {
 
     fn others(&self) -> Vec<String> {
         let tasks = labrpc::running().into_iter().map(|task| task.name);
-        let threads = all().into_iter().filter(|(id, name)| !self.ids.contains(id) && !is_labrpc(name));
+        // A thread without a name has that of the thread which started it: a second one with a pool thread's name is
+        // none of the pool.
+        let mut pool = BTreeSet::new();
+        let mut is_pool = |name: &String| is_labrpc(name) && pool.insert(name.clone());
+        let threads = all().into_iter().filter(|(id, name)| !self.ids.contains(id) && !is_pool(name));
         tasks.chain(threads.map(|(_, name)| format!("{name} (started by std::thread)"))).collect()
     }
 }

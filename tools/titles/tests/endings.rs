@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "clippy.toml allows it in tests; this is for their helpers")]
 
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 fn samples(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sample-titles"));
@@ -52,7 +52,7 @@ fn list_and_filters_are_those_of_libtest() {
     let (_, text) = output_of(&mut samples(&["--list", "dies"]));
     assert_eq!(text, "dies_by_exit: test\ndies_by_abort: test\ndies_not: test\n");
     let (_, text) = output_of(&mut samples(&["dies", "--skip", "by"]));
-    assert!(text.contains("1 passed; 0 failed; 0 ignored; 0 measured; 11 filtered out"), "{text}");
+    assert!(text.contains("1 passed; 0 failed; 0 ignored; 0 measured; 14 filtered out"), "{text}");
 }
 
 #[test]
@@ -106,5 +106,25 @@ fn a_title_that_hangs_says_what_it_was_doing() {
 #[test]
 fn threads_that_are_left_are_named() {
     fails("leaves_a_go_statement", &["1 thread is left", "server 3: lingers"]);
+    fails("leaves_a_thread_without_a_name", &["1 thread is left", "labrpc-"]);
     fails("leaves_a_thread", &["1 thread is left", "my own thread (started by std::thread)"]);
+}
+
+#[test]
+fn any_amount_of_output_is_forwarded() {
+    let (output, text) = output_of(&mut samples(&["--exact", "prints_one_long_line"]));
+    assert!(output.status.success());
+    assert!(text.contains(&"x".repeat(100_000)));
+}
+
+/// The child cannot report, and its output does not end.
+#[test]
+fn output_without_end_is_cut_off() {
+    // Its output would be kept in memory.
+    let mut child = samples(&["--exact", "prints_without_end"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(101));
 }

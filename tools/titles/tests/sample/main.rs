@@ -1,6 +1,7 @@
 //! Titles that end in every way a title can end, for the tests of the harness.
 
 use parking_lot::Mutex;
+use std::io::Write;
 use std::process::ExitCode;
 use std::sync::{Arc, Barrier};
 use std::thread::sleep;
@@ -23,7 +24,10 @@ fn main() -> ExitCode {
             ("deadlocks", deadlocks),
             ("leaves_a_go_statement", leaves_a_go_statement),
             ("leaves_a_thread", leaves_a_thread),
+            ("leaves_a_thread_without_a_name", leaves_a_thread_without_a_name),
             ("forges", forges),
+            ("prints_without_end", prints_without_end),
+            ("prints_one_long_line", prints_one_long_line),
             ("dies_not", passes),
         ],
     )
@@ -94,6 +98,23 @@ fn leaves_a_thread() {
     let thread = std::thread::Builder::new().name("my own thread".to_string());
     thread.spawn(|| sleep(FOREVER)).expect("a thread starts");
     titles::passed("  ... Passed --".to_string());
+}
+
+/// Linux gives it the name of the thread that starts it.
+fn leaves_a_thread_without_a_name() {
+    labrpc::go("server 3: starts another", || drop(std::thread::spawn(|| sleep(FOREVER))));
+    titles::passed("  ... Passed --".to_string());
+}
+
+/// It even keeps the harness from printing.
+fn prints_without_end() {
+    let mut stdout = std::io::stdout().lock();
+    while writeln!(stdout, "tick").is_ok() {}
+}
+
+/// The report comes at the end of this line.
+fn prints_one_long_line() {
+    print!("{}", "x".repeat(100_000));
 }
 
 /// What a cheat could print: the harness's own words, but not its token.
