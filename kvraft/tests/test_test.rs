@@ -5,7 +5,7 @@ mod config;
 
 use appends::{check_appends, excerpt, nth};
 use config::{Client, Config};
-use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
+use crossbeam_channel::RecvTimeoutError;
 use linearizability::{CheckResult, KvInput, KvModel, KvOp, KvOutput, Operation, check_operations_timeout};
 use parking_lot::Mutex;
 use rand::RngExt;
@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
+use titles::Task;
 
 /// The tests allow a solution to take a second for an election, much more than the paper's time-outs.
 const ELECTION_TIMEOUT: Duration = Duration::from_secs(1);
@@ -118,7 +119,7 @@ struct Generic {
 }
 
 /// The clients of a round. Each gives what it has done when it ends.
-type Clients<T> = Vec<Receiver<T>>;
+type Clients<T> = Vec<Task<T>>;
 
 impl Generic {
     /// Each client appends to a key of its own, or gets and compares.
@@ -135,7 +136,7 @@ impl Generic {
             self.disturb(&cfg, &done);
             for (cli, appended) in clients.into_iter().enumerate() {
                 let mut counts = vec![0; self.nclients];
-                counts[cli] = wait(appended);
+                counts[cli] = appended.wait();
                 check_appends(&ck.get(&cli.to_string()), &counts);
             }
         }
@@ -156,7 +157,7 @@ impl Generic {
                 move |cli, client| work_on_all_keys(cli, client, keys, &done, &history)
             });
             self.disturb(&cfg, &done);
-            clients.into_iter().for_each(wait);
+            clients.into_iter().for_each(Task::wait);
         }
         // Go prints its line first: a history that is not linearizable had "Passed" all the same.
         history.check();
@@ -184,13 +185,13 @@ impl Generic {
             // Let the clients do something undisturbed first.
             sleep(Duration::from_secs(1));
             let (cfg, done) = (cfg.clone(), done.clone());
-            partitioner = Some(spawn("partitioner", move || partition_at_random(&cfg, &done)));
+            partitioner = Some(titles::spawn("partitioner", move || partition_at_random(&cfg, &done)));
         }
         sleep(Duration::from_secs(5));
         done.store(true, Ordering::SeqCst);
 
         if let Some(partitioner) = partitioner {
-            wait(partitioner);
+            partitioner.wait();
             cfg.connect_all();
             // Time for an election, so that operations submitted in a minority can complete.
             sleep(ELECTION_TIMEOUT);
@@ -205,21 +206,6 @@ impl Generic {
     }
 }
 
-/// Runs `f` on a thread of its own; its result arrives in the channel.
-fn spawn<T: Send + 'static>(name: &str, f: impl FnOnce() -> T + Send + 'static) -> Receiver<T> {
-    let (tx, rx) = bounded(1);
-    labrpc::go(name, move || {
-        // The test may not care.
-        let _ = tx.send(f());
-    });
-    rx
-}
-
-/// Waits for what `spawn` started.
-fn wait<T>(result: Receiver<T>) -> T {
-    result.recv().expect("a panic ends the process")
-}
-
 /// Runs `n` clients at once, each with a clerk of its own.
 fn spawn_clients<T: Send + 'static>(
     cfg: &Arc<Config>,
@@ -228,7 +214,7 @@ fn spawn_clients<T: Send + 'static>(
 ) -> Clients<T> {
     let clients = (0..n).map(|cli| {
         let (cfg, f) = (cfg.clone(), f.clone());
-        spawn(&format!("client thread {cli}"), move || f(cli, &mut cfg.make_client(&cfg.all())))
+        titles::spawn(format!("client thread {cli}"), move || f(cli, &mut cfg.make_client(&cfg.all())))
     });
     clients.collect()
 }
@@ -349,7 +335,7 @@ fn test_unreliable_one_key_3a() {
     let clients: Clients<()> = spawn_clients(&cfg, CLIENTS, |cli, client| {
         (0..APPENDS).for_each(|j| client.append("k", &nth(cli, j)));
     });
-    clients.into_iter().for_each(wait);
+    clients.into_iter().for_each(Task::wait);
     check_appends(&ck.get("k"), &[APPENDS; CLIENTS]);
 
     cfg.end();
@@ -429,8 +415,8 @@ fn one_partition(title: Stage) {
 
 /// Two operations that begin in the minority.
 struct Minority {
-    put: Receiver<()>,
-    get: Receiver<()>,
+    put: Task<()>,
+    get: Task<()>,
     /// The clients' ends.
     ends: [Vec<String>; 2],
 }
@@ -439,16 +425,16 @@ impl Minority {
     fn start(cfg: &Arc<Config>, servers: &[usize]) -> Minority {
         let [mut putter, mut getter] = [cfg.make_client(servers), cfg.make_client(servers)];
         let ends = [putter.ends(), getter.ends()];
-        let put = spawn("client thread: put in minority", move || putter.put("1", "15"));
-        let get = spawn("client thread: get in minority", move || drop(getter.get("1")));
+        let put = titles::spawn("client thread: put in minority", move || putter.put("1", "15"));
+        let get = titles::spawn("client thread: get in minority", move || drop(getter.get("1")));
         Minority { put, get, ends }
     }
 
     #[track_caller]
     fn check_pending(&self, duration: Duration) {
         let until = Instant::now() + duration;
-        for (name, result) in [("put", &self.put), ("get", &self.get)] {
-            let early = result.recv_deadline(until) != Err(RecvTimeoutError::Timeout);
+        for (name, task) in [("put", &self.put), ("get", &self.get)] {
+            let early = task.result().recv_deadline(until) != Err(RecvTimeoutError::Timeout);
             assert!(!early, "{name} in minority completed");
         }
     }
@@ -462,8 +448,8 @@ impl Minority {
     #[track_caller]
     fn check_completed(&self, limit: Duration) {
         let until = Instant::now() + limit;
-        for (name, result) in [("put", &self.put), ("get", &self.get)] {
-            assert!(result.recv_deadline(until).is_ok(), "{name} did not complete");
+        for (name, task) in [("put", &self.put), ("get", &self.get)] {
+            assert!(task.result().recv_deadline(until).is_ok(), "{name} did not complete");
         }
     }
 }

@@ -67,5 +67,5 @@ mod service;
 mod timer;
 
 pub use network::{ClientEnd, Network};
-pub use pool::{Running, current_task, go, idle_threads, running};
+pub use pool::{Running, current_task, go, idle_threads, running, thread_census};
 pub use service::{Receiver, Server, Service, make_service};

@@ -3,7 +3,7 @@
 //! `Shared::state` guards the ends, their connections and the servers; it is held for look-ups only.
 
 use crate::draws;
-use crate::pool::{self, Name};
+use crate::pool::{self, Name, thread_census};
 use crate::service::Server;
 use crate::timer::{Due, Timer};
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -67,7 +67,9 @@ impl Network {
             let shared = shared.clone();
             move || shared.timer.run(&shared.state)
         });
-        let thread = thread.unwrap_or_else(|e| panic!("labrpc: cannot start the network's thread: {e}"));
+        let thread = thread.unwrap_or_else(|e| {
+            panic!("labrpc: cannot start the network's thread: {e}. {}", thread_census())
+        });
         Network { shared, timer_thread: Mutex::new(Some(thread)) }
     }
 

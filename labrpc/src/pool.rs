@@ -143,7 +143,7 @@ fn start_thread(task: Task) {
     worker.tasks.send(task).expect("the channel is new");
     let thread = std::thread::Builder::new().name(format!("labrpc-{number}"));
     if let Err(e) = thread.spawn(move || worker.work(&rx)) {
-        fatal(&format!("cannot start a thread for \"{name}\": {e}. {}", census()));
+        fatal(&format!("cannot start a thread for \"{name}\": {e}. {}", thread_census()));
     }
 }
 
@@ -193,7 +193,7 @@ fn panic_message(panic: &(dyn Any + Send)) -> &str {
 
 /// How many threads there are, what limits them, and what they do: what a person needs to know when none more can be
 /// started.
-fn census() -> String {
+pub fn thread_census() -> String {
     let field = |file: &str, label: &str| {
         let text = std::fs::read_to_string(file).ok()?;
         let line = text.lines().find(|line| line.starts_with(label))?;

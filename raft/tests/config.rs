@@ -8,7 +8,7 @@ use rand::RngExt;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread::{JoinHandle, sleep};
+use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 /// The commands of these tests are numbers.
@@ -48,7 +48,8 @@ struct Peer {
 struct Reader {
     /// The thread ends when this is dropped.
     alive: Sender<()>,
-    thread: JoinHandle<()>,
+    /// Closed when the thread has ended.
+    ended: Receiver<()>,
 }
 
 /// What `begin` notes for `end`.
@@ -392,7 +393,9 @@ impl Config {
 impl Reader {
     fn start(server: usize, applied: Receiver<ApplyMsg>, logs: Arc<Logs>) -> Reader {
         let (alive, stop) = bounded::<()>(0);
-        let read = move || {
+        let (running, ended) = bounded::<()>(0);
+        labrpc::go(format!("server {server}: apply reader"), move || {
+            let _running = running;
             loop {
                 select! {
                     recv(applied) -> msg => match msg {
@@ -402,14 +405,14 @@ impl Reader {
                     recv(stop) -> _ => return,
                 }
             }
-        };
-        let thread = std::thread::Builder::new().name(format!("server {server}: apply reader")).spawn(read);
-        Reader { alive, thread: thread.expect("the apply reader starts") }
+        });
+        Reader { alive, ended }
     }
 
     fn stop(self) {
         drop(self.alive);
-        self.thread.join().expect("a panic ends the process");
+        // Nothing is ever sent; this waits for the thread's end.
+        let _ = self.ended.recv();
     }
 }
 

@@ -3,7 +3,6 @@
 mod config;
 
 use config::{Command, Config};
-use crossbeam_channel::unbounded;
 use rand::RngExt;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -205,17 +204,16 @@ fn concurrent_starts(cfg: &Arc<Config>) -> bool {
         return false;
     }
     let wanted = 100..105;
-    let indexes: Vec<usize> = std::thread::scope(|scope| {
-        let starts: Vec<_> = (wanted.clone())
-            .map(|cmd| {
-                scope.spawn(move || match cfg.start(leader, cmd) {
-                    (index, term1, true) if term1 == term => Some(index),
-                    _ => None,
-                })
+    let starts: Vec<_> = (wanted.clone())
+        .map(|cmd| {
+            let cfg = cfg.clone();
+            titles::spawn(format!("start of {cmd}"), move || match cfg.start(leader, cmd) {
+                (index, term1, true) if term1 == term => Some(index),
+                _ => None,
             })
-            .collect();
-        starts.into_iter().filter_map(|start| start.join().expect("a panic ends the process")).collect()
-    });
+        })
+        .collect();
+    let indexes: Vec<usize> = starts.into_iter().filter_map(titles::Task::wait).collect();
     if (0..cfg.n).any(|i| cfg.term(i) != term) {
         return false;
     }
@@ -543,16 +541,18 @@ fn test_unreliable_agree_2c() {
     let cfg = Config::new(n, true);
     cfg.begin("Test (2C): unreliable agreement");
 
-    std::thread::scope(|scope| {
-        for i in 1..50 {
-            for j in 0..4 {
-                let cfg = &cfg;
-                scope.spawn(move || cfg.one(100 * i + j, 1, true));
-            }
-            cfg.one(i, 1, true);
+    let mut agreements = Vec::new();
+    for i in 1..50 {
+        for cmd in 100 * i..100 * i + 4 {
+            let cfg = cfg.clone();
+            agreements.push(titles::spawn(format!("agreement on {cmd}"), move || cfg.one(cmd, 1, true)));
         }
-        cfg.set_unreliable(false);
-    });
+        cfg.one(i, 1, true);
+    }
+    cfg.set_unreliable(false);
+    for agreement in agreements {
+        agreement.wait();
+    }
     cfg.one(100, n, true);
 
     cfg.end();
@@ -619,15 +619,12 @@ fn churn(unreliable: bool, title: &str) {
     cfg.begin(title);
 
     let stop = Arc::new(AtomicBool::new(false));
-    let (done, committed) = unbounded();
-    for me in 0..CLIENTS {
-        let (cfg, stop, done) = (cfg.clone(), stop.clone(), done.clone());
-        let client = move || {
-            // The test waits for every client.
-            let _ = done.send(churn_client(&cfg, me, &stop));
-        };
-        std::thread::Builder::new().name(format!("client {me}")).spawn(client).expect("the client starts");
-    }
+    let clients: Vec<_> = (0..CLIENTS)
+        .map(|me| {
+            let (cfg, stop) = (cfg.clone(), stop.clone());
+            titles::spawn(format!("client {me}"), move || churn_client(&cfg, me, &stop))
+        })
+        .collect();
 
     for _ in 0..20 {
         if percent(20) {
@@ -659,8 +656,7 @@ fn churn(unreliable: bool, title: &str) {
         cfg.connect(i);
     }
     stop.store(true, Ordering::SeqCst);
-    let values: Vec<Command> =
-        (0..CLIENTS).flat_map(|_| committed.recv().expect("each client reports")).collect();
+    let values: Vec<Command> = clients.into_iter().flat_map(titles::Task::wait).collect();
 
     sleep(RAFT_ELECTION_TIMEOUT);
     let last_index = cfg.one(random(), n, true);

@@ -56,7 +56,9 @@ pub(crate) fn run(limit: Duration, titles: &[Title], name: &str) -> ExitCode {
         // The main thread waits for this for as long as it lives.
         let _ = done.send(());
     });
-    let test = test.unwrap_or_else(|e| fail(&format!("cannot start the title's thread: {e}")));
+    let test = test.unwrap_or_else(|e| {
+        fail(&format!("cannot start the title's thread: {e}. {}", labrpc::thread_census()))
+    });
     let mut peak = threads::Peak::from_environment();
     let interval = if peak.is_some() { COUNT_INTERVAL } else { WATCH_INTERVAL };
     while finished.recv_timeout(interval) == Err(RecvTimeoutError::Timeout) {
@@ -94,7 +96,7 @@ fn meet_parent() {
         let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
         std::process::exit(1);
     });
-    watch.unwrap_or_else(|e| fail(&format!("cannot start a thread: {e}")));
+    watch.unwrap_or_else(|e| fail(&format!("cannot start a thread: {e}. {}", labrpc::thread_census())));
 }
 
 fn watch(limit: Duration) {

@@ -12,6 +12,7 @@
 //!
 //! What a title calls:
 //! - [`begin`] prints its first line, [`passed`] sets its second, which is printed once it has really passed;
+//! - [`spawn`] runs something beside the title's own thread;
 //! - [`operation`] notes what is being done, for the report of a title that hangs.
 //!
 //! A title fails by panicking, on any thread.
@@ -23,10 +24,12 @@
 mod child;
 mod operations;
 mod parent;
+mod tasks;
 mod threads;
 
 pub use child::{begin, passed};
 pub use operations::{Operation, operation};
+pub use tasks::{Task, spawn};
 
 use std::process::ExitCode;
 use std::time::Duration;

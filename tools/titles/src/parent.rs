@@ -38,8 +38,8 @@ fn run_title(limit: Duration, name: &str) -> Result<(), Failed> {
         (Report::Passed, None) => Err("it passed, but its process did not end; killed".into()),
         (Report::Failed(why), _) => Err(why.into()),
         (Report::None, Some(status)) => Err(format!(
-            "its process ended ({status}) before the test did: does something call std::process::exit or abort, \
-             or was it killed for want of memory?"
+            "its process ended ({status}) before the test did. If nothing above says why: does something call \
+             std::process::exit or abort, or was it killed for want of memory?"
         )
         .into()),
         (Report::None, None) => {
@@ -71,7 +71,11 @@ fn forward_output(child: &mut Child, token: &str, limit: Duration) -> Report {
     let stdout = child.stdout.take().expect("standard output is piped");
     let (tx, rx) = sync_channel(LINES_AHEAD);
     // A thread of its own, because reading has no time limit. It ends with the child's output.
-    std::thread::spawn(move || read_lines(stdout, &tx));
+    let reader = std::thread::Builder::new().spawn(move || read_lines(stdout, &tx));
+    if let Err(e) = reader {
+        let _ = child.kill();
+        return Report::Failed(format!("cannot start a thread: {e}. {}", labrpc::thread_census()));
+    }
     let deadline = Instant::now() + limit;
     while let Some(line) = next_line(&rx, deadline) {
         let text = String::from_utf8_lossy(&line);
