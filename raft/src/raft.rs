@@ -534,7 +534,7 @@ impl Raft {
         state.observe_term(args.term);
         reply.term = state.current_term;
         if args.term == state.current_term {
-            assert!(!matches!(state.role, Role::Leader(_)), "two leaders in term {}", args.term);
+            debug_assert!(!matches!(state.role, Role::Leader(_)), "two leaders in term {}", args.term);
             state.role = Role::Follower;
             state.reset_election_deadline();
             match state.log.term(args.prev_log_index) {
@@ -561,7 +561,10 @@ impl Raft {
             // one that arrives late.
             if state.log.term(index) != Some(entry.term) {
                 if index <= state.log.last_index() {
-                    assert!(index > state.commit_index, "a committed entry conflicts with the leader's");
+                    debug_assert!(
+                        index > state.commit_index,
+                        "a committed entry conflicts with the leader's"
+                    );
                     state.log.truncate(index);
                 }
                 state.log.push(entry.clone());

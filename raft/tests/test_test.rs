@@ -33,6 +33,7 @@ fn main() -> ExitCode {
         ("test_reliable_churn_2c", test_reliable_churn_2c),
         ("test_unreliable_churn_2c", test_unreliable_churn_2c),
         ("test_one_vote_per_term_extra", test_one_vote_per_term_extra),
+        ("test_figure8_step_by_step_extra", test_figure8_step_by_step_extra),
     ])
 }
 
@@ -737,4 +738,56 @@ fn first_leader(cfg: &Config, servers: &[usize]) -> usize {
         sleep(Duration::from_millis(1));
     }
     panic!("servers {servers:?} elected no leader in {:?}", begun.elapsed());
+}
+
+/// Figure 8 of the paper, in its order and with its letters: an entry of an older term that a majority has is not
+/// committed yet. Random failures seldom get here.
+fn test_figure8_step_by_step_extra() {
+    let n = 5;
+    let cfg = Config::new(n, false);
+    cfg.begin("Test (extra): Figure 8, step by step");
+    cfg.one(1, n, true);
+
+    // (a) S1 leads, and replicates an entry on S2 only.
+    let s1 = cfg.check_one_leader();
+    let s2 = (s1 + 1) % n;
+    let others = [(s1 + 2) % n, (s1 + 3) % n, (s1 + 4) % n];
+    others.iter().for_each(|i| cfg.disconnect(*i));
+    cfg.start(s1, 2);
+    sleep(RAFT_ELECTION_TIMEOUT);
+
+    // (b) S5 is elected by S3 and S4, and takes another entry for itself.
+    cfg.disconnect(s1);
+    cfg.disconnect(s2);
+    others.iter().for_each(|i| cfg.connect(*i));
+    let s5 = cfg.check_one_leader();
+    let (s3, s4) = match others {
+        [a, b, c] if c == s5 => (a, b),
+        [a, b, c] if b == s5 => (a, c),
+        [_, b, c] => (b, c),
+    };
+    cfg.disconnect(s3);
+    cfg.disconnect(s4);
+    cfg.start(s5, 3);
+
+    // (c) S5 goes; S1 or S2 is elected by the other and S3, which gets the first entry: a majority has it.
+    cfg.disconnect(s5);
+    [s1, s2, s3].into_iter().for_each(|i| cfg.connect(i));
+    cfg.check_one_leader();
+    sleep(RAFT_ELECTION_TIMEOUT);
+
+    // (d) S5 is elected by S3 and S4, as its last entry is of a later term, and replaces the first entry by its own.
+    cfg.disconnect(s1);
+    cfg.disconnect(s2);
+    cfg.connect(s4);
+    cfg.connect(s5);
+    cfg.one(4, 3, true);
+
+    // Whoever has applied the first entry is found out at the latest when all agree.
+    cfg.connect(s1);
+    cfg.connect(s2);
+    cfg.one(5, n, true);
+
+    cfg.end();
+    cfg.cleanup();
 }
