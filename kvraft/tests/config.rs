@@ -146,7 +146,7 @@ impl Config {
     }
 
     /// A server that thinks it leads.
-    fn leader(&self) -> Option<usize> {
+    pub fn leader(&self) -> Option<usize> {
         let servers: Vec<_> = self.servers.lock().iter().map(|host| host.kv.clone()).collect();
         servers.iter().position(|kv| kv.as_ref().is_some_and(|kv| kv.raft().get_state().1))
     }
@@ -167,6 +167,13 @@ impl Config {
     pub fn connect_client(&self, ends: &[String], to: &[usize]) {
         for &j in to {
             self.net.enable(&ends[j], true);
+        }
+    }
+
+    /// Disconnects the client that has these ends from the servers in `from`.
+    pub fn disconnect_client(&self, ends: &[String], from: &[usize]) {
+        for &j in from {
+            self.net.enable(&ends[j], false);
         }
     }
 
