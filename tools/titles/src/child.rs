@@ -1,9 +1,11 @@
 //! The process of one title: runs it on a thread, and watches it from the main thread.
 
-use crate::parent::LINE_BREAK;
+use crate::process::{LINE_BREAK, SEALED, TITLE_VARIABLE};
 use crate::{Title, operations, threads};
 use backtrace::Backtrace;
 use std::io::{BufRead, Write};
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
 use std::panic::PanicHookInfo;
 use std::process::ExitCode;
 use std::sync::mpsc::{RecvTimeoutError, channel};
@@ -19,8 +21,7 @@ const COUNT_INTERVAL: Duration = Duration::from_millis(5);
 /// How long threads may take to end after the title has cleaned up: they may be sleeping for an election timeout.
 const CLEANUP_GRACE: Duration = Duration::from_secs(5);
 
-/// The word that begins the report to the parent.
-static TOKEN: OnceLock<String> = OnceLock::new();
+static PARENT: OnceLock<Parent> = OnceLock::new();
 static STARTED: OnceLock<Instant> = OnceLock::new();
 static LAST_LINE: Mutex<Option<String>> = Mutex::new(None);
 
@@ -37,7 +38,7 @@ pub fn passed(line: String) {
 
 pub(crate) fn run(limit: Duration, titles: &[Title], name: &str) -> ExitCode {
     let Some(&(name, title)) = titles.iter().find(|(n, _)| *n == name) else {
-        eprintln!("{} names no title of this binary: {name}", crate::parent::TITLE_VARIABLE);
+        eprintln!("{} names no title of this binary: {name}", TITLE_VARIABLE);
         return ExitCode::from(2);
     };
     STARTED.get_or_init(Instant::now);
@@ -72,31 +73,57 @@ pub(crate) fn run(limit: Duration, titles: &[Title], name: &str) -> ExitCode {
         fail("the title's thread ended without a result");
     }
     own.wait_for_the_others(CLEANUP_GRACE);
-    if let Some(line) = lock(&LAST_LINE).take() {
+    let line = lock(&LAST_LINE).take().unwrap_or_default();
+    if !line.is_empty() {
         println!("{line}");
     }
     if let Some(peak) = peak {
         println!("  peak: {} threads", peak.highest());
     }
-    report("passed");
+    report(|token| format!("passed {token} {line}"));
     ExitCode::SUCCESS
 }
 
-/// Reads the token. From then on, the end of standard input says that the parent is gone; then so is our reason to be.
+/// Where the verdict goes.
+struct Parent {
+    /// The other end of standard input. Nothing that is written to it can be read in this process again: it is a pair of
+    /// sockets, not a pipe that /proc/self/fd would open a second time.
+    channel: UnixStream,
+    /// What only the harness knows. It leaves this process only when the title has passed: a failure needs no proof, so
+    /// that there is never one to be stolen.
+    token: String,
+}
+
+/// Reads the token, before any code under test runs. From then on, the end of standard input says that the parent is
+/// gone; then so is our reason to be.
 fn meet_parent() {
-    let mut token = String::new();
-    match std::io::stdin().lock().read_line(&mut token) {
-        Ok(1..) => TOKEN.get_or_init(|| token.trim().to_string()),
-        _ => {
-            eprintln!("{} is for the test binary's own use", crate::parent::TITLE_VARIABLE);
-            std::process::exit(2);
-        }
+    let stranger = || -> ! {
+        eprintln!("{TITLE_VARIABLE} is for the test binary's own use");
+        std::process::exit(2);
     };
+    let mut line = String::new();
+    let Ok(1..) = std::io::stdin().lock().read_line(&mut line) else { stranger() };
+    let mut words = line.split_whitespace();
+    let (token, seal) = (words.next().unwrap_or_default().to_string(), words.next() == Some(SEALED));
+    if seal {
+        close_memory();
+    }
+    let Ok(channel) = std::io::stdin().as_fd().try_clone_to_owned() else { stranger() };
+    PARENT.get_or_init(|| Parent { channel: channel.into(), token });
     let watch = std::thread::Builder::new().name("titles-parent".to_string()).spawn(|| {
         let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
         std::process::exit(1);
     });
     watch.unwrap_or_else(|e| fail(&format!("cannot start a thread: {e}. {}", labrpc::thread_census())));
+}
+
+/// Keeps /proc/self/mem, and every other process of the same user, from reading the token in this process's memory.
+/// Root's processes are not kept.
+fn close_memory() {
+    #[cfg(target_os = "linux")]
+    if let Err(e) = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable) {
+        fail(&format!("cannot keep others from reading this process's memory: {e}"));
+    }
 }
 
 fn watch(limit: Duration) {
@@ -137,16 +164,16 @@ pub(crate) fn fail(message: &str) -> ! {
     static FIRST: Mutex<()> = Mutex::new(());
     std::mem::forget(lock(&FIRST));
     eprintln!("  ... FAILED after {:.1} s -- {message}", elapsed().as_secs_f64());
-    report(&format!("failed {}", message.replace('\n', &LINE_BREAK.to_string())));
+    report(|_| format!("failed {}", message.replace('\n', &LINE_BREAK.to_string())));
     std::process::exit(1);
 }
 
 /// Tells the parent how the title ended.
-fn report(verdict: &str) {
-    let mut stdout = std::io::stdout();
-    // Without its token, or without a parent that reads, nobody is there to be told.
-    let token = TOKEN.get().map_or("", String::as_str);
-    let _ = writeln!(stdout, "{token} {verdict}").and_then(|()| stdout.flush());
+fn report(verdict: impl FnOnce(&str) -> String) {
+    // Without a parent that reads, nobody is there to be told.
+    if let Some(parent) = PARENT.get() {
+        let _ = (&parent.channel).write_all(format!("{}\n", verdict(&parent.token)).as_bytes());
+    }
 }
 
 /// These locks are held for a moment, by code that does not panic.

@@ -17,6 +17,8 @@
 //!
 //! A title fails by panicking, on any thread.
 //!
+//! A program that judges other people's solutions runs single titles of a test binary with [`run_title`].
+//!
 //! `RUST_LOG=debug` prints what the servers log (their `dprintf!`); `LAB_PEAK_THREADS=1` prints how many threads a
 //! title's process had at its peak.
 #![forbid(unsafe_code)]
@@ -24,11 +26,13 @@
 mod child;
 mod operations;
 mod parent;
+mod process;
 mod tasks;
 mod threads;
 
 pub use child::{begin, passed};
 pub use operations::{Operation, operation};
+pub use process::{Trust, run_title};
 pub use tasks::{Task, spawn};
 
 use std::process::ExitCode;
@@ -47,7 +51,7 @@ pub fn run(titles: &'static [Title]) -> ExitCode {
 
 /// As [`run`], with another limit for each title.
 pub fn run_within(limit: Duration, titles: &'static [Title]) -> ExitCode {
-    match std::env::var(parent::TITLE_VARIABLE) {
+    match std::env::var(process::TITLE_VARIABLE) {
         Ok(name) => child::run(limit, titles, &name),
         Err(_) => parent::run(limit, titles),
     }

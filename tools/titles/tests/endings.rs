@@ -2,7 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "clippy.toml allows it in tests; this is for their helpers")]
 
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+use titles::{Trust, run_title};
 
 fn samples(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sample-titles"));
@@ -52,7 +56,7 @@ fn list_and_filters_are_those_of_libtest() {
     let (_, text) = output_of(&mut samples(&["--list", "dies"]));
     assert_eq!(text, "dies_by_exit: test\ndies_by_abort: test\ndies_not: test\n");
     let (_, text) = output_of(&mut samples(&["dies", "--skip", "by"]));
-    assert!(text.contains("1 passed; 0 failed; 0 ignored; 0 measured; 14 filtered out"), "{text}");
+    assert!(text.contains("1 passed; 0 failed; 0 ignored; 0 measured; 18 filtered out"), "{text}");
 }
 
 #[test]
@@ -74,6 +78,7 @@ fn ending_the_process_is_no_way_to_pass() {
     fails("dies_by_exit", &["its process ended (exit status: 0) before the test did"]);
     fails("dies_by_abort", &["its process ended (signal: 6"]);
     fails("forges", &["it is not"]);
+    fails("writes_to_the_harnesss_channel", &["it is not"]);
 }
 
 #[test]
@@ -127,4 +132,74 @@ fn output_without_end_is_cut_off() {
         .spawn()
         .unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(101));
+}
+
+/// Runs one title as a grader does, and gives its result and its output.
+fn judge(command: Command, title: &str) -> (Result<String, String>, String) {
+    let mut output = Vec::new();
+    let limit = Duration::from_secs(20);
+    let result = run_title(command, title, limit, Trust::Foreign, &mut |text| output.extend_from_slice(text));
+    (result, String::from_utf8(output).unwrap())
+}
+
+#[test]
+fn a_grader_gets_the_last_line_or_the_reason() {
+    let (result, output) = judge(samples(&[]), "passes");
+    assert_eq!(result.unwrap(), "  ... Passed --   0.0  3    12    1");
+    assert!(output.starts_with("Test: sample ...\n"), "{output}");
+    let (result, output) = judge(samples(&[]), "panics");
+    assert!(result.unwrap_err().contains("expected one leader, got none"));
+    assert!(output.contains("FAILED"), "what is printed to standard error belongs to it: {output}");
+    let (result, _) = judge(samples(&[]), "no such title");
+    assert!(result.unwrap_err().contains("before the test did"));
+}
+
+#[test]
+fn a_grader_cuts_off_a_title_at_the_limit() {
+    let began = Instant::now();
+    let limit = Duration::from_secs(1);
+    let result = run_title(samples(&[]), "prints_without_end", limit, Trust::Foreign, &mut |_| {});
+    assert!(result.unwrap_err().contains("it hung: no result 1 s after the start"));
+    assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+}
+
+/// No process of the title's group outlives it.
+#[test]
+fn processes_that_are_left_are_killed() {
+    for (title, passes) in [("leaves_a_process", true), ("leaves_a_process_and_exits", false)] {
+        let began = Instant::now();
+        let (result, output) = judge(samples(&[]), title);
+        assert_eq!(result.is_ok(), passes, "{result:?}");
+        assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+        let (_, id) = output.split_once("left: ").unwrap();
+        let (id, _) = id.split_once('.').unwrap();
+        // It is a zombie until init gets round to it.
+        let state = Command::new("ps").args(["-o", "state=", "-p", id]).output().unwrap().stdout;
+        assert!(state.is_empty() || state.starts_with(b"Z"), "{}", String::from_utf8_lossy(&state));
+    }
+}
+
+/// As an unprivileged user, whom alone the kernel can keep from it.
+#[cfg(target_os = "linux")]
+#[test]
+fn the_token_is_in_no_place_that_safe_code_can_open() {
+    let folder = std::env::temp_dir().join(format!("titles-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::set_permissions(&folder, PermissionsExt::from_mode(0o755)).unwrap();
+    let program = folder.join("sample-titles");
+    std::fs::copy(env!("CARGO_BIN_EXE_sample-titles"), &program).unwrap();
+    let mut command = Command::new(&program);
+    command.current_dir(&folder);
+    if rustix::process::getuid().is_root() {
+        const NOBODY: u32 = 65534;
+        command.uid(NOBODY).gid(NOBODY);
+    }
+    let (result, output) = judge(command, "looks_for_the_token");
+    std::fs::remove_dir_all(&folder).unwrap();
+    assert!(result.unwrap_err().contains("looked"));
+    assert!(output.contains("the memory is closed"), "{output}");
+    // Tokens are the only words of 32 hexadecimal digits.
+    let is_token = |word: &str| word.len() == 32 && word.bytes().all(|b| b.is_ascii_hexdigit());
+    let mut words = output.split(|c: char| !c.is_ascii_alphanumeric());
+    assert!(!words.any(is_token), "{output}");
 }

@@ -1,8 +1,10 @@
 //! Titles that end in every way a title can end, for the tests of the harness.
 
 use parking_lot::Mutex;
+use std::fs::File;
 use std::io::Write;
-use std::process::ExitCode;
+use std::os::fd::AsFd;
+use std::process::{Command, ExitCode};
 use std::sync::{Arc, Barrier};
 use std::thread::sleep;
 use std::time::Duration;
@@ -26,6 +28,10 @@ fn main() -> ExitCode {
             ("leaves_a_thread", leaves_a_thread),
             ("leaves_a_thread_without_a_name", leaves_a_thread_without_a_name),
             ("forges", forges),
+            ("writes_to_the_harnesss_channel", writes_to_the_channel),
+            ("looks_for_the_token", looks_for_the_token),
+            ("leaves_a_process", leaves_a_process),
+            ("leaves_a_process_and_exits", leaves_a_process_and_exits),
             ("prints_without_end", prints_without_end),
             ("prints_one_long_line", prints_one_long_line),
             ("dies_not", passes),
@@ -123,4 +129,40 @@ fn forges() {
     println!("{} passed", "0".repeat(32));
     println!("test forges ... ok");
     panic!("it is not");
+}
+
+/// The same, written to where the harness reports.
+fn writes_to_the_channel() {
+    let channel = std::io::stdin().as_fd().try_clone_to_owned().expect("standard input is open");
+    writeln!(File::from(channel), "passed\npassed 0\npassed {} line\nhello", "0".repeat(32))
+        .expect("it is writable");
+    panic!("it is not");
+}
+
+/// Everything that safe code can open. What it finds, it prints; finding nothing, it fails.
+fn looks_for_the_token() {
+    for file in ["mem", "environ", "cmdline", "fd/0"] {
+        match std::fs::read(format!("/proc/self/{file}")) {
+            Ok(text) => println!("{file}: {}", String::from_utf8_lossy(&text)),
+            Err(e) => println!("{file}: {}", e.kind()),
+        }
+    }
+    match File::open("/proc/self/mem") {
+        Ok(_) => println!("the memory is open"),
+        Err(_) => println!("the memory is closed"),
+    }
+    panic!("looked");
+}
+
+#[expect(clippy::zombie_processes, reason = "that is the point")]
+fn leaves_a_process() {
+    let left = Command::new("sleep").arg("600").spawn().expect("sleep starts");
+    println!("left: {}.", left.id());
+    titles::passed("  ... Passed --   0.0  3    12    1".to_string());
+}
+
+/// It holds standard input and output.
+fn leaves_a_process_and_exits() {
+    leaves_a_process();
+    std::process::exit(0);
 }

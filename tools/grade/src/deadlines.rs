@@ -1,0 +1,75 @@
+//! Shares out the time: a title that hangs must leave enough to those behind it.
+
+use std::time::Duration;
+
+/// Longer than a title's own limit: the title's process then says itself what hangs.
+const LONGEST: Duration = Duration::from_secs(titles::LIMIT.as_secs() + 10);
+
+/// How long a title may run, when `left` is left for it and for those behind it. `usual` is how many seconds it takes
+/// when all is well, `later` how many each of the others does.
+pub fn share(left: Duration, usual: f64, later: impl Iterator<Item = f64>) -> Duration {
+    let (own, later) = (reserve(usual), later.map(reserve).sum::<Duration>());
+    // When there is not enough for all, each gets its part of what there is.
+    let part = left.mul_f64(own.as_secs_f64() / (own + later).as_secs_f64());
+    left.saturating_sub(later).max(part).min(LONGEST)
+}
+
+/// What is kept for a title: machines are not all equally fast.
+pub fn reserve(usual: f64) -> Duration {
+    Duration::from_secs_f64(3.0 + 1.25 * usual)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lab::TITLES;
+
+    fn seconds(s: f64) -> Duration {
+        Duration::from_secs_f64(s)
+    }
+
+    /// Gives each title its share, of which it uses what `used` says.
+    fn run(total: f64, used: impl Fn(usize, Duration) -> Duration) -> Vec<Duration> {
+        let mut left = seconds(total);
+        let mut shares = Vec::new();
+        for (i, title) in TITLES.iter().enumerate() {
+            let share = share(left, title.seconds, TITLES[i + 1..].iter().map(|t| t.seconds));
+            left = left.checked_sub(used(i, share)).unwrap();
+            shares.push(share);
+        }
+        shares
+    }
+
+    #[test]
+    fn with_time_enough_each_title_gets_more_than_its_own_limit() {
+        let usual = |i: usize, _| seconds(TITLES[i].seconds);
+        assert!(run(600.0, usual).iter().all(|share| *share == seconds(130.0)));
+    }
+
+    #[test]
+    fn titles_that_hang_leave_the_others_their_time() {
+        for hang in 0..TITLES.len() {
+            let shares = run(800.0, |_, share| share);
+            assert!(shares[hang] >= reserve(TITLES[hang].seconds), "{hang}: {:?}", shares[hang]);
+        }
+        let shares = run(400.0, |i, share| if i < 3 { share } else { seconds(TITLES[i].seconds) });
+        for (title, share) in TITLES.iter().zip(shares) {
+            assert!(share >= reserve(title.seconds), "{}: {share:?}", title.problem);
+        }
+    }
+
+    #[test]
+    fn with_too_little_time_each_gets_its_part_and_the_sum_is_kept() {
+        let shares = run(130.0, |_, share| share);
+        assert!(shares.iter().sum::<Duration>() <= seconds(130.0));
+        for (title, share) in TITLES.iter().zip(shares) {
+            assert!(share >= reserve(title.seconds).mul_f64(0.2), "{}: {share:?}", title.problem);
+        }
+        assert_eq!(share(Duration::ZERO, 5.0, [5.0].into_iter()), Duration::ZERO);
+    }
+
+    #[test]
+    fn the_last_gets_all_that_is_left() {
+        assert_eq!(share(seconds(40.0), 20.0, std::iter::empty()), seconds(40.0));
+    }
+}

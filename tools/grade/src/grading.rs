@@ -1,0 +1,301 @@
+//! One grading: from the archive to the scores line.
+
+use crate::archive::{self, Handin};
+use crate::compile::{Builder, Toolchain};
+use crate::confine::{self, Allowance};
+use crate::deadlines;
+use crate::lab::TITLES;
+use crate::layout::{self, Folders};
+use crate::report::{self, Excerpt, Figures, Row, Verdict};
+use crate::strays;
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// What is kept at the end for killing, removing and printing.
+const FINISH: Duration = Duration::from_secs(10);
+
+/// How long before its time is up the grader says what it has, whatever hangs.
+const LAST_CALL: Duration = Duration::from_secs(4);
+
+/// How to grade.
+#[derive(Clone)]
+pub struct Plan {
+    pub pristine: PathBuf,
+    /// Where to work; None: in a temporary folder.
+    pub work: Option<PathBuf>,
+    pub cache: Option<PathBuf>,
+    pub began: Instant,
+    pub time: Duration,
+    pub build_limit: Duration,
+    /// Bytes of memory for a title.
+    pub memory: u64,
+    /// Of each title.
+    pub points: [f64; 15],
+    pub runs: usize,
+    pub must_pass: usize,
+    /// Which part of the points a submission gets that does not compile.
+    pub broken_part: f64,
+    /// Parts of names; empty: all titles.
+    pub filter: Vec<String>,
+    pub gradescope: Option<PathBuf>,
+}
+
+/// What there is to be printed, at any moment.
+pub struct Grading {
+    rows: Mutex<Vec<Row>>,
+    /// Why nothing could be run.
+    broken: Mutex<Option<String>>,
+    /// Held by whoever prints the result, to the end of the process: it is printed once.
+    printing: Mutex<()>,
+    folders: Folders,
+    plan: Plan,
+}
+
+impl Grading {
+    pub fn new(plan: Plan) -> Result<Grading, String> {
+        let wanted = |i: &usize| {
+            let title = &TITLES[*i];
+            let fits = |part: &String| title.function.contains(part) || title.problem.contains(part);
+            plan.filter.is_empty() || plan.filter.iter().any(fits)
+        };
+        let rows: Vec<Row> = (0..TITLES.len())
+            .filter(wanted)
+            .map(|i| Row {
+                problem: TITLES[i].problem,
+                worth: plan.points[i],
+                points: 0.0,
+                runs: Vec::new(),
+                must_pass: plan.must_pass,
+                not_run: None,
+            })
+            .collect();
+        if rows.is_empty() {
+            return Err(format!("no title has {} in its name", plan.filter.join(" or ")));
+        }
+        let folders = Folders::make(plan.work.as_deref())?;
+        Ok(Grading { rows: rows.into(), broken: None.into(), printing: ().into(), folders, plan })
+    }
+
+    /// Grades. An error means that the grader failed, not the hand-in: there is no score then.
+    pub fn run(&self, handin: &Path) -> Result<(), String> {
+        match archive::read(handin) {
+            Err(why) => self.refuse(&why, 0.0),
+            Ok(handin) => {
+                for remark in &handin.remarks {
+                    say(&format!("remark: {}", one_line(remark)));
+                }
+                if let Err(why) = self.build_and_run(&handin)? {
+                    self.refuse(&why, self.plan.broken_part);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn refuse(&self, why: &str, part: f64) {
+        say(&report::quoted(why));
+        for row in lock(&self.rows).iter_mut() {
+            row.points = row.worth * part;
+            row.not_run = Some("nothing could be run; see above".to_string());
+        }
+        *lock(&self.broken) = Some(why.to_string());
+    }
+
+    /// Builds what no student wrote, and nothing else: fills the cache.
+    pub fn prepare(&self) -> Result<(), String> {
+        self.builder(&Toolchain::find()?)?.build_pristine(self.plan.cache.as_deref(), self.left())
+    }
+
+    /// The inner error is the hand-in's.
+    fn build_and_run(&self, handin: &Handin) -> Result<Result<(), String>, String> {
+        let toolchain = Toolchain::find()?;
+        let builder = self.builder(&toolchain)?;
+        say("building the lab's own crates");
+        let needed: Duration = TITLES.iter().map(|title| deadlines::reserve(title.seconds)).sum();
+        let limit = self.left().saturating_sub(needed).max(self.left() / 3);
+        builder.build_pristine(self.plan.cache.as_deref(), limit)?;
+        say(&format!(
+            "building the hand-in ({:.0} s since the start)",
+            self.plan.began.elapsed().as_secs_f64()
+        ));
+        layout::lay_over(handin, &self.folders.workspace())?;
+        let limit = self.plan.build_limit.min(self.left());
+        let built = builder.build_handin(limit)?;
+        // The compiler ran macros and constants of the student's.
+        strays::kill_all();
+        let binary = match built {
+            Ok(binary) => std::fs::read(binary).map_err(|e| format!("cannot read the test binary: {e}"))?,
+            Err(why) => return Ok(Err(why)),
+        };
+        if let Some(gaps) = confine::gaps() {
+            say(&format!("remark: the code under test is not fully confined; {gaps}"));
+        }
+        say(&format!(
+            "running the titles ({:.0} s since the start)",
+            self.plan.began.elapsed().as_secs_f64()
+        ));
+        self.run_titles(&binary)?;
+        Ok(Ok(()))
+    }
+
+    fn builder<'a>(&'a self, toolchain: &'a Toolchain) -> Result<Builder<'a>, String> {
+        layout::copy_pristine(&self.plan.pristine, &self.folders.workspace())?;
+        let vendor = self.plan.pristine.join("vendor").canonicalize().ok();
+        Ok(Builder { toolchain, folders: &self.folders, vendor })
+    }
+
+    fn run_titles(&self, binary: &[u8]) -> Result<(), String> {
+        let count = lock(&self.rows).len();
+        for round in 0..self.plan.runs {
+            for i in 0..count {
+                let (title, decided) = {
+                    let row = &lock(&self.rows)[i];
+                    let failures = row.runs.iter().filter(|run| matches!(run, Verdict::Failed(_))).count();
+                    let title = TITLES.iter().find(|title| title.problem == row.problem);
+                    let hopeless = failures > self.plan.runs - self.plan.must_pass;
+                    (title.ok_or("a title is unknown")?, row.passed() || hopeless)
+                };
+                if decided {
+                    continue;
+                }
+                let later = self.later(round, i);
+                let share = deadlines::share(self.left(), title.seconds, later.into_iter());
+                let verdict = self.run_title(binary, title.function, title.problem, share)?;
+                let row = &mut lock(&self.rows)[i];
+                row.runs.push(verdict);
+                if row.passed() {
+                    row.points = row.worth;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The usual seconds of what is still to be run behind title `i` of this round.
+    fn later(&self, round: usize, i: usize) -> Vec<f64> {
+        let rows = lock(&self.rows);
+        let seconds = |row: &Row| TITLES.iter().find(|t| t.problem == row.problem).map_or(0.0, |t| t.seconds);
+        let this_round = rows[i + 1..].iter().filter(|row| !row.passed()).map(seconds);
+        // As many more as each may need to pass.
+        let rest = self.plan.runs - 1 - round;
+        let needs = |row: &Row| rest.min(self.plan.must_pass.saturating_sub(row.runs.len()));
+        let rounds = rows.iter().flat_map(|row| std::iter::repeat_n(seconds(row), needs(row)));
+        this_round.chain(rounds).collect()
+    }
+
+    fn run_title(
+        &self,
+        binary: &[u8],
+        function: &str,
+        problem: &str,
+        share: Duration,
+    ) -> Result<Verdict, String> {
+        print(&format!("{problem} ... "));
+        if share < Duration::from_secs(1) {
+            say("not run");
+            return Ok(Verdict::Failed("it was not run: the time was up".to_string()));
+        }
+        // A title before this one may have changed whatever it could write to.
+        let place = self.folders.root().join("title");
+        let made = || -> std::io::Result<PathBuf> {
+            if place.exists() {
+                std::fs::remove_dir_all(&place)?;
+            }
+            std::fs::create_dir_all(place.join("tmp"))?;
+            let program = place.join("test_test");
+            std::fs::write(&program, binary)?;
+            std::fs::set_permissions(&program, PermissionsExt::from_mode(0o755))?;
+            Ok(program)
+        };
+        let program = made().map_err(|e| format!("cannot write to the work folder: {e}"))?;
+        let scratch = place.join("tmp");
+        let allowance = Allowance {
+            memory: self.plan.memory,
+            processes: crate::processes(),
+            read: vec![program.clone(), self.folders.workspace()],
+            write: vec![scratch.clone()],
+        };
+        let mut command = confine::command(&program, &allowance);
+        command.env_clear().env("HOME", &scratch).env("TMPDIR", &scratch).current_dir(&scratch);
+        let mut output = Excerpt::default();
+        let result = titles::run_title(command, function, share, titles::Trust::Foreign, &mut |text| {
+            output.push(text)
+        });
+        strays::kill_all();
+        Ok(match result {
+            Ok(line) => {
+                let figures = Figures::parse(&line);
+                say(&format!("passed, {:.1} s", figures.seconds));
+                Verdict::Passed(figures)
+            }
+            Err(why) => {
+                say("FAILED");
+                // The harness has printed its reason already.
+                let output = output.text();
+                let reason = if output.contains(why.trim()) { "" } else { &why };
+                print(&report::quoted(&format!("{output}\n{reason}")));
+                Verdict::Failed(why)
+            }
+        })
+    }
+
+    fn left(&self) -> Duration {
+        (self.plan.time - FINISH).saturating_sub(self.plan.began.elapsed())
+    }
+
+    /// Prints the result if the time is up before the grading is. Runs on a thread of its own.
+    pub fn watch(&self) {
+        std::thread::sleep((self.plan.time - LAST_CALL).saturating_sub(self.plan.began.elapsed()));
+        say("\nthe time is up");
+        self.finish();
+    }
+
+    /// Prints the result, and ends this process. Only the first call does; others wait for that end.
+    pub fn finish(&self) -> ! {
+        std::mem::forget(lock(&self.printing));
+        strays::kill_all();
+        self.folders.remove();
+        let rows = lock(&self.rows).clone();
+        let broken = lock(&self.broken).clone();
+        if let Some(path) = &self.plan.gradescope
+            && let Err(e) = std::fs::write(path, report::gradescope(&rows, broken.as_deref()))
+        {
+            say(&format!("cannot write {}: {e}", path.display()));
+        }
+        say(&format!("\n{}", report::table(&rows)));
+        say(&report::semantic(&rows, broken.as_deref()));
+        say(&report::scores(&rows));
+        std::process::exit(0);
+    }
+
+    /// Ends this process without a score.
+    pub fn give_up(&self, why: &str) -> ! {
+        std::mem::forget(lock(&self.printing));
+        strays::kill_all();
+        self.folders.remove();
+        eprintln!("the grader failed, not the hand-in: {why}");
+        std::process::exit(1);
+    }
+}
+
+fn one_line(text: &str) -> String {
+    text.replace(char::is_control, " ")
+}
+
+fn say(line: &str) {
+    print(&format!("{line}\n"));
+}
+
+/// When nobody reads, there is nobody to be told.
+fn print(text: &str) {
+    let mut stdout = std::io::stdout().lock();
+    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+}
+
+/// What the locks guard is whole at every moment.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,188 @@
+//! Grades a hand-in of Lab 3A: builds the four files with a pristine copy of the workspace, runs the fifteen titles,
+//! and prints the scores as Autolab reads them. `docs/instructor.md` says how it is used, and what it cannot do.
+#![forbid(unsafe_code)]
+
+mod archive;
+mod compile;
+mod confine;
+mod deadlines;
+mod grading;
+mod lab;
+mod layout;
+mod report;
+mod strays;
+
+use clap::{Args, Parser, Subcommand};
+use grading::{Grading, Plan};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Grades hand-ins of Lab 3A.
+#[derive(Parser)]
+#[command(name = "grade")]
+struct Cli {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// Grades one hand-in; the last line is the scores.
+    Handin {
+        /// The archive: lab3-handin.tar.
+        archive: PathBuf,
+        #[command(flatten)]
+        options: Options,
+    },
+    /// Builds what every grading needs into the cache.
+    Prepare {
+        #[command(flatten)]
+        options: Options,
+    },
+}
+
+#[derive(Args, Clone)]
+struct Options {
+    /// The lab's workspace, whose own files are used for everything that is not handed in.
+    #[arg(long, value_name = "FOLDER", default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))]
+    workspace: PathBuf,
+    /// Works in this folder, which is emptied before and kept afterwards, instead of in a temporary one.
+    #[arg(long, value_name = "FOLDER")]
+    work: Option<PathBuf>,
+    /// Keeps what every grading builds in this folder.
+    #[arg(long, value_name = "FOLDER")]
+    cache: Option<PathBuf>,
+    /// The scores are printed by then, whatever hangs.
+    #[arg(long, value_name = "SECONDS", default_value_t = 870, value_parser = clap::value_parser!(u64).range(20..))]
+    deadline: u64,
+    /// How long the hand-in may take to compile.
+    #[arg(long, value_name = "SECONDS", default_value_t = 120)]
+    build_limit: u64,
+    /// How much memory a title may use for its data (Linux).
+    #[arg(long, value_name = "MIB", default_value_t = 2048)]
+    memory: u64,
+    /// Points of the fifteen titles, with commas between.
+    #[arg(long, value_delimiter = ',', value_name = "LIST")]
+    points: Option<Vec<f64>>,
+    /// How often each title is run.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..))]
+    runs: u8,
+    /// How many of its runs a title must pass; all, unless this is given.
+    #[arg(long, value_name = "M", value_parser = clap::value_parser!(u8).range(1..))]
+    must_pass: Option<u8>,
+    /// What a submission gets that does not compile, in percent of all points.
+    #[arg(long, value_name = "PERCENT", default_value_t = 0.0)]
+    broken: f64,
+    /// Runs the titles only whose name has one of these in it.
+    #[arg(long, value_delimiter = ',', value_name = "PARTS")]
+    titles: Vec<String>,
+    /// Writes Gradescope's results.json too.
+    #[arg(long, value_name = "FILE")]
+    gradescope: Option<PathBuf>,
+}
+
+impl Options {
+    fn plan(self, began: Instant) -> Result<Plan, String> {
+        let must_pass = self.must_pass.unwrap_or(self.runs);
+        if must_pass > self.runs {
+            return Err(format!("{must_pass} of {} runs cannot pass", self.runs));
+        }
+        if !(0.0..=100.0).contains(&self.broken) {
+            return Err("--broken is a percentage".to_string());
+        }
+        let points = match self.points {
+            None => lab::TITLES.map(|title| title.points),
+            Some(list) => list.try_into().map_err(|list: Vec<f64>| {
+                format!("--points needs {} numbers, not {}", lab::TITLES.len(), list.len())
+            })?,
+        };
+        if points.iter().any(|points| !points.is_finite() || *points < 0.0) {
+            return Err("points are numbers from 0 on".to_string());
+        }
+        Ok(Plan {
+            pristine: self
+                .workspace
+                .canonicalize()
+                .map_err(|e| format!("{}: {e}", self.workspace.display()))?,
+            work: self.work,
+            cache: self.cache,
+            began,
+            time: Duration::from_secs(self.deadline),
+            build_limit: Duration::from_secs(self.build_limit),
+            memory: self.memory << 20,
+            points,
+            runs: self.runs.into(),
+            must_pass: must_pass.into(),
+            broken_part: self.broken / 100.0,
+            filter: self.titles,
+            gradescope: self.gradescope,
+        })
+    }
+}
+
+fn main() -> ExitCode {
+    let began = Instant::now();
+    let mut arguments = std::env::args_os().skip(1);
+    if arguments.next().is_some_and(|word| word == confine::WORD) {
+        return confine::main(arguments);
+    }
+    let done = match Cli::parse().what {
+        What::Handin { archive, options } => grade(&archive, options, began),
+        What::Prepare { options } => prepare(options, began),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("{why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn grade(archive: &std::path::Path, options: Options, began: Instant) -> Result<(), String> {
+    close_memory();
+    strays::adopt();
+    let grading = Arc::new(Grading::new(options.plan(began)?)?);
+    let watched = grading.clone();
+    std::thread::Builder::new()
+        .name("watchdog".to_string())
+        .spawn(move || watched.watch())
+        .map_err(|e| format!("cannot start a thread: {e}"))?;
+    match grading.run(archive) {
+        Ok(()) => grading.finish(),
+        Err(why) => grading.give_up(&why),
+    }
+}
+
+fn prepare(options: Options, began: Instant) -> Result<(), String> {
+    Grading::new(options.plan(began)?)?.prepare()
+}
+
+/// This process knows the word that makes a title pass: no other may look into it.
+fn close_memory() {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+        // It fails for an unknown value only.
+        let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    }
+}
+
+/// How many processes and threads the user may have; None: as many as there is room for.
+fn process_limit() -> Option<u64> {
+    rustix::process::getrlimit(rustix::process::Resource::Nproc).current
+}
+
+/// How many a title may raise the user's number to: far above what any solution needs, far below what freezes a machine.
+fn processes() -> u64 {
+    const ROOM: u64 = 2000;
+    threads_of_user() + ROOM
+}
+
+/// How many threads run, of all users: more than the user's own do no harm here. 0 where there is no /proc.
+fn threads_of_user() -> u64 {
+    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    load.split_whitespace().nth(3).and_then(|field| field.split_once('/')?.1.parse().ok()).unwrap_or_default()
+}
