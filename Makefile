@@ -16,6 +16,7 @@ help:
 	@echo "make lab3.tar       what is handed out to students: the workspace with the starter"
 	@echo "make starter-check  lints the starter, and runs titles on it, which must fail"
 	@echo "make handin-check   tests make handin"
+	@echo "make gallery        grades hand-ins of every kind, and checks what each gets: about an hour"
 	@echo "make mutants        breaks the reference solution on purpose, and shows which title notices"
 # cut from the starter: end
 	@echo
@@ -42,7 +43,7 @@ handin:
 	@CARGO="$(CARGO)" tools/handin/pack
 # cut from the starter: begin
 
-.PHONY: lab3.tar starter-check handin-check mutants
+.PHONY: lab3.tar starter-check handin-check gallery mutants
 
 lab3.tar:
 	tools/starter/pack lab3.tar
@@ -52,6 +53,9 @@ starter-check:
 
 handin-check:
 	tools/handin/check
+
+gallery:
+	tools/gallery/run
 
 mutants:
 	tools/mutants/run
