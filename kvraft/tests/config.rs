@@ -17,8 +17,9 @@ pub struct Config {
     maxraftstate: Option<usize>,
     /// Guards the servers; never held across a call into one.
     servers: Mutex<Vec<Host>>,
-    /// Numbers ends and clients.
-    names: AtomicUsize,
+    /// Number the servers' instances, and the clients.
+    instances: AtomicUsize,
+    clients: AtomicUsize,
     operations: AtomicUsize,
     begun: Mutex<Begun>,
 }
@@ -57,7 +58,8 @@ impl Config {
             net,
             maxraftstate,
             servers: Mutex::new((0..n).map(|_| Host::default()).collect()),
-            names: AtomicUsize::new(0),
+            instances: AtomicUsize::new(0),
+            clients: AtomicUsize::new(0),
             operations: AtomicUsize::new(0),
             begun: Mutex::new(Begun { at: Instant::now(), rpcs: 0, operations: 0 }),
         });
@@ -153,7 +155,7 @@ impl Config {
 
     /// A client that is connected to the servers in `to`.
     pub fn make_client(self: &Arc<Config>, to: &[usize]) -> Client {
-        let name = format!("client {}", self.names.fetch_add(1, Ordering::SeqCst));
+        let name = format!("client {}", self.clients.fetch_add(1, Ordering::SeqCst));
         let ends: Vec<String> = (0..self.n).map(|j| format!("{name} to {j}")).collect();
         let mut ports: Vec<ClientEnd> =
             ends.iter().enumerate().map(|(j, end)| self.make_end(end, j)).collect();
@@ -202,7 +204,7 @@ impl Config {
     /// Starts a server that was shut down, or never ran. It is not connected.
     pub fn start_server(&self, i: usize) {
         // Fresh ends, so that an old instance's cannot send.
-        let number = self.names.fetch_add(1, Ordering::SeqCst);
+        let number = self.instances.fetch_add(1, Ordering::SeqCst);
         let names: Vec<String> = (0..self.n).map(|j| format!("{i} to {j}, {number}")).collect();
         let ends = names.iter().enumerate().map(|(j, name)| self.make_end(name, j)).collect();
         let saved = {
