@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod archive;
+mod assessment;
 mod compile;
 mod confine;
 mod deadlines;
@@ -18,6 +19,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+/// Where the workspace was when this was built.
+const WORKSPACE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 
 /// Grades hand-ins of Lab 3A.
 #[derive(Parser)]
@@ -36,6 +40,17 @@ enum What {
         #[command(flatten)]
         options: Options,
     },
+    /// Writes the tar that Autolab imports.
+    Assessment {
+        /// Where to: lab3-assessment.tar.
+        out: PathBuf,
+        /// Its name in the URLs of Autolab.
+        #[arg(long, default_value = "lab3")]
+        name: String,
+        /// The lab's workspace.
+        #[arg(long, value_name = "FOLDER", default_value = WORKSPACE)]
+        workspace: PathBuf,
+    },
     /// Builds what every grading needs into the cache.
     Prepare {
         #[command(flatten)]
@@ -46,7 +61,7 @@ enum What {
 #[derive(Args, Clone)]
 struct Options {
     /// The lab's workspace, whose own files are used for everything that is not handed in.
-    #[arg(long, value_name = "FOLDER", default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))]
+    #[arg(long, value_name = "FOLDER", default_value = WORKSPACE)]
     workspace: PathBuf,
     /// Works in this folder, which is emptied before and kept afterwards, instead of in a temporary one.
     #[arg(long, value_name = "FOLDER")]
@@ -130,6 +145,7 @@ fn main() -> ExitCode {
     }
     let done = match Cli::parse().what {
         What::Handin { archive, options } => grade(&archive, options, began),
+        What::Assessment { out, name, workspace } => assessment::write(&workspace, &name, &out),
         What::Prepare { options } => prepare(options, began),
     };
     match done {
