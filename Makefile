@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: help lab2 lab3a test check doc mutants
+.PHONY: help lab2 lab3a test check doc handin
 
 help:
 	@echo "make lab3a    Lab 3A's fifteen tests (key/value service): about 4 minutes"
@@ -10,7 +10,15 @@ help:
 	@echo "make test     every test of the workspace: about 8 minutes"
 	@echo "make check    formatting and lints; no test"
 	@echo "make doc      the API's documentation, in target/doc"
-	@echo "make mutants  breaks the reference solution on purpose, and shows which title notices"
+	@echo "make handin   packs what you hand in, lab3-handin.tar"
+# cut from the starter: begin
+	@echo
+	@echo "make lab3.tar       what is handed out to students: the workspace with the starter"
+	@echo "make starter-check  lints the starter, and runs titles on it, which must fail"
+	@echo "make handin-check   tests make handin"
+	@echo "make gallery        grades hand-ins of every kind, and checks what each gets: about an hour"
+	@echo "make mutants        breaks the reference solution on purpose, and shows which title notices"
+# cut from the starter: end
 	@echo
 	@echo "One test, with what the servers print (dprintf!):"
 	@echo "  RUST_LOG=debug cargo test -p kvraft test_basic_3a"
@@ -31,5 +39,24 @@ check:
 doc:
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps
 
+handin:
+	@CARGO="$(CARGO)" tools/handin/pack
+# cut from the starter: begin
+
+.PHONY: lab3.tar starter-check handin-check gallery mutants
+
+lab3.tar:
+	tools/starter/pack lab3.tar
+
+starter-check:
+	tools/starter/check
+
+handin-check:
+	tools/handin/check
+
+gallery:
+	tools/gallery/run
+
 mutants:
 	tools/mutants/run
+# cut from the starter: end

@@ -17,8 +17,9 @@ pub struct Config {
     maxraftstate: Option<usize>,
     /// Guards the servers; never held across a call into one.
     servers: Mutex<Vec<Host>>,
-    /// Numbers ends and clients.
-    names: AtomicUsize,
+    /// Number the servers' instances, and the clients.
+    instances: AtomicUsize,
+    clients: AtomicUsize,
     operations: AtomicUsize,
     begun: Mutex<Begun>,
 }
@@ -57,7 +58,8 @@ impl Config {
             net,
             maxraftstate,
             servers: Mutex::new((0..n).map(|_| Host::default()).collect()),
-            names: AtomicUsize::new(0),
+            instances: AtomicUsize::new(0),
+            clients: AtomicUsize::new(0),
             operations: AtomicUsize::new(0),
             begun: Mutex::new(Begun { at: Instant::now(), rpcs: 0, operations: 0 }),
         });
@@ -146,14 +148,14 @@ impl Config {
     }
 
     /// A server that thinks it leads.
-    fn leader(&self) -> Option<usize> {
+    pub fn leader(&self) -> Option<usize> {
         let servers: Vec<_> = self.servers.lock().iter().map(|host| host.kv.clone()).collect();
         servers.iter().position(|kv| kv.as_ref().is_some_and(|kv| kv.raft().get_state().1))
     }
 
     /// A client that is connected to the servers in `to`.
     pub fn make_client(self: &Arc<Config>, to: &[usize]) -> Client {
-        let name = format!("client {}", self.names.fetch_add(1, Ordering::SeqCst));
+        let name = format!("client {}", self.clients.fetch_add(1, Ordering::SeqCst));
         let ends: Vec<String> = (0..self.n).map(|j| format!("{name} to {j}")).collect();
         let mut ports: Vec<ClientEnd> =
             ends.iter().enumerate().map(|(j, end)| self.make_end(end, j)).collect();
@@ -167,6 +169,13 @@ impl Config {
     pub fn connect_client(&self, ends: &[String], to: &[usize]) {
         for &j in to {
             self.net.enable(&ends[j], true);
+        }
+    }
+
+    /// Disconnects the client that has these ends from the servers in `from`.
+    pub fn disconnect_client(&self, ends: &[String], from: &[usize]) {
+        for &j in from {
+            self.net.enable(&ends[j], false);
         }
     }
 
@@ -195,7 +204,7 @@ impl Config {
     /// Starts a server that was shut down, or never ran. It is not connected.
     pub fn start_server(&self, i: usize) {
         // Fresh ends, so that an old instance's cannot send.
-        let number = self.names.fetch_add(1, Ordering::SeqCst);
+        let number = self.instances.fetch_add(1, Ordering::SeqCst);
         let names: Vec<String> = (0..self.n).map(|j| format!("{i} to {j}, {number}")).collect();
         let ends = names.iter().enumerate().map(|(j, name)| self.make_end(name, j)).collect();
         let saved = {

@@ -5,7 +5,7 @@
 
 use kvraft::{Clerk, KVServer, make_clerk, start_kv_server};
 use labrpc::{Network, Server, make_service};
-use raft::{Persister, Timing};
+use raft::Persister;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -43,8 +43,7 @@ impl Service {
         let servers: Vec<_> = (0..SERVERS).map(start).collect();
         let mut clerk = make_clerk(ends_of("clerk"));
         clerk.put("ready", "yes");
-        let timing = Timing { heartbeat: HEARTBEAT, election_timeout: 3 * HEARTBEAT..6 * HEARTBEAT };
-        servers.iter().for_each(|kv| kv.raft().set_timing(timing.clone()));
+        servers.iter().for_each(|kv| kv.raft().set_timing(HEARTBEAT, 3 * HEARTBEAT..6 * HEARTBEAT));
         Service { net, servers, clerk }
     }
 

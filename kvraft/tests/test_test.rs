@@ -1,4 +1,4 @@
-//! Lab 3A's fifteen tests (Go: test_test.go).
+//! Lab 3A's fifteen tests (Go: test_test.go), and an extra one of a bug that these let through.
 
 mod appends;
 mod config;
@@ -42,6 +42,7 @@ fn main() -> ExitCode {
             "test_persist_partition_unreliable_linearizable_3a",
             test_persist_partition_unreliable_linearizable_3a,
         ),
+        ("test_append_outlives_its_leader_extra", test_append_outlives_its_leader_extra),
     ])
 }
 
@@ -452,4 +453,44 @@ impl Minority {
             assert!(task.result().recv_deadline(until).is_ok(), "{name} did not complete");
         }
     }
+}
+
+/// A request that its client sends again while its first copy is still on its way to be committed: the new leader has
+/// that copy in its log, and cannot commit it before an entry of its own term, which is the second copy.
+fn test_append_outlives_its_leader_extra() {
+    let cfg = Config::new(5, false, None);
+    let mut ck = cfg.make_client(&cfg.all());
+    cfg.begin("Test (extra): an append that outlives its leader happens once");
+    ck.put("k", "");
+
+    // The leader has one follower left: it takes the append, and cannot commit it.
+    let leader = wait_for_leader(&cfg);
+    let [heir, a, b, c] = [1, 2, 3, 4].map(|i| (leader + i) % 5);
+    [a, b, c].into_iter().for_each(|i| cfg.shutdown_server(i));
+    let mut client = cfg.make_client(&[leader, heir]);
+    let ends = client.ends();
+    let append = titles::spawn("client thread: append", move || client.append("k", &nth(0, 0)));
+    sleep(ELECTION_TIMEOUT);
+
+    // A majority of which only that follower can be elected: the others lack the append.
+    cfg.disconnect_client(&ends, &[leader]);
+    [a, b].into_iter().for_each(|i| cfg.start_server(i));
+    cfg.partition(&[heir, a, b], &[leader, c]);
+    cfg.connect_client(&ends, &[a, b]);
+    append.wait();
+    check_appends(&ck.get("k"), &[1]);
+
+    cfg.end();
+    cfg.cleanup();
+}
+
+fn wait_for_leader(cfg: &Config) -> usize {
+    let begun = Instant::now();
+    while begun.elapsed() < 10 * ELECTION_TIMEOUT {
+        if let Some(leader) = cfg.leader() {
+            return leader;
+        }
+        sleep(Duration::from_millis(10));
+    }
+    panic!("no server leads {:?} after a put succeeded", begun.elapsed());
 }

@@ -18,4 +18,4 @@ mod raft;
 pub mod util;
 
 pub use persister::Persister;
-pub use raft::{ApplyMsg, Raft, Timing};
+pub use raft::{ApplyMsg, Raft};

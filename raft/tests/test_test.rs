@@ -33,6 +33,7 @@ fn main() -> ExitCode {
         ("test_reliable_churn_2c", test_reliable_churn_2c),
         ("test_unreliable_churn_2c", test_unreliable_churn_2c),
         ("test_one_vote_per_term_extra", test_one_vote_per_term_extra),
+        ("test_many_candidates_extra", test_many_candidates_extra),
         ("test_figure8_step_by_step_extra", test_figure8_step_by_step_extra),
     ])
 }
@@ -738,6 +739,41 @@ fn first_leader(cfg: &Config, servers: &[usize]) -> usize {
         sleep(Duration::from_millis(1));
     }
     panic!("servers {servers:?} elected no leader in {:?}", begun.elapsed());
+}
+
+/// Elections on a slow network, where a second candidate often asks for votes before it hears of the first: however
+/// many ask, one leads.
+fn test_many_candidates_extra() {
+    let n = 5;
+    let cfg = Config::new(n, true);
+    cfg.begin("Test (extra): many candidates, one leader per term");
+
+    for _ in 0..15 {
+        let leader = first_leader(&cfg, &[0, 1, 2, 3, 4]);
+        // All begin to wait for an election at the same time, and the old leader may not be the only one who can win.
+        for i in 0..n {
+            cfg.start1(i);
+        }
+        for i in (0..n).filter(|i| *i != leader) {
+            cfg.connect(i);
+        }
+        watch_leaders(&cfg, 2 * RAFT_ELECTION_TIMEOUT / 3);
+        cfg.connect(leader);
+    }
+
+    cfg.end();
+    cfg.cleanup();
+}
+
+/// Looks again and again who leads.
+fn watch_leaders(cfg: &Config, duration: Duration) {
+    let begun = Instant::now();
+    while begun.elapsed() < duration {
+        for i in 0..cfg.n {
+            cfg.state(i);
+        }
+        sleep(Duration::from_millis(1));
+    }
 }
 
 /// Figure 8 of the paper, in its order and with its letters: an entry of an older term that a majority has is not

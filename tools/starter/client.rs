@@ -1,0 +1,53 @@
+//! The client's side of the service (Go: client.go).
+//!
+//! - [`make_clerk`] makes a [`Clerk`];
+//! - its `get`, `put` and `append` find the leader and try until they succeed.
+//!
+//! This file is yours to write; leave these as they are. So far the clerk asks one server, once, whatever it answers,
+//! and fails when there is no answer. The assignment is docs/lab3.md.
+
+use crate::common::{GetArgs, GetReply, PutAppendArgs, PutAppendReply, PutOrAppend};
+use labrpc::ClientEnd;
+
+/// A client of the service, with one operation at a time.
+pub struct Clerk {
+    servers: Vec<ClientEnd>,
+    // Your data here.
+}
+
+/// A client that reaches the servers through these ends, in any order (Go: `MakeClerk`).
+pub fn make_clerk(servers: Vec<ClientEnd>) -> Clerk {
+    // Your code here.
+    Clerk { servers }
+}
+
+impl Clerk {
+    /// The value of a key, empty when there is none. Tries until a majority of the servers can be reached.
+    pub fn get(&mut self, key: &str) -> String {
+        let args = GetArgs { key: key.to_string() };
+        let mut reply = GetReply::default();
+        // Your code here: which server, and what if it does not answer, or does not lead?
+        let answered = self.servers[0].call("KVServer.Get", &args, &mut reply);
+        assert!(answered, "get({key:?}): expected a value, but no reply came, and this clerk asks once");
+        reply.value
+    }
+
+    /// Replaces the value of a key; on return it has happened, exactly once. Tries as `get` does.
+    pub fn put(&mut self, key: &str, value: &str) {
+        self.put_append(PutOrAppend::Put, key, value);
+    }
+
+    /// Adds to the end of the value of a key, or puts it when there is none; on return it has happened, exactly once.
+    /// Tries as `get` does.
+    pub fn append(&mut self, key: &str, value: &str) {
+        self.put_append(PutOrAppend::Append, key, value);
+    }
+
+    fn put_append(&mut self, op: PutOrAppend, key: &str, value: &str) {
+        let args = PutAppendArgs { op, key: key.to_string(), value: value.to_string() };
+        let mut reply = PutAppendReply::default();
+        // Your code here.
+        let answered = self.servers[0].call("KVServer.PutAppend", &args, &mut reply);
+        assert!(answered, "{op:?}({key:?}): expected a reply, but none came, and this clerk asks once");
+    }
+}

@@ -1,0 +1,199 @@
+//! A Raft server (the extended Raft paper, Figure 2; Go: raft.go).
+//!
+//! This file is yours to write. The tests and the key/value service use:
+//! - [`Raft::make`] starts a server;
+//! - [`Raft::start`] asks it to agree on a new log entry;
+//! - [`Raft::get_state`] tells its term and whether it thinks it is the leader;
+//! - [`Raft::kill`] ends it, with its threads;
+//! - each time an entry is committed, the server sends an [`ApplyMsg`] to its service.
+//!
+//! Leave these as they are; everything else may change. What there is so far says how to start a thread, send an RPC,
+//! answer one and save something; it elects nobody and agrees on nothing. The assignment is docs/lab2.md.
+//!
+//! # Locking
+//! `Raft::state` guards everything that changes. Say here what else you lock, and in which order. Never hold a lock
+//! across an RPC, a send into the apply channel, or a sleep.
+#![expect(dead_code, reason = "what is here is for you to use; delete this line once you do")]
+
+use crate::dprintf;
+use crate::persister::Persister;
+use crossbeam_channel::Sender;
+use labgob::{Bytes, LabDecoder, LabEncoder};
+use labrpc::{ClientEnd, Service};
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::sleep;
+use std::time::Duration;
+
+/// What a server tells its service when an entry is committed.
+#[derive(Clone, Debug)]
+pub struct ApplyMsg {
+    /// True: the message carries a committed entry. Services must ignore messages of other kinds.
+    pub command_valid: bool,
+    /// The entry's command, as labgob bytes: `labgob::decode` gives what was passed to [`Raft::start`].
+    pub command: Bytes,
+    /// The entry's place in the log. The first is 1; they arrive in order, without gaps.
+    pub command_index: usize,
+}
+
+/// How often the main loop looks whether there is something to do.
+const TICK: Duration = Duration::from_millis(10);
+
+/// What changes in a server. Your data here (2A, 2B, 2C): Figure 2, "State".
+#[derive(Default)]
+struct State {
+    current_term: u64,
+}
+
+/// A Raft server.
+pub struct Raft {
+    /// RPC ends of all servers.
+    peers: Vec<ClientEnd>,
+    /// This server's place among them.
+    me: usize,
+    persister: Arc<Persister>,
+    apply_ch: Sender<ApplyMsg>,
+    state: Mutex<State>,
+    killed: AtomicBool,
+}
+
+impl Raft {
+    /// Starts a server and returns at once. `peers` are the ends of all servers, in the same order everywhere;
+    /// `peers[me]` is this server's own. The server begins with the state in `persister`, if there is one, and saves
+    /// its state there. Committed entries go to `apply_ch`, which the service must keep reading.
+    pub fn make(
+        peers: Vec<ClientEnd>,
+        me: usize,
+        persister: Arc<Persister>,
+        apply_ch: Sender<ApplyMsg>,
+    ) -> Arc<Raft> {
+        let mut state = State::default();
+        state.read_persist(&persister.read_raft_state());
+        let (state, killed) = (Mutex::new(state), AtomicBool::new(false));
+        let rf = Arc::new(Raft { peers, me, persister, apply_ch, state, killed });
+
+        // Your code here (2A, 2B): other threads, if you want them. Each needs an `Arc` of its own, and must end soon
+        // after `kill`.
+        labrpc::go(format!("server {me}: raft main loop"), {
+            let rf = rf.clone();
+            move || rf.run()
+        });
+        rf
+    }
+
+    /// Starts agreement on a command, and returns at once: the index at which it will be if it is ever committed,
+    /// the current term, and true. Or false as the third, when this server is not the leader. There is no promise
+    /// that the command is ever committed: the leader may fail, or lose an election.
+    ///
+    /// # Panics
+    /// When the command cannot be encoded.
+    pub fn start(&self, command: &impl Serialize) -> (usize, u64, bool) {
+        let command: Bytes = labgob::encode(command).unwrap_or_else(|e| panic!("raft: start: {e}")).into();
+        let state = self.state.lock();
+        dprintf!("server {}, term {}: refuses {command:?}", self.me, state.current_term);
+        // Your code here (2B). Do not wait for the agreement, only see that it begins.
+        (0, state.current_term, false)
+    }
+
+    /// The current term, and whether this server thinks it is the leader.
+    pub fn get_state(&self) -> (u64, bool) {
+        let state = self.state.lock();
+        // Your code here (2A).
+        (state.current_term, false)
+    }
+
+    /// Ends this server: it starts nothing more, and its threads end.
+    pub fn kill(&self) {
+        self.killed.store(true, Ordering::SeqCst);
+        // Your code here: wake the threads that wait for something.
+    }
+
+    fn is_killed(&self) -> bool {
+        self.killed.load(Ordering::SeqCst)
+    }
+
+    /// The main loop.
+    fn run(&self) {
+        while !self.is_killed() {
+            // Your code here (2A): is it time for an election, or for a heartbeat?
+            sleep(TICK);
+        }
+    }
+}
+
+// Persistence.
+
+impl Raft {
+    /// Saves what must survive a crash. Call it, with the lock held, whenever that has changed, and before you send or
+    /// answer anything that depends on it.
+    fn persist(&self, state: &State) {
+        let mut saved = Vec::new();
+        let mut e = LabEncoder::new(&mut saved);
+        // Your code here (2C): whatever else Figure 2 calls persistent.
+        e.encode(&state.current_term).unwrap_or_else(|e| panic!("raft: persist: {e}"));
+        self.persister.save_raft_state(saved);
+    }
+}
+
+impl State {
+    /// Restores what `persist` saved.
+    fn read_persist(&mut self, saved: &[u8]) {
+        if saved.is_empty() {
+            // This server has never run before.
+            return;
+        }
+        let mut d = LabDecoder::new(saved);
+        // Your code here (2C): the same values, in the same order.
+        d.decode(&mut self.current_term).unwrap_or_else(|e| panic!("raft: read_persist: {e}"));
+    }
+}
+
+// Elections.
+
+/// Arguments of Raft.RequestVote. Your data here (2A, 2B): Figure 2.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct RequestVoteArgs {
+    /// The candidate's term.
+    term: u64,
+}
+
+/// Reply of Raft.RequestVote. Your data here (2A).
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct RequestVoteReply {
+    /// The receiver's term.
+    term: u64,
+}
+
+impl Raft {
+    /// The handler of Raft.RequestVote. Handlers run on the network's threads, several at a time. `reply` is at its
+    /// default on entry, and is sent on return.
+    fn request_vote(&self, args: &RequestVoteArgs, reply: &mut RequestVoteReply) {
+        let state = self.state.lock();
+        dprintf!("server {}, term {}: got {args:?}", self.me, state.current_term);
+        // Your code here (2A, 2B).
+        reply.term = state.current_term;
+    }
+
+    /// Sends a RequestVote to server `peer`, and waits for the answer. True: the handler ran there, and its reply is
+    /// in `reply`. False: the request or the reply was lost, or nobody is there; the handler may have run or not.
+    ///
+    /// It takes as long as it takes: with a server that does not answer, seconds. You need no time limit of your own,
+    /// but something else must be able to go on meanwhile: ask each server on a thread of its own (`labrpc::go`), or
+    /// start all calls and wait for whatever comes first (`ClientEnd::go`, `ClientEnd::go_to`).
+    fn send_request_vote(&self, peer: usize, args: &RequestVoteArgs, reply: &mut RequestVoteReply) -> bool {
+        self.peers[peer].call("Raft.RequestVote", args, reply)
+    }
+}
+
+// Replication.
+
+// Your code here (2A: heartbeats; 2B: entries): AppendEntries, its arguments, reply, handler and sender.
+
+/// Which handlers can be called over the network, and by what names.
+impl labrpc::Receiver for Raft {
+    fn service(self: Arc<Raft>) -> Service {
+        Service::new("Raft").method("RequestVote", &self, Raft::request_vote)
+    }
+}
