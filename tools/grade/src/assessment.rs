@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use tar::{EntryType, Header};
 
-const AUTOGRADE_MAKEFILE: &str = include_str!("../autolab/autograde-Makefile");
+/// Where the job's Makefile is in the workspace.
+const AUTOGRADE_MAKEFILE: &str = "tools/grade/autolab/autograde-Makefile";
 
 /// How many days an assessment lasts when nobody says otherwise, and how many days late a hand-in may be.
 const DAYS: i64 = 21;
@@ -26,18 +27,19 @@ pub fn write(pristine: &Path, name: &str, out: &Path) -> Result<(), String> {
     {
         return Err(format!("{name:?}: a name begins with a letter and has letters, digits, _ and - only"));
     }
+    let makefile = pristine.join(AUTOGRADE_MAKEFILE);
+    let makefile = fs::read(&makefile).map_err(|e| format!("{}: {e}", makefile.display()))?;
     let folder = std::env::temp_dir().join(format!("grade-assessment-{}", std::process::id()));
     let written = autograde(pristine, &folder).and_then(|autograde| {
         let now = seconds_since_1970();
         let mut tar = Tar::default();
-        let written = || -> io::Result<Vec<u8>> {
+        let mut written = || -> io::Result<Vec<u8>> {
             tar.folder(name)?;
             tar.file(&format!("{name}/{name}.yml"), yml(name, now).as_bytes(), now)?;
-            tar.file(&format!("{name}/autograde-Makefile"), AUTOGRADE_MAKEFILE.as_bytes(), now)?;
+            tar.file(&format!("{name}/autograde-Makefile"), &makefile, now)?;
             tar.file(&format!("{name}/autograde.tar"), &autograde, now)?;
             tar.finish()
         };
-        let mut written = written;
         written().and_then(|bytes| fs::write(out, bytes)).map_err(|e| format!("{}: {e}", out.display()))
     });
     // What cannot be removed stays.

@@ -7,6 +7,7 @@ mod assessment;
 mod compile;
 mod confine;
 mod deadlines;
+mod folder;
 mod grading;
 mod lab;
 mod layout;
@@ -39,6 +40,20 @@ enum What {
         archive: PathBuf,
         #[command(flatten)]
         options: Options,
+    },
+    /// Grades all hand-ins of a folder, by one grader each.
+    Folder {
+        /// Where the archives are: one .tar for each hand-in.
+        folder: PathBuf,
+        /// Where to: a text for each, and scores.csv.
+        #[arg(long, value_name = "FOLDER")]
+        out: PathBuf,
+        /// How many at a time; each needs two processors.
+        #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..))]
+        jobs: u8,
+        /// Options of `grade handin`.
+        #[arg(last = true)]
+        options: Vec<std::ffi::OsString>,
     },
     /// Writes the tar that Autolab imports.
     Assessment {
@@ -145,6 +160,7 @@ fn main() -> ExitCode {
     }
     let done = match Cli::parse().what {
         What::Handin { archive, options } => grade(&archive, options, began),
+        What::Folder { folder, out, jobs, options } => folder::grade(&folder, &out, jobs.into(), &options),
         What::Assessment { out, name, workspace } => assessment::write(&workspace, &name, &out),
         What::Prepare { options } => prepare(options, began),
     };
