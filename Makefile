@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: help lab2 lab3a test check doc handin
+.PHONY: help lab2 lab3a test check doc handin grade
 
 help:
 	@echo "make lab3a    Lab 3A's fifteen tests (key/value service): about 4 minutes"
@@ -11,11 +11,14 @@ help:
 	@echo "make check    formatting and lints; no test"
 	@echo "make doc      the API's documentation, in target/doc"
 	@echo "make handin   packs what you hand in, lab3-handin.tar"
+	@echo "make grade HANDIN=lab3-handin.tar   grades it as Autolab does: about 5 minutes"
 # cut from the starter: begin
 	@echo
 	@echo "make lab3.tar       what is handed out to students: the workspace with the starter"
 	@echo "make starter-check  lints the starter, and runs titles on it, which must fail"
 	@echo "make handin-check   tests make handin"
+	@echo "make assessment     what an instructor imports into Autolab, lab3-assessment.tar"
+	@echo "make e2e            hands the reference solution in, and grades it as Autolab does: about 8 minutes"
 	@echo "make gallery        grades hand-ins of every kind, and checks what each gets: about an hour"
 	@echo "make mutants        breaks the reference solution on purpose, and shows which title notices"
 # cut from the starter: end
@@ -41,9 +44,12 @@ doc:
 
 handin:
 	@CARGO="$(CARGO)" tools/handin/pack
+
+grade:
+	$(CARGO) run --quiet --package grade --bin grade -- handin "$(HANDIN)" --cache target/grade-cache
 # cut from the starter: begin
 
-.PHONY: lab3.tar starter-check handin-check gallery mutants
+.PHONY: lab3.tar starter-check handin-check assessment e2e gallery mutants
 
 lab3.tar:
 	tools/starter/pack lab3.tar
@@ -53,6 +59,12 @@ starter-check:
 
 handin-check:
 	tools/handin/check
+
+assessment:
+	$(CARGO) run --quiet --package grade --bin grade -- assessment lab3-assessment.tar
+
+e2e:
+	tools/grade/e2e
 
 gallery:
 	tools/gallery/run

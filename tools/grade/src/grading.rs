@@ -142,7 +142,7 @@ impl Grading {
     }
 
     fn builder<'a>(&'a self, toolchain: &'a Toolchain) -> Result<Builder<'a>, String> {
-        layout::copy_pristine(&self.plan.pristine, &self.folders.workspace())?;
+        layout::copy_pristine(&self.plan.pristine, &self.folders.workspace(), false)?;
         let vendor = self.plan.pristine.join("vendor").canonicalize().ok();
         Ok(Builder { toolchain, folders: &self.folders, vendor })
     }

@@ -51,13 +51,14 @@ mod tests {
         }
     }
 
-    /// The test binary's own list is the truth.
+    /// The test binary's own list is the truth. It has tests beyond the Go lab's, whose names say so: they earn nothing.
     #[test]
-    fn every_title_of_the_test_binary_is_graded() {
+    fn every_title_of_the_go_lab_is_graded() {
         let source = include_str!("../../../kvraft/tests/test_test.rs");
         let (_, list) = source.split_once("titles::run(&[").unwrap();
         let (list, _) = list.split_once("])").unwrap();
-        let names: Vec<&str> = list.split('"').skip(1).step_by(2).collect();
+        let names = list.split('"').skip(1).step_by(2);
+        let names: Vec<&str> = names.filter(|name| !name.ends_with("_extra")).collect();
         assert_eq!(names, TITLES.map(|t| t.function));
     }
 }

@@ -8,6 +8,9 @@ use std::path::{Path, PathBuf};
 /// What of the workspace a hand-in is built with.
 const PARTS: [&str; 6] = ["labgob", "labrpc", "linearizability", "raft", "kvraft", "tools/titles"];
 
+/// The grader itself.
+const GRADER: &str = "tools/grade";
+
 /// The folders of one grading: all that is written lies in them.
 pub struct Folders {
     root: PathBuf,
@@ -73,18 +76,22 @@ fn rand_suffix() -> u32 {
     std::time::SystemTime::UNIX_EPOCH.elapsed().map_or(0, |time| time.subsec_nanos())
 }
 
-/// Copies what a hand-in needs of the workspace at `pristine`, without the four files.
-pub fn copy_pristine(pristine: &Path, to: &Path) -> Result<(), String> {
+/// Copies what a hand-in needs of the workspace at `pristine`, without the four files; with the grader too, if wanted.
+pub fn copy_pristine(pristine: &Path, to: &Path, with_grader: bool) -> Result<(), String> {
+    let parts = if with_grader { [&PARTS[..], &[GRADER]].concat() } else { PARTS.to_vec() };
     let copied = || -> io::Result<()> {
-        for part in PARTS {
+        for part in &parts {
             copy_folder(&pristine.join(part), &to.join(part))?;
         }
         copy_file(&pristine.join("Cargo.lock"), &to.join("Cargo.lock"))?;
         for manifest in ["Cargo.toml", "raft/Cargo.toml", "kvraft/Cargo.toml", "tools/titles/Cargo.toml"] {
-            adapt(&pristine.join(manifest), &to.join(manifest))?;
+            adapt(&pristine.join(manifest), &to.join(manifest), &parts)?;
         }
-        for (_, place) in FILES {
-            fs::remove_file(to.join(place))?;
+        for place in FILES.map(|(_, place)| to.join(place)) {
+            // The workspace that comes with an assessment has none of them.
+            if place.exists() {
+                fs::remove_file(place)?;
+            }
         }
         Ok(())
     };
@@ -122,8 +129,8 @@ fn copy_file(from: &Path, to: &Path) -> io::Result<()> {
 }
 
 /// Writes a manifest for the grader's workspace, with the time of the original.
-fn adapt(from: &Path, to: &Path) -> io::Result<()> {
-    let text = adapted(&fs::read_to_string(from)?);
+fn adapt(from: &Path, to: &Path, parts: &[&str]) -> io::Result<()> {
+    let text = adapted(&fs::read_to_string(from)?, parts);
     fs::write(to, text)?;
     let changed = fs::metadata(from)?.modified()?;
     fs::OpenOptions::new().write(true).open(to)?.set_modified(changed)
@@ -131,7 +138,7 @@ fn adapt(from: &Path, to: &Path) -> io::Result<()> {
 
 /// A manifest with the members that are there, and without the targets that are not built: the tests of the reference
 /// solution only, and those of the test harness.
-fn adapted(manifest: &str) -> String {
+fn adapted(manifest: &str, parts: &[&str]) -> String {
     let mut text = String::new();
     // A table at a time; the first piece is what precedes all tables.
     for table in manifest.split_inclusive('\n').collect::<Vec<_>>().chunk_by(|_, line| !line.starts_with('['))
@@ -143,7 +150,8 @@ fn adapted(manifest: &str) -> String {
             "[workspace]" => {
                 let before = body.find("members").unwrap_or(body.len());
                 let after = body[before..].find(']').map_or(body.len(), |end| before + end + 1);
-                let members = PARTS.map(|part| format!("\"{part}\"")).join(", ");
+                let members: Vec<String> = parts.iter().map(|part| format!("\"{part}\"")).collect();
+                let members = members.join(", ");
                 text += &format!("{}members = [{members}]{}", &body[..before], &body[after..]);
             }
             _ => text += &body,
@@ -161,7 +169,7 @@ mod tests {
         let manifest = "[workspace]\nresolver = \"3\"\nmembers = [\n  \"labgob\",\n  \"tools/grade\"\n]\n\n\
                         [workspace.package]\nversion = \"1\"\n";
         assert_eq!(
-            adapted(manifest),
+            adapted(manifest, &PARTS),
             "[workspace]\nresolver = \"3\"\nmembers = [\"labgob\", \"labrpc\", \"linearizability\", \"raft\", \
              \"kvraft\", \"tools/titles\"]\n\n[workspace.package]\nversion = \"1\"\n"
         );
@@ -173,7 +181,7 @@ mod tests {
                         [[test]]\nname = \"heartbeat\"\npath = \"tests/heartbeat.rs\"\n\n[[bin]]\nname = \"b\"\n\n\
                         [dependencies]\nraft.workspace = true\n";
         assert_eq!(
-            adapted(manifest),
+            adapted(manifest, &PARTS),
             "[package]\nname = \"kvraft\"\n\n[[test]]\nname = \"test_test\"\nharness = false\n\n\
              [dependencies]\nraft.workspace = true\n"
         );
@@ -184,7 +192,7 @@ mod tests {
         let folders = Folders::make(None).unwrap();
         let pristine = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
         let to = folders.workspace();
-        copy_pristine(&pristine, &to).unwrap();
+        copy_pristine(&pristine, &to, false).unwrap();
         for (_, place) in FILES {
             assert!(!to.join(place).exists(), "{place}");
         }

@@ -3,9 +3,11 @@
 #![forbid(unsafe_code)]
 
 mod archive;
+mod assessment;
 mod compile;
 mod confine;
 mod deadlines;
+mod folder;
 mod grading;
 mod lab;
 mod layout;
@@ -18,6 +20,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+/// Where the workspace was when this was built.
+const WORKSPACE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 
 /// Grades hand-ins of Lab 3A.
 #[derive(Parser)]
@@ -36,6 +41,31 @@ enum What {
         #[command(flatten)]
         options: Options,
     },
+    /// Grades all hand-ins of a folder, by one grader each.
+    Folder {
+        /// Where the archives are: one .tar for each hand-in.
+        folder: PathBuf,
+        /// Where to: a text for each, and scores.csv.
+        #[arg(long, value_name = "FOLDER")]
+        out: PathBuf,
+        /// How many at a time; each needs two processors.
+        #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..))]
+        jobs: u8,
+        /// Options of `grade handin`.
+        #[arg(last = true)]
+        options: Vec<std::ffi::OsString>,
+    },
+    /// Writes the tar that Autolab imports.
+    Assessment {
+        /// Where to: lab3-assessment.tar.
+        out: PathBuf,
+        /// Its name in the URLs of Autolab.
+        #[arg(long, default_value = "lab3")]
+        name: String,
+        /// The lab's workspace.
+        #[arg(long, value_name = "FOLDER", default_value = WORKSPACE)]
+        workspace: PathBuf,
+    },
     /// Builds what every grading needs into the cache.
     Prepare {
         #[command(flatten)]
@@ -46,7 +76,7 @@ enum What {
 #[derive(Args, Clone)]
 struct Options {
     /// The lab's workspace, whose own files are used for everything that is not handed in.
-    #[arg(long, value_name = "FOLDER", default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))]
+    #[arg(long, value_name = "FOLDER", default_value = WORKSPACE)]
     workspace: PathBuf,
     /// Works in this folder, which is emptied before and kept afterwards, instead of in a temporary one.
     #[arg(long, value_name = "FOLDER")]
@@ -130,6 +160,8 @@ fn main() -> ExitCode {
     }
     let done = match Cli::parse().what {
         What::Handin { archive, options } => grade(&archive, options, began),
+        What::Folder { folder, out, jobs, options } => folder::grade(&folder, &out, jobs.into(), &options),
+        What::Assessment { out, name, workspace } => assessment::write(&workspace, &name, &out),
         What::Prepare { options } => prepare(options, began),
     };
     match done {
