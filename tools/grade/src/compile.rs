@@ -98,7 +98,7 @@ impl Builder<'_> {
             None => read.extend(["registry", "git", "config.toml"].map(|part| self.cargo_home().join(part))),
         }
         let write = vec![folders.root().to_path_buf()];
-        let allowance = Allowance { memory: MEMORY, processes: crate::processes(), read, write };
+        let allowance = Allowance { memory: MEMORY, processes: crate::processes(), read, write, user: None };
         let mut command = confine::command(&self.toolchain.program("cargo"), &allowance);
         command.args(["test", "--offline", "--no-run", "-p", "kvraft", "--test", "test_test"]);
         command.args(["--message-format", "json"]);

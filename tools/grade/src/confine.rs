@@ -21,6 +21,8 @@ pub struct Allowance {
     pub read: Vec<PathBuf>,
     /// Folders it may write to.
     pub write: Vec<PathBuf>,
+    /// The user it becomes; None: it stays who it is.
+    pub user: Option<u32>,
 }
 
 /// What every program reads.
@@ -37,6 +39,7 @@ pub fn command(program: &Path, allowance: &Allowance) -> Command {
     };
     let mut command = Command::new(grader);
     command.arg(WORD).arg(allowance.memory.to_string()).arg(allowance.processes.to_string());
+    command.args(allowance.user.iter().flat_map(|user| ["user".to_string(), user.to_string()]));
     for (list, flag) in [(&allowance.read, "read"), (&allowance.write, "write")] {
         list.iter().for_each(|path| _ = command.arg(flag).arg(path));
     }
@@ -48,16 +51,19 @@ pub fn command(program: &Path, allowance: &Allowance) -> Command {
 pub fn main(mut arguments: impl Iterator<Item = std::ffi::OsString>) -> ExitCode {
     let mut number = || arguments.next()?.to_str()?.parse().ok();
     let (Some(memory), Some(processes)) = (number(), number()) else { return misused() };
-    let mut allowance = Allowance { memory, processes, read: Vec::new(), write: Vec::new() };
+    let mut allowance = Allowance { memory, processes, read: Vec::new(), write: Vec::new(), user: None };
     loop {
-        let list = match arguments.next() {
-            Some(flag) if flag == "read" => &mut allowance.read,
-            Some(flag) if flag == "write" => &mut allowance.write,
-            Some(flag) if flag == "--" => break,
+        let Some(flag) = arguments.next() else { return misused() };
+        if flag == "--" {
+            break;
+        }
+        let Some(value) = arguments.next() else { return misused() };
+        match flag.to_str() {
+            Some("read") => allowance.read.push(value.into()),
+            Some("write") => allowance.write.push(value.into()),
+            Some("user") => allowance.user = value.to_str().and_then(|user| user.parse().ok()),
             _ => return misused(),
-        };
-        let Some(path) = arguments.next() else { return misused() };
-        list.push(path.into());
+        }
     }
     let Some(program) = arguments.next() else { return misused() };
     #[cfg(target_os = "linux")]
@@ -65,7 +71,11 @@ pub fn main(mut arguments: impl Iterator<Item = std::ffi::OsString>) -> ExitCode
         eprintln!("cannot confine {}: {e}", program.display());
         return ExitCode::FAILURE;
     }
-    let error = Command::new(&program).args(arguments).exec();
+    let mut command = Command::new(&program);
+    if let Some(user) = allowance.user {
+        command.uid(user).gid(user);
+    }
+    let error = command.args(arguments).exec();
     eprintln!("cannot start {}: {error}", program.display());
     ExitCode::FAILURE
 }
@@ -131,7 +141,7 @@ mod linux {
     }
 
     pub(super) fn gaps() -> Option<&'static str> {
-        let nothing = Allowance { memory: 0, processes: 0, read: Vec::new(), write: Vec::new() };
+        let nothing = Allowance { memory: 0, processes: 0, read: Vec::new(), write: Vec::new(), user: None };
         // A thread that ends at once tries it.
         let tried = std::thread::spawn(move || restrict(&nothing).map_err(|e| e.to_string())).join();
         match tried {

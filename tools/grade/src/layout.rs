@@ -3,6 +3,7 @@
 use crate::archive::{FILES, Handin};
 use std::fs;
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 /// What of the workspace a hand-in is built with.
@@ -40,6 +41,15 @@ impl Folders {
             Ok(folders)
         };
         made().map_err(|e| format!("cannot make the work folder {}: {e}", root.display()))
+    }
+
+    /// Whether another user can reach what lies in them.
+    pub fn are_open(&self) -> bool {
+        let open =
+            |folder: &Path| fs::metadata(folder).is_ok_and(|data| data.permissions().mode() & 0o005 == 0o005);
+        let reachable =
+            |folder: &Path| fs::metadata(folder).is_ok_and(|data| data.permissions().mode() & 0o001 == 0o001);
+        open(&self.root) && self.root.ancestors().all(reachable)
     }
 
     pub fn root(&self) -> &Path {
