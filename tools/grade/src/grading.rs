@@ -23,6 +23,9 @@ const LAST_CALL: Duration = Duration::from_secs(4);
 /// The user that root's titles run as: it owns nothing.
 const NOBODY: u32 = 65534;
 
+/// Held by whoever prints. What is printed last stays the last.
+static PRINTING: Mutex<()> = Mutex::new(());
+
 /// How to grade.
 #[derive(Clone)]
 pub struct Plan {
@@ -51,8 +54,6 @@ pub struct Grading {
     rows: Mutex<Vec<Row>>,
     /// Why nothing could be run.
     broken: Mutex<Option<String>>,
-    /// Held by whoever prints the result, to the end of the process: it is printed once.
-    printing: Mutex<()>,
     folders: Folders,
     /// Whose processes the titles are, if they can be another user's.
     user: Option<u32>,
@@ -82,7 +83,7 @@ impl Grading {
         }
         let folders = Folders::make(plan.work.as_deref())?;
         let user = (rustix::process::getuid().is_root() && folders.are_open()).then_some(NOBODY);
-        Ok(Grading { rows: rows.into(), broken: None.into(), printing: ().into(), folders, user, plan })
+        Ok(Grading { rows: rows.into(), broken: None.into(), folders, user, plan })
     }
 
     /// Grades. An error means that the grader failed, not the hand-in: there is no score then.
@@ -257,31 +258,35 @@ impl Grading {
     /// Prints the result if the time is up before the grading is. Runs on a thread of its own.
     pub fn watch(&self) {
         std::thread::sleep((self.plan.time - LAST_CALL).saturating_sub(self.plan.began.elapsed()));
-        say("\nthe time is up");
+        for row in lock(&self.rows).iter_mut().filter(|row| row.runs.is_empty()) {
+            row.not_run = Some("the time was up".to_string());
+        }
         self.finish();
     }
 
     /// Prints the result, and ends this process. Only the first call does; others wait for that end.
     pub fn finish(&self) -> ! {
-        std::mem::forget(lock(&self.printing));
-        strays::kill_all();
-        self.folders.remove();
+        // Held to the end of the process: nobody prints any more.
+        std::mem::forget(lock(&PRINTING));
+        // Before the rest is killed, which is no title's fault.
         let rows = lock(&self.rows).clone();
         let broken = lock(&self.broken).clone();
+        strays::kill_all();
+        self.folders.remove();
         if let Some(path) = &self.plan.gradescope
             && let Err(e) = std::fs::write(path, report::gradescope(&rows, broken.as_deref()))
         {
-            say(&format!("cannot write {}: {e}", path.display()));
+            write(&format!("cannot write {}: {e}\n", path.display()));
         }
-        say(&format!("\n{}", report::table(&rows)));
-        say(&report::semantic(&rows, broken.as_deref()));
-        say(&report::scores(&rows));
+        write(&format!("\n{}\n", report::table(&rows)));
+        write(&format!("{}\n", report::semantic(&rows, broken.as_deref())));
+        write(&format!("{}\n", report::scores(&rows)));
         std::process::exit(0);
     }
 
     /// Ends this process without a score.
     pub fn give_up(&self, why: &str) -> ! {
-        std::mem::forget(lock(&self.printing));
+        std::mem::forget(lock(&PRINTING));
         strays::kill_all();
         self.folders.remove();
         eprintln!("the grader failed, not the hand-in: {why}");
@@ -297,8 +302,13 @@ fn say(line: &str) {
     print(&format!("{line}\n"));
 }
 
-/// When nobody reads, there is nobody to be told.
 fn print(text: &str) {
+    let _printing = lock(&PRINTING);
+    write(text);
+}
+
+/// When nobody reads, there is nobody to be told.
+fn write(text: &str) {
     let mut stdout = std::io::stdout().lock();
     let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
 }

@@ -72,12 +72,18 @@ impl Folders {
         self.root.join("tmp")
     }
 
-    /// Removes what is not to be kept. Called at the end, however it comes about.
+    /// Removes what is not to be kept. For an end of the process that drops nothing.
     pub fn remove(&self) {
         if !self.keep {
             // What cannot be removed stays; the result counts.
             let _ = fs::remove_dir_all(&self.root);
         }
+    }
+}
+
+impl Drop for Folders {
+    fn drop(&mut self) {
+        self.remove();
     }
 }
 
@@ -217,7 +223,7 @@ mod tests {
                 fs::metadata(pristine.join(crate_root)).unwrap().modified().unwrap()
             );
         }
-        folders.remove();
+        drop(folders);
         assert!(!to.exists());
     }
 }
