@@ -138,7 +138,6 @@ fn judge(entry: &Entry<'_, &[u8]>, name: &str) -> Result<Member, String> {
         // `tar cf x.tar .` begins with the folder itself.
         EntryType::Directory if plain.is_empty() || plain == "." => return Ok(Member::PassedOver(None)),
         EntryType::Directory => Some("a folder"),
-        EntryType::Regular if plain.ends_with('/') => Some("a folder"),
         EntryType::Regular => None,
         EntryType::Symlink => Some("a symbolic link"),
         EntryType::Link => Some("a hard link"),
@@ -182,9 +181,6 @@ fn text_of(entry: &mut Entry<'_, &[u8]>, name: &str) -> Result<String, String> {
     }
     let mut content = Vec::new();
     entry.take(LARGEST_FILE).read_to_end(&mut content).map_err(|_| damaged(Some(name)))?;
-    if (content.len() as u64) < size {
-        return Err(damaged(Some(name)));
-    }
     String::from_utf8(content).map_err(|e| {
         let line = 1 + e.as_bytes()[..e.utf8_error().valid_up_to()].iter().filter(|b| **b == b'\n').count();
         format!("{name:?} is not UTF-8 text (line {line}); save it as UTF-8.")
@@ -406,6 +402,8 @@ mod tests {
         for end in [515, 700, 1100] {
             refused(&bytes[..end], &["cut off", "\"raft.rs\""]);
         }
+        // In the last file.
+        refused(&bytes[..3 * 1024 + 520], &["cut off", "\"common.rs\""]);
         let mut broken = bytes.clone();
         broken[1024 + 3] ^= 1;
         refused(&broken, &["damaged", "\"raft.rs\""]);

@@ -229,6 +229,7 @@ impl Grading {
         };
         let mut command = confine::command(&program, &allowance);
         command.env_clear().env("HOME", &scratch).env("TMPDIR", &scratch).current_dir(&scratch);
+        command.env(titles::FOLDER_VARIABLE, self.folders.workspace());
         let mut output = Excerpt::default();
         let result = titles::run_title(command, function, share, titles::Trust::Foreign, &mut |text| {
             output.push(text)

@@ -32,7 +32,7 @@ mod threads;
 
 pub use child::{begin, passed};
 pub use operations::{Operation, operation};
-pub use process::{Trust, run_title};
+pub use process::{FOLDER_VARIABLE, Trust, run_title};
 pub use tasks::{Task, spawn};
 
 use std::process::ExitCode;

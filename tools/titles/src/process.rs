@@ -17,6 +17,9 @@ use std::time::{Duration, Instant};
 /// Tells a child which title it is to run.
 pub(crate) const TITLE_VARIABLE: &str = "LAB_TITLE";
 
+/// Tells a child where the workspace is that the test binary was compiled in, if this crate was compiled elsewhere.
+pub const FOLDER_VARIABLE: &str = "LAB_FOLDER";
+
 /// The word behind the token that tells a child to close its memory to others.
 pub(crate) const SEALED: &str = "sealed";
 

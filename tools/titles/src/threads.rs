@@ -3,10 +3,11 @@
 //! labrpc knows the threads it started. The others are found in /proc, on Linux only.
 
 use crate::child::fail;
+use crate::process::FOLDER_VARIABLE;
 use backtrace::Backtrace;
 use std::collections::BTreeSet;
 use std::fmt::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// The threads that wait for each other's parking_lot locks, and where in our code; None when there are none.
@@ -27,14 +28,19 @@ pub(crate) fn deadlock() -> Option<String> {
     Some(text)
 }
 
+/// Where the workspace was when this crate was compiled.
+fn here() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap_or(Path::new("/")).to_path_buf()
+}
+
 /// Where a thread is, in the lab's own files: those of libraries, of this harness and of labrpc's thread pool help
 /// nobody to find a bug.
 pub(crate) fn lines_of_the_lab(backtrace: &Backtrace) -> String {
-    let lab = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap_or(Path::new("/"));
+    let lab = std::env::var_os(FOLDER_VARIABLE).map_or_else(here, PathBuf::from);
     let mut text = String::new();
     for symbol in backtrace.frames().iter().flat_map(|frame| frame.symbols()) {
         let (Some(file), Some(line)) = (symbol.filename(), symbol.lineno()) else { continue };
-        let Ok(file) = file.strip_prefix(lab) else { continue };
+        let Ok(file) = file.strip_prefix(&lab) else { continue };
         if !file.starts_with("tools/titles/src") && file != Path::new("labrpc/src/pool.rs") {
             let name = symbol.name().map_or(String::new(), |name| format!("{name:#}"));
             // Writing to a String does not fail.
