@@ -19,7 +19,7 @@ help:
 	@echo "make handin-check   tests make handin"
 	@echo "make assessment     what an instructor imports into Autolab, lab3-assessment.tar"
 	@echo "make e2e            hands the reference solution in, and grades it as Autolab does: about 8 minutes"
-	@echo "make gallery        grades hand-ins of every kind, and checks what each gets: about an hour"
+	@echo "make gallery        grades hand-ins of every kind, and checks what each gets: about 20 minutes"
 	@echo "make mutants        breaks the reference solution on purpose, and shows which title notices"
 # cut from the starter: end
 	@echo
