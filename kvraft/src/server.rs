@@ -10,9 +10,9 @@
 //! one, it replaces the state machine (Lab 3B).
 //!
 //! # Locking
-//! `KVServer::state` guards the state machine and the waiting handlers. A handler holds it
-//! across `Raft::start`, so that the apply loop cannot pass the new entry before the handler waits for it; Raft takes
-//! no lock of ours. Nobody waits while holding it.
+//! `KVServer::state` guards the state machine and the waiting handlers. A handler holds it across `Raft::start`, so that
+//! the apply loop cannot pass the new entry before the handler waits for it, and the apply loop across `Raft::snapshot`;
+//! Raft takes no lock of ours. Nobody waits while holding it.
 
 use crate::common::{Err, GetArgs, GetReply, PutAppendArgs, PutAppendReply, PutOrAppend, RequestId};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
@@ -185,6 +185,7 @@ impl KVServer {
                     last_applied = msg.snapshot_index;
                 }
             }
+            // Not after each entry: those that came together are worth one snapshot.
             if self.maxraftstate.is_some_and(|max| self.persister.raft_state_size() >= max) {
                 let snapshot = labgob::encode(&state.machine)
                     .unwrap_or_else(|e| panic!("server {}: the snapshot: {e}", self.me));

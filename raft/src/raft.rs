@@ -40,12 +40,11 @@ pub struct ApplyMsg {
     /// fills.
     pub command_index: usize,
     /// True: the message carries a snapshot, which replaces all that the service has. The next entry is the one after
-    /// `snapshot_index`.
+    /// it.
     pub snapshot_valid: bool,
     /// What this server's service, or another's, gave to [`Raft::snapshot`].
     pub snapshot: Bytes,
-    /// The index of the last entry whose effect is in the snapshot. No entry up to there was applied after it, and all
-    /// that were applied before are among them.
+    /// The index of the last entry whose effect is in it: beyond all that were sent before.
     pub snapshot_index: usize,
 }
 
