@@ -174,24 +174,36 @@ impl KVServer {
     /// The apply loop: executes what is committed. Ends with the Raft server.
     fn apply(&self, committed: &Receiver<ApplyMsg>) {
         let mut last_applied = 0;
+        // Since the last snapshot.
+        let mut executed_bytes = 0;
         while let Ok(first) = committed.recv() {
             let mut state = self.state.lock();
             for msg in std::iter::once(first).chain(committed.try_iter().take(APPLY_QUEUE)) {
                 if msg.command_valid {
                     self.apply_entry(&mut state, &msg);
                     last_applied = msg.command_index;
+                    executed_bytes += msg.command.len();
                 } else if msg.snapshot_valid {
                     self.apply_snapshot(&mut state, &msg);
                     last_applied = msg.snapshot_index;
+                    executed_bytes = 0;
                 }
             }
-            // Not after each entry: those that came together are worth one snapshot.
-            if self.maxraftstate.is_some_and(|max| self.persister.raft_state_size() >= max) {
+            if self.is_worth_a_snapshot(executed_bytes) {
                 let snapshot = labgob::encode(&state.machine)
                     .unwrap_or_else(|e| panic!("server {}: the snapshot: {e}", self.me));
                 self.rf.snapshot(last_applied, snapshot);
+                executed_bytes = 0;
             }
         }
+    }
+
+    /// Whether the log is too large, and a snapshot would take a good part of it away. A server that catches up has a
+    /// long log, of which it has executed little: with a snapshot for each few entries it would never get there.
+    fn is_worth_a_snapshot(&self, executed_bytes: usize) -> bool {
+        let Some(max) = self.maxraftstate else { return false };
+        let size = self.persister.raft_state_size();
+        size >= max && executed_bytes >= size / 2
     }
 
     fn apply_snapshot(&self, state: &mut State, msg: &ApplyMsg) {
