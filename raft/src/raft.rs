@@ -402,7 +402,8 @@ impl Raft {
 // three more (its length, its term, its command's length; up to three more each when these are large).
 
 impl Raft {
-    /// Saves what has changed, if anything has. If there are only new entries, it takes time in proportion to these.
+    /// Saves what has changed, if anything has. With new entries alone, it takes time in proportion to these; with a new
+    /// term or vote, which are seldom, to the log.
     fn persist(&self, state: &mut State) {
         let log = &mut state.log;
         if state.outdated {
