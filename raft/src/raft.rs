@@ -75,6 +75,9 @@ const COMMIT_NOTICE: Duration = Duration::from_millis(10);
 /// and appends to one who does not answer stay small.
 const MAX_ENTRIES: usize = 512;
 
+/// A log of up to so many entries is saved anew when the term or the vote changes; to a longer one, the change is added.
+const SHORT_LOG: usize = 1000;
+
 /// One entry of the log. The first has index 1.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Entry {
@@ -204,8 +207,8 @@ struct State {
     /// The candidate that got this server's vote in the current term.
     voted_for: Option<usize>,
     log: Log,
-    /// Whether what is saved must be replaced, and not only added to: the term or the vote has changed, or entries that
-    /// were saved are deleted.
+    /// Whether new entries are not all that is to be saved: the term or the vote has changed, or entries that were saved
+    /// are deleted.
     outdated: bool,
 
     // Volatile. Invariant: last_applied <= commit_index <= log.last_index(), and log.base_index <= commit_index.
@@ -397,65 +400,71 @@ impl Raft {
 
 // Persistence.
 //
-// What is saved is one labgob value with the term, the vote, and the log's base, and then one for each entry, so that new
-// entries can be added to it. Its size is that of the log which is left: an entry takes the bytes of its command and
-// three more (its length, its term, its command's length; up to three more each when these are large).
+// What is saved is a sequence of labgob values, to which others can be added: Some(entry), or None and then a head, which
+// has the rest of the state and cuts what precedes it. An entry takes the bytes of its command and four more (its length,
+// the Some, its term, its command's length), or a few more when these are large.
 
 impl Raft {
-    /// Saves what has changed, if anything has. With new entries alone, it takes time in proportion to these; with a new
-    /// term or vote, which are seldom, to the log.
+    /// Saves what has changed, if anything has. It takes time in proportion to what is new; only a short log is saved
+    /// anew for each new term or vote, so that the size is that of the log which is there.
     fn persist(&self, state: &mut State) {
-        let log = &mut state.log;
-        if state.outdated {
-            return self.persist_by(state, |saved| self.persister.save_raft_state(saved));
+        let log = &state.log;
+        if state.outdated && log.entries.len() <= SHORT_LOG {
+            self.persister.save_raft_state(state.encode(log.base_index, true));
+        } else if state.outdated || log.saved_index < log.last_index() {
+            self.persister.append_raft_state(&state.encode(log.saved_index, state.outdated));
         }
-        if log.saved_index < log.last_index() {
-            self.persister.append_raft_state(&encode_entries(log.from(log.saved_index + 1), Vec::new()));
-            log.saved_index = log.last_index();
-        }
+        state.is_saved();
     }
 
     /// Saves everything, and the snapshot that has what is before the log's base. A crash comes before or after both.
     fn persist_with_snapshot(&self, state: &mut State, snapshot: Bytes) {
-        self.persist_by(state, |saved| self.persister.save_state_and_snapshot(saved, snapshot));
+        self.persister.save_state_and_snapshot(state.encode(state.log.base_index, true), snapshot);
+        state.is_saved();
     }
-
-    fn persist_by(&self, state: &mut State, save: impl FnOnce(Vec<u8>)) {
-        let State { current_term, voted_for, log, .. } = state;
-        let mut saved = Vec::new();
-        LabEncoder::new(&mut saved)
-            .encode(&(*current_term, *voted_for, log.base_index, log.base_term))
-            .unwrap_or_else(|e| panic!("raft: persist: {e}"));
-        save(encode_entries(log.from(log.first_index()), saved));
-        log.saved_index = log.last_index();
-        state.outdated = false;
-    }
-}
-
-/// Adds the entries to `saved`.
-fn encode_entries(entries: &[Entry], mut saved: Vec<u8>) -> Vec<u8> {
-    let mut e = LabEncoder::new(&mut saved);
-    for entry in entries {
-        e.encode(entry).unwrap_or_else(|e| panic!("raft: persist: {e}"));
-    }
-    saved
 }
 
 impl State {
+    /// What follows that part of what is saved which ends with the entry at `kept`: a head, if wanted, and the entries.
+    fn encode(&self, kept: usize, head: bool) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let mut e = LabEncoder::new(&mut bytes);
+        let State { current_term, voted_for, log, .. } = self;
+        let mut encode = || -> Result<(), labgob::Error> {
+            if head {
+                e.encode(&None::<Entry>)?;
+                e.encode(&(*current_term, *voted_for, log.base_index, log.base_term, kept))?;
+            }
+            log.from(kept + 1).iter().try_for_each(|entry| e.encode(&Some(entry)))
+        };
+        encode().unwrap_or_else(|e| panic!("raft: persist: {e}"));
+        bytes
+    }
+
+    fn is_saved(&mut self) {
+        self.outdated = false;
+        self.log.saved_index = self.log.last_index();
+    }
+
     /// Restores what was saved.
     fn read_persist(&mut self, saved: &[u8]) {
         let mut d = LabDecoder::new(saved);
         let mut read = || -> Result<(), labgob::Error> {
-            let Some(first) = d.decode_next_or_end()? else { return Ok(()) };
-            (self.current_term, self.voted_for, self.log.base_index, self.log.base_term) = first;
-            while let Some(entry) = d.decode_next_or_end()? {
+            while let Some(value) = d.decode_next_or_end()? {
+                let Some(entry) = value else {
+                    let kept: usize;
+                    (self.current_term, self.voted_for, self.log.base_index, self.log.base_term, kept) =
+                        d.decode_next()?;
+                    self.log.truncate(kept + 1);
+                    continue;
+                };
                 self.log.push(entry);
             }
             Ok(())
         };
         read().unwrap_or_else(|e| panic!("raft: make: the persister's state is not Raft's: {e}"));
-        self.log.saved_index = self.log.last_index();
         self.commit_index = self.log.base_index;
+        self.is_saved();
     }
 }
 

@@ -23,6 +23,7 @@ fn main() -> ExitCode {
         ("a_services_snapshot_takes_nothing_back", a_services_snapshot_takes_nothing_back),
         ("a_crash_finds_log_and_snapshot_together", a_crash_finds_log_and_snapshot_together),
         ("the_size_is_that_of_the_log_that_is_left", the_size_is_that_of_the_log_that_is_left),
+        ("a_long_log_is_added_to", a_long_log_is_added_to),
         ("one_snapshot_at_a_time_and_none_for_the_dead", one_snapshot_at_a_time_and_none_for_the_dead),
         ("a_large_snapshot_stops_nobody", a_large_snapshot_stops_nobody),
     ])
@@ -125,15 +126,16 @@ impl Follower {
 
     /// Sends the entries of these indexes, all committed; whether they are accepted.
     fn append(&self, first: usize, last: usize) -> bool {
-        let entry = |i: usize| Entry { term: TERM, command: command(i) };
-        let args = AppendArgs {
-            term: TERM,
-            leader_id: 1,
-            prev_log_index: first - 1,
-            prev_log_term: if first == 1 { 0 } else { TERM },
-            entries: (first..=last).map(entry).collect(),
-            leader_commit: last,
-        };
+        let prev_log_term = if first == 1 { 0 } else { TERM };
+        self.append_in(TERM, (first - 1, prev_log_term), last, last)
+    }
+
+    /// Sends the entries behind `prev`, of this index and term, to `last`, as the leader of `term`.
+    fn append_in(&self, term: u64, prev: (usize, u64), last: usize, leader_commit: usize) -> bool {
+        let (prev_log_index, prev_log_term) = prev;
+        let entry = |i: usize| Entry { term, command: command(i) };
+        let entries = (prev_log_index + 1..=last).map(entry).collect();
+        let args = AppendArgs { term, leader_id: 1, prev_log_index, prev_log_term, entries, leader_commit };
         let mut reply = AppendReply::default();
         assert!(self.leader.call("Raft.AppendEntries", &args, &mut reply), "no reply to an append");
         reply.success
@@ -151,6 +153,14 @@ impl Follower {
         let reply = self.leader.go::<_, SnapshotReply>("Raft.InstallSnapshot", &args);
         let reply = reply.recv_timeout(PATIENCE).expect("a handler never waits for the service");
         assert_eq!(reply.expect("no reply to a snapshot").term, TERM);
+    }
+
+    /// Whether it gives a candidate whose log is longer its vote.
+    fn votes_for(&self, candidate_id: usize, term: u64) -> bool {
+        let args = VoteArgs { term, candidate_id, last_log_index: 100_000, last_log_term: TERM };
+        let mut reply = VoteReply::default();
+        assert!(self.leader.call("Raft.RequestVote", &args, &mut reply), "no reply to a candidate");
+        reply.vote_granted
     }
 
     #[track_caller]
@@ -318,8 +328,8 @@ fn a_crash_finds_log_and_snapshot_together() {
 }
 
 fn the_size_is_that_of_the_log_that_is_left() {
-    // An entry's length, its term and its command's length take a byte each; so does this command.
-    const ENTRY: usize = 1 + 3;
+    // An entry's length, its Some, its term and its command's length take a byte each; so does this command.
+    const ENTRY: usize = 1 + 4;
     let server = Follower::start(Persister::new());
     let size = || server.saved.raft_state_size();
     server.append(1, 1);
@@ -334,13 +344,31 @@ fn the_size_is_that_of_the_log_that_is_left() {
     let ten = size();
 
     // Votes and terms replace each other.
-    for term in TERM + 1..TERM + 101 {
-        let args = VoteArgs { term, candidate_id: 2, last_log_index: 100, last_log_term: TERM };
-        let mut reply = VoteReply::default();
-        server.leader.call("Raft.RequestVote", &args, &mut reply);
-        assert!(reply.vote_granted && reply.term == term);
-    }
+    (TERM + 1..TERM + 101).for_each(|term| assert!(server.votes_for(2, term)));
     assert!(size() <= ten + 1, "{} bytes after a hundred votes, {ten} before", size());
+    server.stop();
+}
+
+/// A vote costs the same however long the log is, and a restart finds it all.
+fn a_long_log_is_added_to() {
+    let server = Follower::start(Persister::new());
+    server.append(1, 10);
+    server.expect(&(1..=10).map(E).collect::<Vec<_>>());
+    assert!(server.append_in(TERM, (10, TERM), 5000, 10));
+    let size = server.saved.raft_state_size();
+    assert!(server.votes_for(2, TERM + 1));
+    // Most of the log is not that leader's.
+    assert!(server.append_in(TERM + 1, (3000, TERM), 3001, 10));
+    let added = server.saved.raft_state_size() - size;
+    assert!(added < 60, "a vote and an entry take {added} bytes");
+    let saved = server.saved.copy();
+    server.stop();
+
+    let server = Follower::start(saved);
+    assert!(!server.votes_for(1, TERM + 1), "it has voted for 2 in this term");
+    assert!(!server.append_in(TERM + 1, (3002, TERM), 3002, 10), "what was deleted is there again");
+    assert!(server.append_in(TERM + 1, (3001, TERM + 1), 3002, 3002), "the last entry is lost");
+    server.expect(&(1..=3002).map(E).collect::<Vec<_>>());
     server.stop();
 }
 
