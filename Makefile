@@ -2,12 +2,13 @@
 
 CARGO ?= cargo
 
-.PHONY: help lab2 lab3a test check doc handin grade
+.PHONY: help lab2 lab3a lab3b test check doc handin grade
 
 help:
 	@echo "make lab3a    Lab 3A's fifteen tests (key/value service): about 4 minutes"
+	@echo "make lab3b    Lab 3B's eight tests (the same with log compaction): about 2.5 minutes"
 	@echo "make lab2     Lab 2's seventeen tests (Raft): about 2.5 minutes"
-	@echo "make test     every test of the workspace: about 8 minutes"
+	@echo "make test     every test of the workspace: about 11 minutes"
 	@echo "make check    formatting and lints; no test"
 	@echo "make doc      the API's documentation, in target/doc"
 	@echo "make handin   packs what you hand in, lab3-handin.tar"
@@ -20,6 +21,7 @@ help:
 	@echo "make assessment     what an instructor imports into Autolab, lab3-assessment.tar"
 	@echo "make e2e            hands the reference solution in, and grades it as Autolab does: about 8 minutes"
 	@echo "make gallery        grades hand-ins of every kind, and checks what each gets: about 20 minutes"
+	@echo "make memory         measures and draws how much memory a service takes, docs/memory.svg"
 	@echo "make mutants        breaks the reference solution on purpose, and shows which title notices"
 # cut from the starter: end
 	@echo
@@ -28,6 +30,9 @@ help:
 
 lab3a:
 	$(CARGO) test -p kvraft --test test_test 3a
+
+lab3b:
+	$(CARGO) test -p kvraft --test test_test 3b
 
 lab2:
 	$(CARGO) test -p raft --test test_test _2
@@ -49,7 +54,7 @@ grade:
 	$(CARGO) run --quiet --package grade --bin grade -- handin "$(HANDIN)" --cache target/grade-cache
 # cut from the starter: begin
 
-.PHONY: lab3.tar starter-check handin-check assessment e2e gallery mutants
+.PHONY: lab3.tar starter-check handin-check assessment e2e gallery memory mutants
 
 lab3.tar:
 	tools/starter/pack lab3.tar
@@ -68,6 +73,9 @@ e2e:
 
 gallery:
 	tools/gallery/run
+
+memory:
+	$(CARGO) run --release --package kvraft --example memory -- docs/memory.svg
 
 mutants:
 	tools/mutants/run

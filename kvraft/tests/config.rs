@@ -1,6 +1,7 @@
 //! Support for the key/value service's tests: makes, shuts down, restarts, connects and partitions servers, and makes
 //! clients (Go: config.go).
 
+use crossbeam_channel::bounded;
 use kvraft::{Clerk, KVServer, make_clerk, start_kv_server};
 use labrpc::{ClientEnd, Network, Server, make_service};
 use parking_lot::Mutex;
@@ -8,13 +9,13 @@ use raft::Persister;
 use rand::seq::SliceRandom;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// The servers and clients of one test, and their network. Its methods may be called from several threads.
 pub struct Config {
     pub n: usize,
     net: Network,
-    maxraftstate: Option<usize>,
+    pub maxraftstate: Option<usize>,
     /// Guards the servers; never held across a call into one.
     servers: Mutex<Vec<Host>>,
     /// Number the servers' instances, and the clients.
@@ -81,7 +82,19 @@ impl Config {
     }
 
     /// The test has passed: sets the line that says so, with its figures.
+    ///
+    /// # Panics
+    /// When a server took a snapshot without being told to.
+    #[track_caller]
     pub fn end(&self) {
+        if self.maxraftstate.is_none() {
+            for (i, size) in self.snapshot_sizes().into_iter().enumerate() {
+                assert!(
+                    size == 0,
+                    "server {i} has a snapshot, of {size} bytes: without maxraftstate it must take none"
+                );
+            }
+        }
         let begun = self.begun.lock();
         let seconds = begun.at.elapsed().as_secs_f64();
         let rpcs = self.net.get_total_count() - begun.rpcs;
@@ -96,6 +109,16 @@ impl Config {
             kv.kill();
         }
         self.net.cleanup();
+    }
+
+    /// What each server's Raft keeps, in bytes.
+    pub fn raft_state_sizes(&self) -> Vec<usize> {
+        self.servers.lock().iter().map(|host| host.saved.raft_state_size()).collect()
+    }
+
+    /// The sizes of the servers' snapshots, in bytes. 0: there is none.
+    pub fn snapshot_sizes(&self) -> Vec<usize> {
+        self.servers.lock().iter().map(|host| host.saved.snapshot_size()).collect()
     }
 
     pub fn all(&self) -> Vec<usize> {
@@ -187,18 +210,42 @@ impl Config {
 
     /// Shuts server `i` down, but keeps its persistent state.
     pub fn shutdown_server(&self, i: usize) {
-        self.disconnect(i, &self.all());
-        // Before the persister is copied: a client must not get a reply that promises what is saved afterwards.
-        self.net.delete_server(i);
-        let kv = {
-            let host = &mut self.servers.lock()[i];
-            // A persister of its own, so that the old instance cannot write into its successor's.
-            host.saved = Arc::new(host.saved.copy());
-            host.kv.take()
-        };
+        if let Some(kv) = self.cut_off(i) {
+            kv.kill();
+        }
+    }
+
+    /// Shuts server `i` down right after the `nth` time from now that it saves something, before it does what follows;
+    /// or after a second, if it does not save that often.
+    pub fn shutdown_at_save(&self, i: usize, nth: usize) {
+        let (saved, arrived) = bounded(1);
+        let (dead, wait) = bounded::<()>(0);
+        let saves = AtomicUsize::new(0);
+        let persister = self.servers.lock()[i].saved.clone();
+        persister.after_save(move || {
+            if saves.fetch_add(1, Ordering::SeqCst) + 1 == nth {
+                // Nothing is ever sent to `wait`; it ends when the server is cut off.
+                let _ = saved.send(());
+                let _ = wait.recv();
+            }
+        });
+        let _ = arrived.recv_timeout(Duration::from_secs(1));
+        let kv = self.cut_off(i);
+        drop(dead);
         if let Some(kv) = kv {
             kv.kill();
         }
+    }
+
+    /// Separates server `i` from the network and from what it has saved; returns it, if it is up.
+    fn cut_off(&self, i: usize) -> Option<Arc<KVServer>> {
+        self.disconnect(i, &self.all());
+        // Before the persister is copied: a client must not get a reply that promises what is saved afterwards.
+        self.net.delete_server(i);
+        let host = &mut self.servers.lock()[i];
+        // A persister of its own, so that the old instance cannot write into its successor's.
+        host.saved = Arc::new(host.saved.copy());
+        host.kv.take()
     }
 
     /// Starts a server that was shut down, or never ran. It is not connected.

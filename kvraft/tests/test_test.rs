@@ -1,12 +1,14 @@
-//! Lab 3A's fifteen tests (Go: test_test.go), and an extra one of a bug that these let through.
+//! Lab 3A's fifteen tests and Lab 3B's eight (Go: test_test.go), and extra ones of bugs that these let through.
 
 mod appends;
 mod config;
+mod logs;
 
 use appends::{check_appends, excerpt, nth};
 use config::{Client, Config};
 use crossbeam_channel::RecvTimeoutError;
 use linearizability::{CheckResult, KvInput, KvModel, KvOp, KvOutput, Operation, check_operations_timeout};
+use logs::{check_logs_are_trimmed, sleep_watching_logs};
 use parking_lot::Mutex;
 use rand::RngExt;
 use std::process::ExitCode;
@@ -18,6 +20,9 @@ use titles::Task;
 
 /// The tests allow a solution to take a second for an election, much more than the paper's time-outs.
 const ELECTION_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How many bytes of Raft's state a server of Lab 3B may have before it takes a snapshot.
+const MAXRAFTSTATE: Option<usize> = Some(1000);
 
 /// How long the checker may take (`linearizabilityCheckTimeout` in Go).
 const LINEARIZABILITY_CHECK_TIMEOUT: Duration = Duration::from_secs(1);
@@ -42,7 +47,22 @@ fn main() -> ExitCode {
             "test_persist_partition_unreliable_linearizable_3a",
             test_persist_partition_unreliable_linearizable_3a,
         ),
+        ("test_snapshot_rpc_3b", test_snapshot_rpc_3b),
+        ("test_snapshot_size_3b", test_snapshot_size_3b),
+        ("test_snapshot_recover_3b", test_snapshot_recover_3b),
+        ("test_snapshot_recover_many_clients_3b", test_snapshot_recover_many_clients_3b),
+        ("test_snapshot_unreliable_3b", test_snapshot_unreliable_3b),
+        ("test_snapshot_unreliable_recover_3b", test_snapshot_unreliable_recover_3b),
+        (
+            "test_snapshot_unreliable_recover_concurrent_partition_3b",
+            test_snapshot_unreliable_recover_concurrent_partition_3b,
+        ),
+        (
+            "test_snapshot_unreliable_recover_concurrent_partition_linearizable_3b",
+            test_snapshot_unreliable_recover_concurrent_partition_linearizable_3b,
+        ),
         ("test_append_outlives_its_leader_extra", test_append_outlives_its_leader_extra),
+        ("test_crash_after_any_save_extra", test_crash_after_any_save_extra),
     ])
 }
 
@@ -106,6 +126,55 @@ fn test_persist_partition_unreliable_linearizable_3a() {
     .run_linearizability();
 }
 
+fn test_snapshot_recover_3b() {
+    Generic { part: "3B", nclients: 1, crash: true, maxraftstate: MAXRAFTSTATE, ..Generic::default() }.run();
+}
+
+fn test_snapshot_recover_many_clients_3b() {
+    Generic { part: "3B", nclients: 20, crash: true, maxraftstate: MAXRAFTSTATE, ..Generic::default() }.run();
+}
+
+fn test_snapshot_unreliable_3b() {
+    Generic { part: "3B", nclients: 5, unreliable: true, maxraftstate: MAXRAFTSTATE, ..Generic::default() }
+        .run();
+}
+
+fn test_snapshot_unreliable_recover_3b() {
+    Generic {
+        part: "3B",
+        nclients: 5,
+        unreliable: true,
+        crash: true,
+        maxraftstate: MAXRAFTSTATE,
+        ..Generic::default()
+    }
+    .run();
+}
+
+fn test_snapshot_unreliable_recover_concurrent_partition_3b() {
+    Generic {
+        part: "3B",
+        nclients: 5,
+        unreliable: true,
+        crash: true,
+        partitions: true,
+        maxraftstate: MAXRAFTSTATE,
+    }
+    .run();
+}
+
+fn test_snapshot_unreliable_recover_concurrent_partition_linearizable_3b() {
+    Generic {
+        part: "3B",
+        nclients: 15,
+        unreliable: true,
+        crash: true,
+        partitions: true,
+        maxraftstate: MAXRAFTSTATE,
+    }
+    .run_linearizability();
+}
+
 /// A test in three rounds: clients work for some seconds, while the servers are partitioned again and again; then all
 /// servers crash and restart; then what the clients have done is checked. (Go: `GenericTest`.)
 #[derive(Default)]
@@ -140,6 +209,7 @@ impl Generic {
                 counts[cli] = appended.wait();
                 check_appends(&ck.get(&cli.to_string()), &counts);
             }
+            check_logs_are_trimmed(&cfg);
         }
         cfg.end();
         cfg.cleanup();
@@ -159,6 +229,7 @@ impl Generic {
             });
             self.disturb(&cfg, &done);
             clients.into_iter().for_each(Task::wait);
+            check_logs_are_trimmed(&cfg);
         }
         // Go prints its line first: a history that is not linearizable had "Passed" all the same.
         history.check();
@@ -188,7 +259,12 @@ impl Generic {
             let (cfg, done) = (cfg.clone(), done.clone());
             partitioner = Some(titles::spawn("partitioner", move || partition_at_random(&cfg, &done)));
         }
-        sleep(Duration::from_secs(5));
+        if self.partitions {
+            // A leader without a majority cannot trim its log.
+            sleep(Duration::from_secs(5));
+        } else {
+            sleep_watching_logs(cfg, Duration::from_secs(5));
+        }
         done.store(true, Ordering::SeqCst);
 
         if let Some(partitioner) = partitioner {
@@ -479,6 +555,99 @@ fn test_append_outlives_its_leader_extra() {
     cfg.connect_client(&ends, &[a, b]);
     append.wait();
     check_appends(&ck.get("k"), &[1]);
+
+    cfg.end();
+    cfg.cleanup();
+}
+
+/// A server that lacks entries which the others no longer have gets their snapshot.
+fn test_snapshot_rpc_3b() {
+    let cfg = Config::new(3, false, MAXRAFTSTATE);
+    let mut ck = cfg.make_client(&cfg.all());
+    cfg.begin("Test: InstallSnapshot RPC (3B)");
+    ck.put("a", "A");
+    ck.check("a", "A");
+
+    // Many puts without server 2, whose entries do not stay in the logs of the others. (The values are long, so that a
+    // log with all of them is too large; in Go they are not, and a log is too large by what else is in its entries.)
+    let value = |i: usize| format!("{i:100}");
+    cfg.partition(&[0, 1], &[2]);
+    let mut ck1 = cfg.make_client(&[0, 1]);
+    (0..50).for_each(|i| ck1.put(&i.to_string(), &value(i)));
+    sleep(ELECTION_TIMEOUT);
+    ck1.put("b", "B");
+    check_logs_are_trimmed(&cfg);
+
+    // A majority that needs server 2, so that it has to catch up.
+    cfg.partition(&[0, 2], &[1]);
+    let mut ck1 = cfg.make_client(&[0, 2]);
+    ck1.put("c", "C");
+    ck1.put("d", "D");
+    [("a", "A"), ("b", "B"), ("1", &value(1)), ("49", &value(49))]
+        .into_iter()
+        .for_each(|(key, value)| ck1.check(key, value));
+
+    cfg.partition(&[0, 1, 2], &[]);
+    ck.put("e", "E");
+    [("c", "C"), ("e", "E"), ("1", &value(1))].into_iter().for_each(|(key, value)| ck.check(key, value));
+
+    cfg.end();
+    cfg.cleanup();
+}
+
+/// What is saved does not grow with the number of operations.
+fn test_snapshot_size_3b() {
+    // Generous for one key and one client.
+    const MAX_SNAPSHOT: usize = 500;
+    let cfg = Config::new(3, false, MAXRAFTSTATE);
+    let mut ck = cfg.make_client(&cfg.all());
+    cfg.begin("Test: snapshot size is reasonable (3B)");
+
+    for _ in 0..200 {
+        for value in ["0", "1"] {
+            ck.put("x", value);
+            ck.check("x", value);
+        }
+    }
+    check_logs_are_trimmed(&cfg);
+    for (i, size) in cfg.snapshot_sizes().into_iter().enumerate() {
+        assert!(size <= MAX_SNAPSHOT, "server {i}: snapshot too large ({size} > {MAX_SNAPSHOT})");
+    }
+
+    cfg.end();
+    cfg.cleanup();
+}
+
+/// All servers crash, one of them right after one of its saves, whichever it is: what it has saved by then must go
+/// together. A log without its beginning is worth nothing if the snapshot that has it is saved a moment later.
+fn test_crash_after_any_save_extra() {
+    const CLIENTS: usize = 3;
+    // Small: every few saves are those of a snapshot.
+    let cfg = Config::new(3, false, Some(100));
+    cfg.begin("Test (extra): a crash after any save loses nothing");
+
+    let done = Arc::new(AtomicBool::new(false));
+    let clients: Clients<usize> = spawn_clients(&cfg, CLIENTS, {
+        let done = done.clone();
+        move |cli, client| append_and_get(cli, client, &done)
+    });
+    let mut ck = cfg.make_client(&cfg.all());
+    for round in 0..20 {
+        // There is a leader, and the clients go on.
+        ck.put("round", &round.to_string());
+        let first = round % 3;
+        cfg.shutdown_at_save(first, rand::rng().random_range(1..=10));
+        (1..3).for_each(|i| cfg.shutdown_server((first + i) % 3));
+        cfg.all().into_iter().for_each(|i| cfg.start_server(i));
+        cfg.connect_all();
+        ck.check("round", &round.to_string());
+    }
+    done.store(true, Ordering::SeqCst);
+    for (cli, appended) in clients.into_iter().enumerate() {
+        let mut counts = vec![0; CLIENTS];
+        counts[cli] = appended.wait();
+        check_appends(&ck.get(&cli.to_string()), &counts);
+    }
 
     cfg.end();
     cfg.cleanup();

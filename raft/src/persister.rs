@@ -3,18 +3,24 @@
 //! The harness hands every restarted server a copy, so that a superseded instance cannot write into its successor's
 //! state. A call is atomic: a crash comes before it or after it.
 
+use labgob::Bytes;
 use parking_lot::Mutex;
+use std::sync::Arc;
 
 /// Holds one server's persistent state, in memory.
 #[derive(Default)]
 pub struct Persister {
     saved: Mutex<Saved>,
+    after_save: Mutex<Option<Hook>>,
 }
+
+type Hook = Arc<dyn Fn() + Send + Sync>;
 
 #[derive(Clone, Default)]
 struct Saved {
     raft_state: Vec<u8>,
-    snapshot: Vec<u8>,
+    /// Copies share it: it may be large.
+    snapshot: Bytes,
 }
 
 impl Persister {
@@ -25,18 +31,18 @@ impl Persister {
 
     /// An independent persister with the same contents.
     pub fn copy(&self) -> Persister {
-        Persister { saved: Mutex::new(self.saved.lock().clone()) }
+        Persister { saved: Mutex::new(self.saved.lock().clone()), after_save: Mutex::default() }
     }
 
     /// Replaces Raft's state.
     pub fn save_raft_state(&self, state: Vec<u8>) {
-        self.saved.lock().raft_state = state;
+        self.save(|saved| saved.raft_state = state);
     }
 
     /// Adds to the end of Raft's state, as to a log file. This has no counterpart in Go: saving the whole state for
     /// each new entry costs time in proportion to the log.
     pub fn append_raft_state(&self, bytes: &[u8]) {
-        self.saved.lock().raft_state.extend_from_slice(bytes);
+        self.save(|saved| saved.raft_state.extend_from_slice(bytes));
     }
 
     /// Raft's state, as saved last. Empty: nothing was ever saved.
@@ -50,17 +56,32 @@ impl Persister {
     }
 
     /// Replaces Raft's state and the snapshot together, in one step.
-    pub fn save_state_and_snapshot(&self, state: Vec<u8>, snapshot: Vec<u8>) {
-        *self.saved.lock() = Saved { raft_state: state, snapshot };
+    pub fn save_state_and_snapshot(&self, state: Vec<u8>, snapshot: impl Into<Bytes>) {
+        let new = Saved { raft_state: state, snapshot: snapshot.into() };
+        self.save(|saved| *saved = new);
+    }
+
+    fn save(&self, save: impl FnOnce(&mut Saved)) {
+        save(&mut self.saved.lock());
+        let hook = self.after_save.lock().clone();
+        if let Some(hook) = hook {
+            hook();
+        }
     }
 
     /// The snapshot, as saved last. Empty: there is none.
-    pub fn read_snapshot(&self) -> Vec<u8> {
+    pub fn read_snapshot(&self) -> Bytes {
         self.saved.lock().snapshot.clone()
     }
 
     /// The size of the snapshot, in bytes.
     pub fn snapshot_size(&self) -> usize {
         self.saved.lock().snapshot.len()
+    }
+
+    /// For the tests: has `hook` called after each save, by the thread that has saved. While it does not return, that
+    /// thread stands still, as when the machine has crashed right after the save.
+    pub fn after_save(&self, hook: impl Fn() + Send + Sync + 'static) {
+        *self.after_save.lock() = Some(Arc::new(hook));
     }
 }

@@ -1,18 +1,20 @@
-//! A Raft server (the extended Raft paper, Figure 2; Go: raft.go).
+//! A Raft server (the extended Raft paper, Figures 2 and 13; Go: raft.go).
 //!
 //! - [`Raft::make`] starts a server;
 //! - [`Raft::start`] asks it to agree on a new log entry;
 //! - [`Raft::get_state`] tells its term and whether it thinks it is the leader;
-//! - each time an entry is committed, the server sends an [`ApplyMsg`] to its service.
+//! - each time an entry is committed, the server sends an [`ApplyMsg`] to its service;
+//! - [`Raft::snapshot`] lets the server forget entries, when the service has saved what they led to (Lab 3B).
 //!
 //! # Threads
 //! The main loop (`Raft::run`) sends every RPC and handles every reply; whatever it has to react to arrives in one
 //! channel, and timers only bound the silence between two messages. The applier (`Raft::apply`) feeds the service,
-//! which may be slow. The two RPC handlers run on the network's threads, `start` on the service's.
+//! which may be slow. The three RPC handlers run on the network's threads, `start` and `snapshot` on the service's.
 //!
 //! # Locking
 //! `Raft::state` guards everything that changes. It is never held across an RPC, a send into the apply channel, or a
-//! sleep. A service may call `start` and `get_state` under a lock of its own: no code here takes a service's lock.
+//! sleep. A service may call `start`, `get_state` and `snapshot` under a lock of its own: no code here takes a service's
+//! lock.
 
 use crate::dprintf;
 use crate::persister::Persister;
@@ -27,15 +29,23 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// What a server tells its service when an entry is committed.
-#[derive(Clone, Debug)]
+/// What a server tells its service: an entry is committed, or there is a snapshot in the place of entries.
+#[derive(Clone, Debug, Default)]
 pub struct ApplyMsg {
-    /// True: the message carries a committed entry. Services must ignore messages of other kinds.
+    /// True: the message carries a committed entry. Services must ignore messages of kinds they do not know.
     pub command_valid: bool,
     /// The entry's command, as labgob bytes: `labgob::decode` gives what was passed to [`Raft::start`].
     pub command: Bytes,
-    /// The entry's place in the log. The first is 1; they arrive in order, without gaps.
+    /// The entry's place in the log. The first is 1; they arrive in order, without gaps but those that a snapshot
+    /// fills.
     pub command_index: usize,
+    /// True: the message carries a snapshot, which replaces all that the service has. The next entry is the one after
+    /// it.
+    pub snapshot_valid: bool,
+    /// What this server's service, or another's, gave to [`Raft::snapshot`].
+    pub snapshot: Bytes,
+    /// The index of the last entry whose effect is in it: beyond all that were sent before.
+    pub snapshot_index: usize,
 }
 
 /// How long the servers may be silent. No operation waits for any of these while messages get through.
@@ -65,6 +75,9 @@ const COMMIT_NOTICE: Duration = Duration::from_millis(10);
 /// and appends to one who does not answer stay small.
 const MAX_ENTRIES: usize = 512;
 
+/// A log of up to so many entries is saved anew when the term or the vote changes; to a longer one, the change is added.
+const SHORT_LOG: usize = 1000;
+
 /// One entry of the log. The first has index 1.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Entry {
@@ -85,6 +98,11 @@ struct Log {
 }
 
 impl Log {
+    /// The first index that can be here. What is before it is in the snapshot, and committed.
+    fn first_index(&self) -> usize {
+        self.base_index + 1
+    }
+
     fn last_index(&self) -> usize {
         self.base_index + self.entries.len()
     }
@@ -93,12 +111,17 @@ impl Log {
         self.entries.last().map_or(self.base_term, |entry| entry.term)
     }
 
-    /// The term of the entry at `index`; None when there is none.
+    /// The term of the entry at `index`; None when there is none, or a snapshot has it.
     fn term(&self, index: usize) -> Option<u64> {
         match index.checked_sub(self.base_index)? {
             0 => Some(self.base_term),
             n => self.entries.get(n - 1).map(|entry| entry.term),
         }
+    }
+
+    /// Whether entry `index` is one of `term`, the leader's. Those in the snapshot are committed: every leader has them.
+    fn matches(&self, index: usize, term: u64) -> bool {
+        index < self.base_index || self.term(index) == Some(term)
     }
 
     /// The entries from index `first` on, which may be one past the last.
@@ -118,17 +141,26 @@ impl Log {
         self.saved_index = self.saved_index.min(self.last_index());
     }
 
-    /// The first index that has the term of the entry at `index`.
+    /// A snapshot has the entries up to `index`, the last of which is of `term`. Those after it stay if this log has
+    /// that entry; if it has another one, or none, they are not the leader's.
+    fn compact(&mut self, index: usize, term: u64) {
+        let follows = self.term(index) == Some(term);
+        // A vector of their own: the memory of the others is free.
+        self.entries = if follows { self.from(index + 1).to_vec() } else { Vec::new() };
+        (self.base_index, self.base_term) = (index, term);
+    }
+
+    /// The first index here that has the term of the entry at `index`.
     fn first_index_of_same_term(&self, index: usize) -> usize {
         let term = self.term(index);
         let mut first = index;
-        while first > self.base_index + 1 && self.term(first - 1) == term {
+        while first > self.first_index() && self.term(first - 1) == term {
             first -= 1;
         }
         first
     }
 
-    /// The last index that has `term`; None when no entry has.
+    /// The last index that has `term`; None when no entry here has.
     fn last_index_of_term(&self, term: u64) -> Option<usize> {
         // Terms never decrease along the log.
         let n = self.entries.partition_point(|entry| entry.term <= term);
@@ -146,6 +178,10 @@ struct Progress {
     /// and travel together.
     appends: u64,
     in_flight: bool,
+    /// Whether a snapshot is on its way. There is one at a time: it may be large.
+    snapshot_in_flight: bool,
+    /// Whether the last request of which anything was heard got a reply. Snapshots go to those only who answer.
+    answers: bool,
     /// The commit index that the last append told.
     commit_told: usize,
     /// When the next append is due in any case.
@@ -171,10 +207,11 @@ struct State {
     /// The candidate that got this server's vote in the current term.
     voted_for: Option<usize>,
     log: Log,
-    /// Whether the term or the vote changed since they were saved.
-    vote_unsaved: bool,
+    /// Whether new entries are not all that is to be saved: the term or the vote has changed, or entries that were saved
+    /// are deleted.
+    outdated: bool,
 
-    // Volatile. Invariant: last_applied <= commit_index <= log.last_index().
+    // Volatile. Invariant: last_applied <= commit_index <= log.last_index(), and log.base_index <= commit_index.
     commit_index: usize,
     last_applied: usize,
     role: Role,
@@ -201,12 +238,13 @@ enum Event {
     },
 }
 
-/// What a leader has to know of an append when its reply comes.
+/// What a leader has to know of an append or a snapshot when its reply comes.
 struct Sent {
-    /// Which of the appends to this follower it is.
-    number: u64,
+    /// Which of the appends to this follower it is; None: it is a snapshot.
+    number: Option<u64>,
     at: Instant,
     term: u64,
+    /// Of a snapshot: the last index that is in it.
     prev_log_index: usize,
     entries: usize,
 }
@@ -215,6 +253,7 @@ struct Sent {
 enum Request {
     Vote(RequestVoteArgs),
     Append(AppendEntriesArgs, Sent),
+    Snapshot(InstallSnapshotArgs, Sent),
 }
 
 /// A Raft server.
@@ -234,7 +273,8 @@ pub struct Raft {
 impl Raft {
     /// Starts a server and returns at once. `peers` are the ends of all servers, in the same order everywhere;
     /// `peers[me]` is this server's own. The server begins with the state in `persister`, if there is one, and saves
-    /// its state there. Committed entries go to `apply_ch`, which the service must keep reading.
+    /// its state there. Committed entries go to `apply_ch`, which the service must keep reading; if there is a snapshot
+    /// in `persister`, it goes there first.
     ///
     /// # Panics
     /// When the persister holds something else than a Raft server's state.
@@ -250,7 +290,7 @@ impl Raft {
             current_term: 0,
             voted_for: None,
             log: Log::default(),
-            vote_unsaved: false,
+            outdated: false,
             commit_index: 0,
             last_applied: 0,
             role: Role::Follower,
@@ -263,6 +303,8 @@ impl Raft {
         let state = Mutex::new(state);
         let killed = AtomicBool::new(false);
         let rf = Arc::new(Raft { peers, me, persister, state, killed, events, apply_wake });
+        // There may be a snapshot to begin with.
+        rf.wake_applier();
         labrpc::go(format!("server {me}: raft main loop"), {
             let rf = rf.clone();
             move || rf.run(&event_queue)
@@ -296,6 +338,28 @@ impl Raft {
     pub fn get_state(&self) -> (u64, bool) {
         let state = self.state.lock();
         (state.current_term, matches!(state.role, Role::Leader(_)) && !self.is_killed())
+    }
+
+    /// The service has all that the entries up to `index` led to in `snapshot`: the log forgets them, and from now on
+    /// a server that lacks one of them gets the snapshot. Older snapshots than the one there is are ignored.
+    ///
+    /// # Panics
+    /// When the service has not been sent the entry at `index`.
+    pub fn snapshot(&self, index: usize, snapshot: impl Into<Bytes>) {
+        let snapshot = snapshot.into();
+        let mut state = self.state.lock();
+        let last_applied = state.last_applied;
+        assert!(
+            index <= last_applied,
+            "raft: snapshot: {index} is beyond {last_applied}, the last applied entry"
+        );
+        if index <= state.log.base_index {
+            return;
+        }
+        let term = state.log.term(index).expect("the log has what is after its base and applied");
+        state.log.compact(index, term);
+        dprintf!("server {}: {} bytes are a snapshot up to {index}", self.me, snapshot.len());
+        self.persist_with_snapshot(&mut state, snapshot);
     }
 
     /// Ends this server: it starts nothing more, and its threads end as soon as the service has taken or dropped
@@ -335,42 +399,72 @@ impl Raft {
 }
 
 // Persistence.
+//
+// What is saved is a sequence of labgob values, to which others can be added: Some(entry), or None and then a head, which
+// has the rest of the state and cuts what precedes it. An entry takes the bytes of its command and four more (its length,
+// the Some, its term, its command's length), or a few more when these are large.
 
 impl Raft {
-    /// Saves what has changed, if anything has: by adding a record to those in the persister.
+    /// Saves what has changed, if anything has. It takes time in proportion to what is new; only a short log is saved
+    /// anew for each new term or vote, so that the size is that of the log which is there.
     fn persist(&self, state: &mut State) {
-        if !state.vote_unsaved && state.log.saved_index == state.log.last_index() {
-            return;
+        let log = &state.log;
+        if state.outdated && log.entries.len() <= SHORT_LOG {
+            self.persister.save_raft_state(state.encode(log.base_index, true));
+        } else if state.outdated || log.saved_index < log.last_index() {
+            self.persister.append_raft_state(&state.encode(log.saved_index, state.outdated));
         }
-        let first = state.log.saved_index + 1;
-        let mut record = Vec::new();
-        let mut e = LabEncoder::new(&mut record);
-        e.encode(&state.current_term)
-            .and_then(|()| e.encode(&state.voted_for))
-            .and_then(|()| e.encode(&first))
-            .and_then(|()| e.encode(state.log.from(first)))
-            .unwrap_or_else(|e| panic!("raft: persist: {e}"));
-        self.persister.append_raft_state(&record);
-        state.vote_unsaved = false;
-        state.log.saved_index = state.log.last_index();
+        state.is_saved();
+    }
+
+    /// Saves everything, and the snapshot that has what is before the log's base. A crash comes before or after both.
+    fn persist_with_snapshot(&self, state: &mut State, snapshot: Bytes) {
+        self.persister.save_state_and_snapshot(state.encode(state.log.base_index, true), snapshot);
+        state.is_saved();
     }
 }
 
 impl State {
-    /// Restores what the records in the persister say. Each replaces the log from its first index on.
+    /// What follows that part of what is saved which ends with the entry at `kept`: a head, if wanted, and the entries.
+    fn encode(&self, kept: usize, head: bool) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let mut e = LabEncoder::new(&mut bytes);
+        let State { current_term, voted_for, log, .. } = self;
+        let mut encode = || -> Result<(), labgob::Error> {
+            if head {
+                e.encode(&None::<Entry>)?;
+                e.encode(&(*current_term, *voted_for, log.base_index, log.base_term, kept))?;
+            }
+            log.from(kept + 1).iter().try_for_each(|entry| e.encode(&Some(entry)))
+        };
+        encode().unwrap_or_else(|e| panic!("raft: persist: {e}"));
+        bytes
+    }
+
+    fn is_saved(&mut self) {
+        self.outdated = false;
+        self.log.saved_index = self.log.last_index();
+    }
+
+    /// Restores what was saved.
     fn read_persist(&mut self, saved: &[u8]) {
         let mut d = LabDecoder::new(saved);
         let mut read = || -> Result<(), labgob::Error> {
-            while let Some(term) = d.decode_next_or_end()? {
-                self.current_term = term;
-                self.voted_for = d.decode_next()?;
-                self.log.truncate(d.decode_next()?);
-                self.log.entries.append(&mut d.decode_next()?);
+            while let Some(value) = d.decode_next_or_end()? {
+                let Some(entry) = value else {
+                    let kept: usize;
+                    (self.current_term, self.voted_for, self.log.base_index, self.log.base_term, kept) =
+                        d.decode_next()?;
+                    self.log.truncate(kept + 1);
+                    continue;
+                };
+                self.log.push(entry);
             }
             Ok(())
         };
         read().unwrap_or_else(|e| panic!("raft: make: the persister's state is not Raft's: {e}"));
-        self.log.saved_index = self.log.last_index();
+        self.commit_index = self.log.base_index;
+        self.is_saved();
     }
 }
 
@@ -405,9 +499,21 @@ impl State {
         if term > self.current_term {
             self.current_term = term;
             self.voted_for = None;
-            self.vote_unsaved = true;
+            self.outdated = true;
             self.step_down();
         }
+    }
+
+    /// A message from the leader of `term`, which is obeyed when that is the current term.
+    fn obeys(&mut self, term: u64) -> bool {
+        self.observe_term(term);
+        if term < self.current_term {
+            return false;
+        }
+        debug_assert!(!matches!(self.role, Role::Leader(_)), "two leaders in term {term}");
+        self.role = Role::Follower;
+        self.reset_election_deadline();
+        true
     }
 
     fn step_down(&mut self) {
@@ -428,7 +534,7 @@ impl Raft {
         let free = state.voted_for.is_none_or(|candidate| candidate == args.candidate_id);
         if args.term == state.current_term && free && up_to_date {
             state.voted_for = Some(args.candidate_id);
-            state.vote_unsaved = true;
+            state.outdated = true;
             state.reset_election_deadline();
             reply.vote_granted = true;
             dprintf!("server {}, term {}: votes for {}", self.me, args.term, args.candidate_id);
@@ -440,7 +546,7 @@ impl Raft {
     fn start_election(&self, state: &mut State, requests: &mut Vec<(usize, Request)>) {
         state.current_term += 1;
         state.voted_for = Some(self.me);
-        state.vote_unsaved = true;
+        state.outdated = true;
         state.reset_election_deadline();
         let mut votes = vec![false; self.peers.len()];
         votes[self.me] = true;
@@ -479,6 +585,8 @@ impl Raft {
             match_index: 0,
             appends: 0,
             in_flight: false,
+            snapshot_in_flight: false,
+            answers: true,
             commit_told: 0,
             due: now,
             pause_until: now,
@@ -530,24 +638,19 @@ pub(crate) struct AppendEntriesReply {
 impl Raft {
     fn append_entries(&self, args: &AppendEntriesArgs, reply: &mut AppendEntriesReply) {
         let mut state = self.state.lock();
-        state.observe_term(args.term);
-        reply.term = state.current_term;
-        if args.term == state.current_term {
-            debug_assert!(!matches!(state.role, Role::Leader(_)), "two leaders in term {}", args.term);
-            state.role = Role::Follower;
-            state.reset_election_deadline();
-            match state.log.term(args.prev_log_index) {
-                Some(term) if term == args.prev_log_term => {
-                    reply.success = true;
-                    self.accept_entries(&mut state, args);
-                }
-                Some(term) => {
-                    reply.conflict_term = Some(term);
-                    reply.conflict_index = state.log.first_index_of_same_term(args.prev_log_index);
-                }
-                None => reply.conflict_index = state.log.last_index() + 1,
+        if state.obeys(args.term) {
+            reply.success = state.log.matches(args.prev_log_index, args.prev_log_term);
+            if reply.success {
+                self.accept_entries(&mut state, args);
+            } else {
+                reply.conflict_term = state.log.term(args.prev_log_index);
+                reply.conflict_index = match reply.conflict_term {
+                    Some(_) => state.log.first_index_of_same_term(args.prev_log_index),
+                    None => state.log.last_index() + 1,
+                };
             }
         }
+        reply.term = state.current_term;
         self.persist(&mut state);
     }
 
@@ -558,13 +661,14 @@ impl Raft {
             index += 1;
             // What the log has beyond the new entries stays, unless one of them conflicts: this append may be an old
             // one that arrives late.
-            if state.log.term(index) != Some(entry.term) {
+            if !state.log.matches(index, entry.term) {
                 if index <= state.log.last_index() {
                     debug_assert!(
                         index > state.commit_index,
                         "a committed entry conflicts with the leader's"
                     );
                     state.log.truncate(index);
+                    state.outdated = true;
                 }
                 state.log.push(entry.clone());
             }
@@ -585,7 +689,11 @@ impl Raft {
             return;
         }
         let progress = &mut progress[peer];
-        progress.in_flight &= sent.number != progress.appends;
+        match sent.number {
+            Some(number) => progress.in_flight &= number != progress.appends,
+            None => progress.snapshot_in_flight = false,
+        }
+        progress.answers = reply.is_some();
         let Some(reply) = reply else {
             // Its entries are sent again, but not without end in no time: the server may be down.
             progress.pause_until = sent.at + RETRY_INTERVAL;
@@ -618,6 +726,60 @@ impl Raft {
         }
         state.commit_index = majority_has;
         self.wake_applier();
+    }
+}
+
+// Snapshots.
+
+/// Arguments of Raft.InstallSnapshot (Figure 13). The snapshot travels whole: there are no `offset` and `done`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct InstallSnapshotArgs {
+    /// The leader's term.
+    term: u64,
+    leader_id: usize,
+    /// Index and term of the last entry whose effect is in the snapshot.
+    last_included_index: usize,
+    last_included_term: u64,
+    data: Bytes,
+}
+
+/// Reply of Raft.InstallSnapshot (Figure 13).
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct InstallSnapshotReply {
+    /// The receiver's term, for the leader to update itself.
+    term: u64,
+}
+
+impl Raft {
+    fn install_snapshot(&self, args: &InstallSnapshotArgs, reply: &mut InstallSnapshotReply) {
+        let mut state = self.state.lock();
+        // What is committed here is in the log or in a snapshot: then this one is old, or comes late.
+        if state.obeys(args.term) && args.last_included_index > state.commit_index {
+            dprintf!("server {}: gets a snapshot up to {}", self.me, args.last_included_index);
+            state.log.compact(args.last_included_index, args.last_included_term);
+            state.commit_index = args.last_included_index;
+            self.persist_with_snapshot(&mut state, args.data.clone());
+            self.wake_applier();
+        }
+        reply.term = state.current_term;
+        self.persist(&mut state);
+    }
+}
+
+impl Progress {
+    /// The snapshot, for a follower that needs entries which are no longer in the log. It shares its bytes with the
+    /// persister.
+    fn snapshot(&mut self, log: &Log, term: u64, me: usize, data: Bytes, now: Instant) -> Request {
+        self.snapshot_in_flight = true;
+        let sent = Sent { number: None, at: now, term, prev_log_index: log.base_index, entries: 0 };
+        let args = InstallSnapshotArgs {
+            term,
+            leader_id: me,
+            last_included_index: log.base_index,
+            last_included_term: log.base_term,
+            data,
+        };
+        Request::Snapshot(args, sent)
     }
 }
 
@@ -677,14 +839,21 @@ impl Raft {
         let mut next_timer = now + heartbeat;
         for peer in self.others() {
             let progress = &mut progress[peer];
-            if !progress.in_flight && progress.next_index <= log.last_index() {
+            // It needs the snapshot. Meanwhile the appends go on, as heartbeats, with what follows the snapshot.
+            let behind = progress.next_index < log.first_index();
+            let waits = progress.in_flight || behind && progress.snapshot_in_flight;
+            if !waits && progress.next_index <= log.last_index() {
                 progress.due = progress.due.min(progress.pause_until);
-            } else if !progress.in_flight && progress.commit_told < *commit_index {
+            } else if !waits && progress.commit_told < *commit_index {
                 progress.due = progress.due.min(now + COMMIT_NOTICE);
             }
             if now >= progress.due {
-                let append = progress.append(log, *current_term, self.me, *commit_index, now);
-                requests.push((peer, append));
+                let request = if behind && progress.answers && !progress.snapshot_in_flight {
+                    progress.snapshot(log, *current_term, self.me, self.persister.read_snapshot(), now)
+                } else {
+                    progress.append(log, *current_term, self.me, *commit_index, now)
+                };
+                requests.push((peer, request));
                 progress.due = now + heartbeat;
             }
             next_timer = next_timer.min(progress.due);
@@ -704,6 +873,20 @@ impl Raft {
                 let event = move |reply| Event::Append { peer, sent, reply };
                 end.go_to("Raft.AppendEntries", &args, &self.events, event);
             }
+            Request::Snapshot(args, sent) => {
+                // An append of no entries, right behind the snapshot, would succeed.
+                let as_append = |reply: InstallSnapshotReply| AppendEntriesReply {
+                    term: reply.term,
+                    success: true,
+                    ..AppendEntriesReply::default()
+                };
+                let event = move |reply: Option<_>| Event::Append { peer, sent, reply: reply.map(as_append) };
+                let (end, events) = (end.clone(), self.events.clone());
+                // Not here: it is encoded first, which takes the longer the larger it is.
+                labrpc::go(format!("server {}: sends {peer} a snapshot", self.me), move || {
+                    end.go_to("Raft.InstallSnapshot", &args, &events, event);
+                });
+            }
         }
     }
 }
@@ -711,14 +894,16 @@ impl Raft {
 impl Progress {
     /// The next append for this follower.
     fn append(&mut self, log: &Log, term: u64, me: usize, commit_index: usize, now: Instant) -> Request {
-        let entries = log.from(self.next_index);
+        let first = self.next_index.max(log.first_index());
+        let entries = log.from(first);
         let entries = entries[..entries.len().min(MAX_ENTRIES)].to_vec();
-        let prev_log_index = self.next_index - 1;
-        let prev_log_term = log.term(prev_log_index).expect("the log has all that a follower may lack");
+        let prev_log_index = first - 1;
+        let prev_log_term =
+            log.term(prev_log_index).expect("the log has the term of its base and what follows");
         self.appends += 1;
         self.in_flight = true;
         self.commit_told = commit_index;
-        let sent = Sent { number: self.appends, at: now, term, prev_log_index, entries: entries.len() };
+        let sent = Sent { number: Some(self.appends), at: now, term, prev_log_index, entries: entries.len() };
         let args = AppendEntriesArgs {
             term,
             leader_id: me,
@@ -746,29 +931,40 @@ impl Raft {
         }
     }
 
-    /// What is committed and not applied yet.
+    /// What is committed and not applied yet. The snapshot comes first, if entries that are missing are in it: after a
+    /// restart, or because the leader has sent it. So whatever the applier takes is newer than what it took before.
     fn take_committed(&self) -> Vec<ApplyMsg> {
         let mut state = self.state.lock();
+        let mut msgs = Vec::new();
+        if state.last_applied < state.log.base_index {
+            state.last_applied = state.log.base_index;
+            msgs.push(ApplyMsg {
+                snapshot_valid: true,
+                // The persister's is that of the log's base: they change together.
+                snapshot: self.persister.read_snapshot(),
+                snapshot_index: state.log.base_index,
+                ..ApplyMsg::default()
+            });
+        }
         let first = state.last_applied + 1;
         let count = state.commit_index - state.last_applied;
         state.last_applied = state.commit_index;
         let entries = state.log.from(first)[..count].iter().zip(first..);
-        entries
-            .map(|(entry, index)| ApplyMsg {
-                command_valid: true,
-                command: entry.command.clone(),
-                command_index: index,
-            })
-            .collect()
+        msgs.extend(entries.map(|(entry, index)| ApplyMsg {
+            command_valid: true,
+            command: entry.command.clone(),
+            command_index: index,
+            ..ApplyMsg::default()
+        }));
+        msgs
     }
 }
 
 impl labrpc::Receiver for Raft {
     fn service(self: Arc<Raft>) -> Service {
-        Service::new("Raft").method("RequestVote", &self, Raft::request_vote).method(
-            "AppendEntries",
-            &self,
-            Raft::append_entries,
-        )
+        Service::new("Raft")
+            .method("RequestVote", &self, Raft::request_vote)
+            .method("AppendEntries", &self, Raft::append_entries)
+            .method("InstallSnapshot", &self, Raft::install_snapshot)
     }
 }

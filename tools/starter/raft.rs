@@ -30,12 +30,13 @@ use std::time::Duration;
 /// What a server tells its service when an entry is committed.
 #[derive(Clone, Debug)]
 pub struct ApplyMsg {
-    /// True: the message carries a committed entry. Services must ignore messages of other kinds.
+    /// True: the message carries a committed entry. Services must ignore messages of kinds they do not know.
     pub command_valid: bool,
     /// The entry's command, as labgob bytes: `labgob::decode` gives what was passed to [`Raft::start`].
     pub command: Bytes,
     /// The entry's place in the log. The first is 1; they arrive in order, without gaps.
     pub command_index: usize,
+    // Your data here (3B): a snapshot, in the place of entries that are no longer in the log.
 }
 
 /// How often the main loop looks whether there is something to do.
@@ -110,6 +111,8 @@ impl Raft {
         // Your code here: wake the threads that wait for something.
     }
 
+    // Your code here (3B): by `snapshot(index, bytes)`, say, the service lets Raft forget the entries up to `index`.
+
     fn is_killed(&self) -> bool {
         self.killed.load(Ordering::SeqCst)
     }
@@ -133,6 +136,7 @@ impl Raft {
         let mut e = LabEncoder::new(&mut saved);
         // Your code here (2C): whatever else Figure 2 calls persistent.
         e.encode(&state.current_term).unwrap_or_else(|e| panic!("raft: persist: {e}"));
+        // 3B: `save_state_and_snapshot`, when there is a new snapshot.
         self.persister.save_raft_state(saved);
     }
 }

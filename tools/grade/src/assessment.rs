@@ -1,8 +1,9 @@
 //! Writes what an instructor imports into Autolab: one tar with the assessment's settings, and with everything that is
 //! needed to grade without a network.
 
-use crate::lab::TITLES;
+use crate::lab::Part;
 use crate::layout;
+use clap::ValueEnum;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs;
@@ -14,29 +15,41 @@ use tar::{EntryType, Header};
 /// Where the job's Makefile is in the workspace.
 const AUTOGRADE_MAKEFILE: &str = "tools/grade/autolab/autograde-Makefile";
 
+/// The line of it that takes options of `grade handin`.
+const OPTIONS: &str = "\nOPTIONS =\n";
+
 /// How many days an assessment lasts when nobody says otherwise, and how many days late a hand-in may be.
 const DAYS: i64 = 21;
 const LATE_DAYS: i64 = 3;
 
 const DAY: i64 = 24 * 60 * 60;
 
-/// Writes the assessment `name` to `out`; `pristine` is the lab's workspace.
-pub fn write(pristine: &Path, name: &str, out: &Path) -> Result<(), String> {
+/// Writes the assessment `name` to `out`, with the titles of `part` and with own points, if there are any; `pristine` is
+/// the lab's workspace.
+pub fn write(
+    pristine: &Path,
+    name: &str,
+    part: Part,
+    own: Option<Vec<f64>>,
+    out: &Path,
+) -> Result<(), String> {
     if !name.starts_with(|c: char| c.is_ascii_alphabetic())
         || !name.chars().all(|c| c.is_ascii_alphanumeric() || "_-".contains(c))
     {
         return Err(format!("{name:?}: a name begins with a letter and has letters, digits, _ and - only"));
     }
+    let points = part.points(own)?;
     let makefile = pristine.join(AUTOGRADE_MAKEFILE);
-    let makefile = fs::read(&makefile).map_err(|e| format!("{}: {e}", makefile.display()))?;
+    let makefile = fs::read_to_string(&makefile).map_err(|e| format!("{}: {e}", makefile.display()))?;
+    let makefile = with_options(&makefile, part, &points)?;
     let folder = std::env::temp_dir().join(format!("grade-assessment-{}", std::process::id()));
     let written = autograde(pristine, &folder).and_then(|autograde| {
         let now = seconds_since_1970();
         let mut tar = Tar::default();
         let mut written = || -> io::Result<Vec<u8>> {
             tar.folder(name)?;
-            tar.file(&format!("{name}/{name}.yml"), yml(name, now).as_bytes(), now)?;
-            tar.file(&format!("{name}/autograde-Makefile"), &makefile, now)?;
+            tar.file(&format!("{name}/{name}.yml"), yml(name, part, &points, now).as_bytes(), now)?;
+            tar.file(&format!("{name}/autograde-Makefile"), makefile.as_bytes(), now)?;
             tar.file(&format!("{name}/autograde.tar"), &autograde, now)?;
             tar.finish()
         };
@@ -45,6 +58,17 @@ pub fn write(pristine: &Path, name: &str, out: &Path) -> Result<(), String> {
     // What cannot be removed stays.
     let _ = fs::remove_dir_all(&folder);
     written
+}
+
+/// The job's Makefile, which grades these titles.
+fn with_options(makefile: &str, part: Part, points: &[f64]) -> Result<String, String> {
+    if !makefile.contains(OPTIONS) {
+        return Err(format!("{AUTOGRADE_MAKEFILE} has no line {:?}", OPTIONS.trim()));
+    }
+    let word = part.to_possible_value().map(|value| value.get_name().to_string()).unwrap_or_default();
+    let points: Vec<String> = points.iter().map(f64::to_string).collect();
+    let options = format!("\nOPTIONS = --part {word} --points {}\n", points.join(","));
+    Ok(makefile.replace(OPTIONS, &options))
 }
 
 fn seconds_since_1970() -> i64 {
@@ -155,21 +179,26 @@ fn needed_on_linux(folder: &Path) -> io::Result<BTreeSet<PathBuf>> {
 }
 
 /// Autolab's settings.
-fn yml(name: &str, now: i64) -> String {
+fn yml(name: &str, part: Part, points: &[f64], now: i64) -> String {
     let mut problems = String::new();
-    for title in &TITLES {
+    for (title, points) in part.titles().iter().zip(points) {
         problems += &format!(
-            "- name: {:?}\n  description: ''\n  max_score: {:.1}\n  optional: false\n",
-            title.problem, title.points
+            "- name: {:?}\n  description: ''\n  max_score: {points:?}\n  optional: false\n",
+            title.problem
         );
     }
+    let description = match part {
+        Part::A => "Titles 1 to 9 are full marks (45 points); 10 to 15 are extra credit (15 points).",
+        Part::B => "Titles 16 to 23: the service with log compaction.",
+        Part::Both => "Titles 1 to 15: the service. 16 to 23: the same with log compaction.",
+    };
     let (start, due) = (midnight(now), midnight(now) + DAYS * DAY + DAY - 60);
     format!(
         "---
 general:
   name: {name}
   display_name: 'Lab 3: a fault-tolerant key/value service'
-  description: 'Titles 1 to 9 are full marks (45 points); 10 to 15 are extra credit (15 points).'
+  description: '{description}'
   handin_filename: lab3-handin.tar
   handin_directory: handin
   max_grace_days: 0
@@ -300,7 +329,7 @@ mod tests {
 
     #[test]
     fn the_settings_have_the_points_and_the_late_rule() {
-        let text = yml("lab3", 951_782_400);
+        let text = yml("lab3", Part::A, &Part::A.points(None).unwrap(), 951_782_400);
         let scores = text.lines().filter_map(|line| line.trim().strip_prefix("max_score: "));
         assert_eq!(scores.map(|score| score.parse::<f64>().unwrap()).sum::<f64>(), 60.0);
         assert_eq!(text.matches("- name: \"").count(), 15);
@@ -312,9 +341,23 @@ mod tests {
     }
 
     #[test]
+    fn the_settings_and_the_job_have_the_titles_and_points_of_the_part() {
+        let makefile = include_str!("../autolab/autograde-Makefile");
+        let points = [7.0, 2.5, 0.0, 5.0, 5.0, 5.0, 5.0, 5.0];
+        let text = yml("lab3b", Part::B, &points, 0);
+        assert_eq!(text.matches("- name: \"").count(), 8);
+        assert!(text.contains("\"16 InstallSnapshot RPC\"\n  description: ''\n  max_score: 7.0\n"), "{text}");
+        let job = with_options(makefile, Part::B, &points).unwrap();
+        assert!(job.contains("\nOPTIONS = --part 3B --points 7,2.5,0,5,5,5,5,5\n"), "{job}");
+        assert_eq!(job.matches("$(OPTIONS)").count(), 1);
+        assert!(with_options("grade:\n", Part::B, &points).unwrap_err().contains("OPTIONS"));
+    }
+
+    #[test]
     fn names_are_such_as_autolab_takes() {
         for name in ["", "3lab", "a b", "../x", "lab/3"] {
-            let error = write(Path::new("/nonexistent"), name, Path::new("/nonexistent")).unwrap_err();
+            let nowhere = Path::new("/nonexistent");
+            let error = write(nowhere, name, Part::A, None, nowhere).unwrap_err();
             assert!(error.contains("begins with a letter"), "{error}");
         }
     }

@@ -22,7 +22,11 @@ pub fn reserve(usual: f64) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lab::TITLES;
+    use crate::lab::{Part, Title};
+
+    fn titles() -> &'static [Title] {
+        Part::A.titles()
+    }
 
     fn seconds(s: f64) -> Duration {
         Duration::from_secs_f64(s)
@@ -32,8 +36,8 @@ mod tests {
     fn run(total: f64, used: impl Fn(usize, Duration) -> Duration) -> Vec<Duration> {
         let mut left = seconds(total);
         let mut shares = Vec::new();
-        for (i, title) in TITLES.iter().enumerate() {
-            let share = share(left, title.seconds, TITLES[i + 1..].iter().map(|t| t.seconds));
+        for (i, title) in titles().iter().enumerate() {
+            let share = share(left, title.seconds, titles()[i + 1..].iter().map(|t| t.seconds));
             left = left.checked_sub(used(i, share)).unwrap();
             shares.push(share);
         }
@@ -42,18 +46,24 @@ mod tests {
 
     #[test]
     fn with_time_enough_each_title_gets_more_than_its_own_limit() {
-        let usual = |i: usize, _| seconds(TITLES[i].seconds);
+        let usual = |i: usize, _| seconds(titles()[i].seconds);
         assert!(run(600.0, usual).iter().all(|share| *share == seconds(130.0)));
     }
 
     #[test]
+    fn the_default_deadline_has_room_for_both_parts() {
+        let both = Part::Both.titles().iter().map(|title| reserve(title.seconds)).sum::<Duration>();
+        assert!(both < seconds(700.0), "{both:?}");
+    }
+
+    #[test]
     fn titles_that_hang_leave_the_others_their_time() {
-        for hang in 0..TITLES.len() {
+        for hang in 0..titles().len() {
             let shares = run(800.0, |_, share| share);
-            assert!(shares[hang] >= reserve(TITLES[hang].seconds), "{hang}: {:?}", shares[hang]);
+            assert!(shares[hang] >= reserve(titles()[hang].seconds), "{hang}: {:?}", shares[hang]);
         }
-        let shares = run(400.0, |i, share| if i < 3 { share } else { seconds(TITLES[i].seconds) });
-        for (title, share) in TITLES.iter().zip(shares) {
+        let shares = run(400.0, |i, share| if i < 3 { share } else { seconds(titles()[i].seconds) });
+        for (title, share) in titles().iter().zip(shares) {
             assert!(share >= reserve(title.seconds), "{}: {share:?}", title.problem);
         }
     }
@@ -62,7 +72,7 @@ mod tests {
     fn with_too_little_time_each_gets_its_part_and_the_sum_is_kept() {
         let shares = run(130.0, |_, share| share);
         assert!(shares.iter().sum::<Duration>() <= seconds(130.0));
-        for (title, share) in TITLES.iter().zip(shares) {
+        for (title, share) in titles().iter().zip(shares) {
             assert!(share >= reserve(title.seconds).mul_f64(0.2), "{}: {share:?}", title.problem);
         }
         assert_eq!(share(Duration::ZERO, 5.0, [5.0].into_iter()), Duration::ZERO);

@@ -4,7 +4,7 @@ use crate::archive::{self, Handin};
 use crate::compile::{Builder, Toolchain};
 use crate::confine::{self, Allowance};
 use crate::deadlines;
-use crate::lab::TITLES;
+use crate::lab::{Part, Title};
 use crate::layout::{self, Folders};
 use crate::report::{self, Excerpt, Figures, Row, Verdict};
 use crate::strays;
@@ -38,8 +38,10 @@ pub struct Plan {
     pub build_limit: Duration,
     /// Bytes of memory for a title.
     pub memory: u64,
-    /// Of each title.
-    pub points: [f64; 15],
+    /// Whose titles count.
+    pub part: Part,
+    /// Of each of these titles.
+    pub points: Vec<f64>,
     pub runs: usize,
     pub must_pass: usize,
     /// Which part of the points a submission gets that does not compile.
@@ -62,15 +64,16 @@ pub struct Grading {
 
 impl Grading {
     pub fn new(plan: Plan) -> Result<Grading, String> {
+        let titles = plan.part.titles();
         let wanted = |i: &usize| {
-            let title = &TITLES[*i];
+            let title = &titles[*i];
             let fits = |part: &String| title.function.contains(part) || title.problem.contains(part);
             plan.filter.is_empty() || plan.filter.iter().any(fits)
         };
-        let rows: Vec<Row> = (0..TITLES.len())
+        let rows: Vec<Row> = (0..titles.len())
             .filter(wanted)
             .map(|i| Row {
-                problem: TITLES[i].problem,
+                problem: titles[i].problem,
                 worth: plan.points[i],
                 points: 0.0,
                 runs: Vec::new(),
@@ -79,7 +82,7 @@ impl Grading {
             })
             .collect();
         if rows.is_empty() {
-            return Err(format!("no title has {} in its name", plan.filter.join(" or ")));
+            return Err(format!("no title that is graded has {} in its name", plan.filter.join(" or ")));
         }
         let folders = Folders::make(plan.work.as_deref())?;
         let user = (rustix::process::getuid().is_root() && folders.are_open()).then_some(NOBODY);
@@ -121,7 +124,8 @@ impl Grading {
         let toolchain = Toolchain::find()?;
         let builder = self.builder(&toolchain)?;
         say("building the lab's own crates");
-        let needed: Duration = TITLES.iter().map(|title| deadlines::reserve(title.seconds)).sum();
+        let titles = self.plan.part.titles();
+        let needed: Duration = titles.iter().map(|title| deadlines::reserve(title.seconds)).sum();
         let limit = self.left().saturating_sub(needed).max(self.left() / 3);
         builder.build_pristine(self.plan.cache.as_deref(), limit)?;
         say(&format!(
@@ -161,7 +165,7 @@ impl Grading {
                 let (title, decided) = {
                     let row = &lock(&self.rows)[i];
                     let failures = row.runs.iter().filter(|run| matches!(run, Verdict::Failed(_))).count();
-                    let title = TITLES.iter().find(|title| title.problem == row.problem);
+                    let title = self.title(row);
                     let hopeless = failures > self.plan.runs - self.plan.must_pass;
                     (title.ok_or("a title is unknown")?, row.passed() || hopeless)
                 };
@@ -181,10 +185,14 @@ impl Grading {
         Ok(())
     }
 
+    fn title(&self, row: &Row) -> Option<&'static Title> {
+        self.plan.part.titles().iter().find(|title| title.problem == row.problem)
+    }
+
     /// The usual seconds of what is still to be run behind title `i` of this round.
     fn later(&self, round: usize, i: usize) -> Vec<f64> {
         let rows = lock(&self.rows);
-        let seconds = |row: &Row| TITLES.iter().find(|t| t.problem == row.problem).map_or(0.0, |t| t.seconds);
+        let seconds = |row: &Row| self.title(row).map_or(0.0, |title| title.seconds);
         let this_round = rows[i + 1..].iter().filter(|row| !row.passed()).map(seconds);
         // As many more as each may need to pass.
         let rest = self.plan.runs - 1 - round;

@@ -1,4 +1,6 @@
-//! What is graded: the fifteen titles of Lab 3A, and their points.
+//! What is graded: the fifteen titles of Lab 3A, the eight of Lab 3B, or both, and their points.
+
+use clap::ValueEnum;
 
 /// One title of the lab.
 pub struct Title {
@@ -15,8 +17,47 @@ const fn title(function: &'static str, problem: &'static str, points: f64, secon
     Title { function, problem, points, seconds }
 }
 
-/// In the order in which they run.
-pub const TITLES: [Title; 15] = [
+/// A part of the lab that can be graded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Part {
+    /// The service without log compaction.
+    #[value(name = "3A")]
+    A,
+    /// Log compaction.
+    #[value(name = "3B")]
+    B,
+    #[value(name = "both")]
+    Both,
+}
+
+impl Part {
+    /// In the order in which they run.
+    pub fn titles(self) -> &'static [Title] {
+        match self {
+            Part::A => &TITLES[..LAB_3A],
+            Part::B => &TITLES[LAB_3A..],
+            Part::Both => &TITLES,
+        }
+    }
+
+    /// What each title is worth: as `own` says, if anything.
+    pub fn points(self, own: Option<Vec<f64>>) -> Result<Vec<f64>, String> {
+        let titles = self.titles();
+        let points = own.unwrap_or_else(|| titles.iter().map(|title| title.points).collect());
+        if points.len() != titles.len() {
+            return Err(format!("--points needs {} numbers, not {}", titles.len(), points.len()));
+        }
+        if points.iter().any(|points| !points.is_finite() || *points < 0.0) {
+            return Err("points are numbers from 0 on".to_string());
+        }
+        Ok(points)
+    }
+}
+
+/// How many of the titles are Lab 3A's; those of Lab 3B follow.
+const LAB_3A: usize = 15;
+
+static TITLES: [Title; 23] = [
     title("test_basic_3a", "01 one client", 5.0, 16.0),
     title("test_concurrent_3a", "02 many clients", 5.0, 16.5),
     title("test_unreliable_3a", "03 unreliable net", 5.0, 18.5),
@@ -32,21 +73,65 @@ pub const TITLES: [Title; 15] = [
     title("test_persist_partition_3a", "13 restarts partitions", 2.5, 28.0),
     title("test_persist_partition_unreliable_3a", "14 restarts partitions unreliable", 2.5, 29.0),
     title("test_persist_partition_unreliable_linearizable_3a", "15 linearizability", 2.5, 28.0),
+    title("test_snapshot_rpc_3b", "16 InstallSnapshot RPC", 5.0, 2.5),
+    title("test_snapshot_size_3b", "17 snapshot size", 5.0, 1.0),
+    title("test_snapshot_recover_3b", "18 snapshots one client", 5.0, 19.5),
+    title("test_snapshot_recover_many_clients_3b", "19 snapshots many clients", 5.0, 20.0),
+    title("test_snapshot_unreliable_3b", "20 snapshots unreliable net", 5.0, 16.5),
+    title("test_snapshot_unreliable_recover_3b", "21 snapshots restarts unreliable", 5.0, 21.0),
+    title(
+        "test_snapshot_unreliable_recover_concurrent_partition_3b",
+        "22 snapshots restarts partitions",
+        5.0,
+        28.0,
+    ),
+    title(
+        "test_snapshot_unreliable_recover_concurrent_partition_linearizable_3b",
+        "23 snapshots linearizability",
+        5.0,
+        27.0,
+    ),
 ];
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn sum(titles: &[Title]) -> f64 {
+        titles.iter().map(|t| t.points).sum()
+    }
+
     #[test]
-    fn sixty_points_of_which_forty_five_are_full_marks() {
-        assert_eq!(TITLES.iter().map(|t| t.points).sum::<f64>(), 60.0);
-        assert_eq!(TITLES[..9].iter().map(|t| t.points).sum::<f64>(), 45.0);
+    fn lab_3a_has_sixty_points_of_which_forty_five_are_full_marks() {
+        assert_eq!(sum(Part::A.titles()), 60.0);
+        assert_eq!(sum(&Part::A.titles()[..9]), 45.0);
+    }
+
+    #[test]
+    fn lab_3b_has_eight_titles_and_points_of_its_own() {
+        assert_eq!((Part::B.titles().len(), sum(Part::B.titles())), (8, 40.0));
+        assert_eq!((Part::Both.titles().len(), sum(Part::Both.titles())), (23, 100.0));
+        for (part, end) in [(Part::A, "_3a"), (Part::B, "_3b")] {
+            assert!(part.titles().iter().all(|title| title.function.ends_with(end)));
+        }
+    }
+
+    #[test]
+    fn own_points_are_as_many_as_there_are_titles() {
+        assert_eq!(Part::B.points(Some(vec![1.0; 8])), Ok(vec![1.0; 8]));
+        assert_eq!(Part::B.points(None), Ok(vec![5.0; 8]));
+        for (part, titles) in [(Part::A, 15), (Part::B, 8), (Part::Both, 23)] {
+            let error = part.points(Some(vec![1.0; 9])).unwrap_err();
+            assert_eq!(error, format!("--points needs {titles} numbers, not 9"));
+        }
+        for wrong in [-1.0, f64::NAN, f64::INFINITY] {
+            assert!(Part::B.points(Some(vec![wrong; 8])).is_err());
+        }
     }
 
     #[test]
     fn problem_names_are_such_as_autolab_takes() {
-        for Title { problem, .. } in TITLES {
+        for Title { problem, .. } in &TITLES {
             assert!(problem.chars().all(|c| c.is_ascii_alphanumeric() || " _-".contains(c)), "{problem}");
         }
     }
@@ -59,6 +144,6 @@ mod tests {
         let (list, _) = list.split_once("])").unwrap();
         let names = list.split('"').skip(1).step_by(2);
         let names: Vec<&str> = names.filter(|name| !name.ends_with("_extra")).collect();
-        assert_eq!(names, TITLES.map(|t| t.function));
+        assert_eq!(names, Part::Both.titles().iter().map(|t| t.function).collect::<Vec<_>>());
     }
 }

@@ -1,5 +1,5 @@
-//! Grades a hand-in of Lab 3A: builds the four files with a pristine copy of the workspace, runs the fifteen titles,
-//! and prints the scores as Autolab reads them. `docs/instructor.md` says how it is used, and what it cannot do.
+//! Grades a hand-in of Lab 3: builds the four files with a pristine copy of the workspace, runs the titles of 3A, of 3B
+//! or of both, and prints the scores as Autolab reads them. `docs/instructor.md` says how it is used, and what it cannot do.
 #![forbid(unsafe_code)]
 
 mod archive;
@@ -16,6 +16,7 @@ mod strays;
 
 use clap::{Args, Parser, Subcommand};
 use grading::{Grading, Plan};
+use lab::Part;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -24,7 +25,7 @@ use std::time::{Duration, Instant};
 /// Where the workspace was when this was built.
 const WORKSPACE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 
-/// Grades hand-ins of Lab 3A.
+/// Grades hand-ins of Lab 3.
 #[derive(Parser)]
 #[command(name = "grade")]
 struct Cli {
@@ -62,6 +63,12 @@ enum What {
         /// Its name in the URLs of Autolab.
         #[arg(long, default_value = "lab3")]
         name: String,
+        /// Which titles it has.
+        #[arg(long, value_enum, value_name = "PART", ignore_case = true, default_value_t = Part::A)]
+        part: Part,
+        /// Their points, with commas between.
+        #[arg(long, value_delimiter = ',', value_name = "LIST")]
+        points: Option<Vec<f64>>,
         /// The lab's workspace.
         #[arg(long, value_name = "FOLDER", default_value = WORKSPACE)]
         workspace: PathBuf,
@@ -93,7 +100,10 @@ struct Options {
     /// How much memory a title may use for its data (Linux).
     #[arg(long, value_name = "MIB", default_value_t = 2048)]
     memory: u64,
-    /// Points of the fifteen titles, with commas between.
+    /// Which titles are graded.
+    #[arg(long, value_enum, value_name = "PART", ignore_case = true, default_value_t = Part::A)]
+    part: Part,
+    /// Their points, with commas between.
     #[arg(long, value_delimiter = ',', value_name = "LIST")]
     points: Option<Vec<f64>>,
     /// How often each title is run.
@@ -122,15 +132,6 @@ impl Options {
         if !(0.0..=100.0).contains(&self.broken) {
             return Err("--broken is a percentage".to_string());
         }
-        let points = match self.points {
-            None => lab::TITLES.map(|title| title.points),
-            Some(list) => list.try_into().map_err(|list: Vec<f64>| {
-                format!("--points needs {} numbers, not {}", lab::TITLES.len(), list.len())
-            })?,
-        };
-        if points.iter().any(|points| !points.is_finite() || *points < 0.0) {
-            return Err("points are numbers from 0 on".to_string());
-        }
         Ok(Plan {
             pristine: self
                 .workspace
@@ -142,7 +143,8 @@ impl Options {
             time: Duration::from_secs(self.deadline),
             build_limit: Duration::from_secs(self.build_limit),
             memory: self.memory << 20,
-            points,
+            part: self.part,
+            points: self.part.points(self.points)?,
             runs: self.runs.into(),
             must_pass: must_pass.into(),
             broken_part: self.broken / 100.0,
@@ -161,7 +163,9 @@ fn main() -> ExitCode {
     let done = match Cli::parse().what {
         What::Handin { archive, options } => grade(&archive, options, began),
         What::Folder { folder, out, jobs, options } => folder::grade(&folder, &out, jobs.into(), &options),
-        What::Assessment { out, name, workspace } => assessment::write(&workspace, &name, &out),
+        What::Assessment { out, name, part, points, workspace } => {
+            assessment::write(&workspace, &name, part, points, &out)
+        }
         What::Prepare { options } => prepare(options, began),
     };
     match done {
