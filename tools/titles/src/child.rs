@@ -1,7 +1,7 @@
 //! The process of one title: runs it on a thread, and watches it from the main thread.
 
 use crate::process::{LINE_BREAK, SEALED, TITLE_VARIABLE};
-use crate::{Title, operations, threads};
+use crate::{Title, operations, simulation, threads};
 use backtrace::Backtrace;
 use std::io::{BufRead, Write};
 use std::os::fd::AsFd;
@@ -13,13 +13,13 @@ use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 /// How often the watch looks for deadlocks.
-const WATCH_INTERVAL: Duration = Duration::from_millis(500);
+pub(crate) const WATCH_INTERVAL: Duration = Duration::from_millis(500);
 
 /// How often it counts the threads, when asked to.
 const COUNT_INTERVAL: Duration = Duration::from_millis(5);
 
 /// How long threads may take to end after the title has cleaned up: they may be sleeping for an election timeout.
-const CLEANUP_GRACE: Duration = Duration::from_secs(5);
+pub(crate) const CLEANUP_GRACE: Duration = Duration::from_secs(5);
 
 static PARENT: OnceLock<Parent> = OnceLock::new();
 static STARTED: OnceLock<Instant> = OnceLock::new();
@@ -44,6 +44,21 @@ pub(crate) fn run(limit: Duration, titles: &[Title], name: &str) -> ExitCode {
     STARTED.get_or_init(Instant::now);
     meet_parent();
     std::panic::set_hook(Box::new(fail_by_panic));
+    let seed = simulation::run(limit, (name, title));
+    if seed.is_none() {
+        run_in_real_time(limit, (name, title));
+    }
+    let line = lock(&LAST_LINE).take().unwrap_or_default();
+    match seed {
+        _ if line.is_empty() => {}
+        Some(seed) => println!("{line}  (virtual time, seed {seed})"),
+        None => println!("{line}"),
+    }
+    report(|token| format!("passed {token} {line}"));
+    ExitCode::SUCCESS
+}
+
+fn run_in_real_time(limit: Duration, (name, title): Title) {
     // Reads RUST_LOG; silent without it. Each line has the seconds since the title began.
     let line = |out: &mut env_logger::fmt::Formatter, record: &log::Record<'_>| {
         writeln!(out, "{:10.6} {}", elapsed().as_secs_f64(), record.args())
@@ -73,15 +88,9 @@ pub(crate) fn run(limit: Duration, titles: &[Title], name: &str) -> ExitCode {
         fail("the title's thread ended without a result");
     }
     own.wait_for_the_others(CLEANUP_GRACE);
-    let line = lock(&LAST_LINE).take().unwrap_or_default();
-    if !line.is_empty() {
-        println!("{line}");
-    }
     if let Some(peak) = peak {
         println!("  peak: {} threads", peak.highest());
     }
-    report(|token| format!("passed {token} {line}"));
-    ExitCode::SUCCESS
 }
 
 /// Where the verdict goes.
@@ -126,7 +135,7 @@ fn close_memory() {
     }
 }
 
-fn watch(limit: Duration) {
+pub(crate) fn watch(limit: Duration) {
     if let Some(deadlock) = threads::deadlock() {
         fail(&format!(
             "deadlock: these threads wait for each other's locks\n{deadlock}{}",
@@ -143,7 +152,11 @@ fn watch(limit: Duration) {
     }
 }
 
-fn elapsed() -> Duration {
+/// Since the title began. In a simulation this is its own time, and asking does not count as a look at the clock.
+pub(crate) fn elapsed() -> Duration {
+    if let Some(time) = sim::elapsed() {
+        return time;
+    }
     STARTED.get().map_or(Duration::ZERO, Instant::elapsed)
 }
 
