@@ -45,20 +45,21 @@ pub(crate) fn run(limit: Duration, titles: &[Title], name: &str) -> ExitCode {
     meet_parent();
     std::panic::set_hook(Box::new(fail_by_panic));
     let seed = simulation::run(limit, (name, title));
-    if seed.is_none() {
-        run_in_real_time(limit, (name, title));
-    }
+    let peak = if seed.is_none() { run_in_real_time(limit, (name, title)) } else { None };
     let line = lock(&LAST_LINE).take().unwrap_or_default();
     match seed {
         _ if line.is_empty() => {}
         Some(seed) => println!("{line}  (virtual time, seed {seed})"),
         None => println!("{line}"),
     }
+    if let Some(peak) = peak {
+        println!("  peak: {} threads", peak.highest());
+    }
     report(|token| format!("passed {token} {line}"));
     ExitCode::SUCCESS
 }
 
-fn run_in_real_time(limit: Duration, (name, title): Title) {
+fn run_in_real_time(limit: Duration, (name, title): Title) -> Option<threads::Peak> {
     // Reads RUST_LOG; silent without it. Each line has the seconds since the title began.
     let line = |out: &mut env_logger::fmt::Formatter, record: &log::Record<'_>| {
         writeln!(out, "{:10.6} {}", elapsed().as_secs_f64(), record.args())
@@ -88,9 +89,7 @@ fn run_in_real_time(limit: Duration, (name, title): Title) {
         fail("the title's thread ended without a result");
     }
     own.wait_for_the_others(CLEANUP_GRACE);
-    if let Some(peak) = peak {
-        println!("  peak: {} threads", peak.highest());
-    }
+    peak
 }
 
 /// Where the verdict goes.

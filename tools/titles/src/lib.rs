@@ -27,6 +27,7 @@ mod child;
 mod operations;
 mod parent;
 mod process;
+mod seeds;
 mod simulation;
 mod tasks;
 mod threads;
