@@ -85,7 +85,7 @@ pub struct Outcome {
 /// real one. When `f` returns, the simulation's other threads are frozen where they are. A process can do this once:
 /// libraries remember in their statics what was.
 ///
-/// Calls `Options::hooks.fail` when all threads wait and none for a time, when one keeps the others from running for 20
+/// Calls `Options::hooks.fail` when all threads wait and none for a time, when one keeps the others from running for 10
 /// real seconds, and when the simulator does not work as it is linked. A panic on any thread is the panic hook's matter.
 pub fn run(options: Options, name: &str, f: impl FnOnce() + Send + 'static) -> Outcome {
     imp::run(options, name, f)

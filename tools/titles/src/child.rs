@@ -161,14 +161,17 @@ pub(crate) fn elapsed() -> Duration {
 
 /// The panic hook: a panic on any thread fails the title.
 fn fail_by_panic(info: &PanicHookInfo<'_>) {
-    let thread = labrpc::current_task()
-        .or_else(|| std::thread::current().name().map(str::to_string))
-        .unwrap_or_else(|| "without a name".to_string());
+    let thread = thread_name().unwrap_or_else(|| "without a name".to_string());
     let text = info.payload().downcast_ref::<&str>().copied();
     let text = text.or_else(|| info.payload().downcast_ref::<String>().map(String::as_str));
     let message = text.unwrap_or("(a panic without a message)");
     let place = info.location().map_or(String::new(), |l| format!("\n  at {}:{}", l.file(), l.line()));
     fail(&format!("thread \"{thread}\": {message}{place}\n{}", threads::lines_of_the_lab(&Backtrace::new())));
+}
+
+/// What the calling thread does, or at least its name.
+pub(crate) fn thread_name() -> Option<String> {
+    labrpc::current_task().or_else(|| std::thread::current().name().map(str::to_string))
 }
 
 /// Ends this process with the title failed. The first failure counts; a second thread that fails stops here.

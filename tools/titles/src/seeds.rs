@@ -262,7 +262,9 @@ fn simulate(
     let program = std::env::current_exe().map_err(|e| format!("cannot find the test binary: {e}"))?;
     let mut command = Command::new(program);
     Settings { seed, strategy: plan.strategy, trace, processor: Some(slot) }.put_into(&mut command);
-    run_title(command, name, REAL_LIMIT, Trust::Own, &mut |text| output.extend_from_slice(text))?;
+    // A log is wanted where it always is; else titles that run at the same time would print into each other.
+    let trust = if variable("RUST_LOG").is_some() { Trust::Own } else { Trust::OneOfMany };
+    run_title(command, name, REAL_LIMIT, trust, &mut |text| output.extend_from_slice(text))?;
     Ok(())
 }
 
@@ -299,7 +301,8 @@ fn command(plan: &Plan, name: &str, seed: u64) -> String {
     let program = std::env::current_exe().unwrap_or_default();
     let file = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
     // Cargo tells the tests it runs what package they are of; in the file's name it puts a hash behind theirs.
-    match (variable("CARGO_PKG_NAME"), file.rsplit_once('-')) {
+    let is_hash = |text: &str| text.len() == 16 && text.bytes().all(|b| b.is_ascii_hexdigit());
+    match (variable("CARGO_PKG_NAME"), file.rsplit_once('-').filter(|(_, hash)| is_hash(hash))) {
         (Some(package), Some((test, _))) => words.push(format!("cargo test -p {package} --test {test} --")),
         _ => words.push(program.display().to_string()),
     }

@@ -8,7 +8,8 @@ use std::io::Write;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::process::Command;
-use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 /// Asks for a simulation.
@@ -107,16 +108,18 @@ pub(crate) fn run(limit: Duration, title: Title) -> Option<u64> {
     STRATEGY.get_or_init(|| settings.strategy);
     Logger::install();
     let hooks =
-        sim::Hooks { describe: labrpc::current_task, fail: child::fail, places: threads::places_of_the_lab };
+        sim::Hooks { describe: child::thread_name, fail: child::fail, places: threads::places_of_the_lab };
     let Settings { seed, strategy, processor, .. } = settings;
     let options = sim::Options { seed, strategy, trace, processor, hooks };
     let (name, function) = title;
     let outcome = sim::run(options, name, move || {
+        let over = Arc::new(AtomicBool::new(false));
+        let ends = over.clone();
         let watch = std::thread::Builder::new().name("titles-watch".to_string()).spawn(move || {
             sim::stand_by();
-            loop {
-                std::thread::sleep(child::WATCH_INTERVAL);
+            while !ends.load(Ordering::Relaxed) {
                 child::watch(limit);
+                std::thread::sleep(child::WATCH_INTERVAL);
             }
         });
         watch.unwrap_or_else(|e| {
@@ -124,6 +127,7 @@ pub(crate) fn run(limit: Duration, title: Title) -> Option<u64> {
         });
         let own = threads::Own::now();
         function();
+        over.store(true, Ordering::Relaxed);
         child::watch(limit);
         own.wait_for_the_others(child::CLEANUP_GRACE);
     });

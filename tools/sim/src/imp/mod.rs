@@ -19,7 +19,7 @@ pub(crate) const SUPPORTED: bool = true;
 
 /// How often the watch looks, and how long it waits for a sign of progress.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(10);
 
 pub(crate) fn run(options: Options, name: &str, f: impl FnOnce() + Send + 'static) -> Outcome {
     let hooks = options.hooks;

@@ -716,7 +716,8 @@ fn deadlock(me: &'static Thread) -> ! {
     // SAFETY: this thread does not read its own answer before it has written it.
     unsafe { *me.told.get() = Some((describe(), Backtrace::new_unresolved())) };
     let others: Vec<&'static Thread> = with(|s| {
-        let alive = s.threads.iter().filter(|r| r.thread.id != me.id && r.state != State::Exited);
+        // The first only waits for the second, which the program takes for the first.
+        let alive = s.threads.iter().skip(1).filter(|r| r.thread.id != me.id && r.state != State::Exited);
         alive.map(|r| r.thread).collect()
     });
     for other in &others {
@@ -736,6 +737,6 @@ fn thread_report(record: &Record) -> Option<ThreadReport> {
     // SAFETY: the thread has answered, and waits for its baton.
     let (task, backtrace) = unsafe { (*record.thread.told.get()).take() }?;
     let name = task.unwrap_or_else(|| record.name.clone());
-    let state = if record.stands_by { "stands by".to_string() } else { record.state.to_string() };
-    Some(ThreadReport { name, state, places: report::places(backtrace) })
+    (!record.stands_by)
+        .then(|| ThreadReport { name, state: record.state.to_string(), places: report::places(backtrace) })
 }
