@@ -17,9 +17,9 @@ use std::time::Duration;
 
 pub(crate) const SUPPORTED: bool = true;
 
-/// How often the watch looks, and how long it waits for a sign of progress.
+/// How often the watch looks, and how many looks in a row may find nothing new: 10 s.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: u32 = 20;
 
 pub(crate) fn run(options: Options, name: &str, f: impl FnOnce() + Send + 'static) -> Outcome {
     let hooks = options.hooks;
@@ -52,7 +52,7 @@ pub(crate) fn run(options: Options, name: &str, f: impl FnOnce() + Send + 'stati
     if let Err(e) = first {
         (hooks.fail)(&format!("cannot start a thread: {e}"));
     }
-    let mut watch = Watch::new();
+    let mut watch = Watch::default();
     loop {
         match finished.recv_timeout(LOOK_INTERVAL) {
             Ok(outcome) => return outcome,
@@ -63,7 +63,7 @@ pub(crate) fn run(options: Options, name: &str, f: impl FnOnce() + Send + 'stati
             (hooks.fail)(&format!(
                 "a thread has kept all others from running for {} s: it waits in a loop without a call that lets \
                  them run, or computes for very long, at\n{}",
-                PATIENCE.as_secs(),
+                (LOOK_INTERVAL * PATIENCE).as_secs(),
                 (hooks.places)(&places)
             ));
         }

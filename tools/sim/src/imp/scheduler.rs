@@ -41,7 +41,7 @@ const READS_IN_A_ROW: u32 = 2_000;
 const YIELDS_IN_A_ROW: u32 = 16;
 
 /// The baton goes on, on average, at one in so many: yields, wake-ups, thread starts.
-const YIELD_ODDS: u64 = 16;
+const YIELD_ODDS: u64 = 64;
 const WAKE_ODDS: u64 = 4;
 const START_ODDS: u64 = 2;
 
@@ -737,6 +737,9 @@ fn thread_report(record: &Record) -> Option<ThreadReport> {
     // SAFETY: the thread has answered, and waits for its baton.
     let (task, backtrace) = unsafe { (*record.thread.told.get()).take() }?;
     let name = task.unwrap_or_else(|| record.name.clone());
-    (!record.stands_by)
-        .then(|| ThreadReport { name, state: record.state.to_string(), places: report::places(backtrace) })
+    (!record.stands_by).then(|| ThreadReport {
+        name,
+        state: record.state.to_string(),
+        places: report::places(backtrace),
+    })
 }
