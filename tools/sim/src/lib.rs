@@ -9,6 +9,7 @@
 //! | [`is_simulated`], [`elapsed`] | what the calling thread lives in |
 //! | [`outside`] | does what is not to be simulated: it changes nothing in the run |
 //! | [`trace`], [`is_tracing`] | writes to the simulation's trace |
+//! | [`threads`] | which there are |
 //! | [`stand_by`] | what a thread calls that only watches the others |
 //!
 //! This crate alone in the workspace has unsafe code. It is for x86-64 Linux with the GNU C library; elsewhere, and with
@@ -121,6 +122,11 @@ pub fn is_tracing() -> bool {
 /// The calling thread only watches others: when only threads like it still wait for a time, that is a deadlock.
 pub fn stand_by() {
     imp::stand_by();
+}
+
+/// The simulation's threads that have not ended: their numbers and names. None: the calling thread is not simulated.
+pub fn threads() -> Option<Vec<(usize, String)>> {
+    imp::threads()
 }
 
 /// Whether the program was built so that threads can lose the processor anywhere (`make sim-races`).

@@ -30,6 +30,10 @@ pub(crate) fn is_tracing() -> bool {
 
 pub(crate) fn stand_by() {}
 
+pub(crate) fn threads() -> Option<Vec<(usize, String)>> {
+    None
+}
+
 pub(crate) fn is_instrumented() -> bool {
     false
 }

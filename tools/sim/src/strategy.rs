@@ -15,8 +15,8 @@ pub enum Strategy {
     Priorities,
     /// As uniform, but several times a second a thread stops wherever it is for up to 20 ms, as on a busy machine.
     Pauses,
-    /// As pauses, but for up to 600 ms: long enough for an election behind the thread's back. And the network delays
-    /// some messages as long. No real run of the lab is as bad: what fails here only is not the student's fault.
+    /// As pauses, but for up to 400 ms: long enough for an election behind the thread's back. And the lab's network
+    /// delays some messages even longer. No real run is as bad: what is late here only is not the student's fault.
     Storm,
 }
 
@@ -34,7 +34,7 @@ impl Strategy {
         match self {
             Strategy::Uniform | Strategy::Priorities => None,
             Strategy::Pauses => Some((50 * MILLISECOND, 20 * MILLISECOND)),
-            Strategy::Storm => Some((200 * MILLISECOND, 600 * MILLISECOND)),
+            Strategy::Storm => Some((400 * MILLISECOND, 400 * MILLISECOND)),
         }
     }
 }

@@ -80,11 +80,10 @@ pub(crate) fn report() -> String {
 
 /// The ids and names of the threads of this process; none where there is no /proc.
 fn all() -> Vec<(String, String)> {
-    // How many and what numbers they have is no matter of a simulation's.
-    sim::outside(read_all)
-}
-
-fn read_all() -> Vec<(String, String)> {
+    // In a simulation the system lists threads for a moment longer or shorter, as chance will have it.
+    if let Some(threads) = sim::threads() {
+        return threads.into_iter().map(|(id, name)| (id.to_string(), name)).collect();
+    }
     let Ok(tasks) = std::fs::read_dir("/proc/self/task") else { return Vec::new() };
     (tasks.flatten())
         .filter_map(|task| {

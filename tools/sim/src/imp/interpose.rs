@@ -236,7 +236,7 @@ unsafe extern "C" fn pthread_create(
         // SAFETY: the caller vouches for the arguments.
         return unsafe { real::pthread_create()(created, attributes, routine, argument) };
     };
-    let (thread, stack) = s::new_thread(memory::stack);
+    let (thread, stack) = s::new_thread(me, memory::stack);
     let error = s::outside(|| {
         let start = Box::into_raw(Box::new(Start { thread, routine, argument }));
         let mut real: libc::pthread_t = 0;

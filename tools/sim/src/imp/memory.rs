@@ -236,3 +236,60 @@ unsafe impl GlobalAlloc for Allocator {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_block_is_large_enough_and_comes_back_to_a_list_of_its_size() {
+        let mut sizes = std::collections::BTreeMap::new();
+        for size in
+            (0..5000).chain((12..40).flat_map(|power| [(1 << power) - 1, 1 << power, (1 << power) + 1]))
+        {
+            match Class::of(Layout::from_size_align(size, 8).unwrap()) {
+                Class::Plain { size: block, list } => {
+                    assert!(block >= size && block <= 16.max(size + size / 4 + 16), "{size}: {block}");
+                    assert!(list < CLASSES, "{size}: list {list}");
+                    assert_eq!(*sizes.entry(list).or_insert(block), block, "{size}");
+                }
+                Class::Aligned { .. } => panic!("{size} needs no alignment"),
+            }
+        }
+        for align in [32, 64, 128, 4096] {
+            for size in [0, 1, 100, 128, 5000] {
+                let class = Class::of(Layout::from_size_align(size, align).unwrap());
+                assert!(
+                    class.size() >= size.max(align) && class.size().is_multiple_of(align),
+                    "{size}, {align}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn blocks_do_not_overlap_and_are_used_again() {
+        let mut arena = Arena {
+            free: [null_mut(); CLASSES],
+            free_aligned: [null_mut(); 40],
+            next: ARENA_END - 4 * CHUNK,
+            mapped_to: ARENA_END - 4 * CHUNK,
+        };
+        let layouts = [(24, 8), (1, 1), (100, 128), (CHUNK, 16), (3000, 4096), (24, 8)];
+        let classes = layouts.map(|(size, align)| Class::of(Layout::from_size_align(size, align).unwrap()));
+        let blocks = classes.map(|class| arena.take(class));
+        for (i, block) in blocks.iter().enumerate() {
+            assert!((*block as usize).is_multiple_of(layouts[i].1));
+            // SAFETY: the block is this test's, and as long.
+            unsafe { block.write_bytes(i as u8, layouts[i].0) };
+        }
+        for (i, block) in blocks.iter().enumerate() {
+            // SAFETY: the block is this test's, and as long.
+            let bytes = unsafe { std::slice::from_raw_parts(*block, layouts[i].0) };
+            assert!(bytes.iter().all(|b| *b == i as u8), "block {i} was written over");
+        }
+        arena.give(blocks[2], classes[2]);
+        assert_eq!(arena.take(classes[2]), blocks[2]);
+        assert!(arena.take(Class::of(Layout::from_size_align(8 * CHUNK, 8).unwrap())).is_null());
+    }
+}

@@ -120,6 +120,10 @@ pub(crate) fn stand_by() {
     }
 }
 
+pub(crate) fn threads() -> Option<Vec<(usize, String)>> {
+    is_simulated().then(scheduler::alive)
+}
+
 pub(crate) fn is_instrumented() -> bool {
     interpose::INSTRUMENTED.load(std::sync::atomic::Ordering::Relaxed) != 0
 }

@@ -28,3 +28,20 @@ impl Rng {
         self.below(n) == 0
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_below_the_bound_and_streams_differ() {
+        let (mut a, mut b) = (Rng::new(7, 1), Rng::new(7, 2));
+        let mut seen = [0; 5];
+        for _ in 0..5000 {
+            seen[a.below(5) as usize] += 1;
+        }
+        assert!(seen.iter().all(|count| (900..1100).contains(count)), "{seen:?}");
+        assert_ne!(a.next(), b.next());
+        assert_eq!(Rng::new(7, 1).next(), Rng::new(7, 1).next());
+    }
+}

@@ -586,12 +586,17 @@ pub(crate) fn fill_random(bytes: &mut [u8]) {
 }
 
 /// A thread that is to be started, on this stack.
-pub(crate) fn new_thread(stack: impl FnOnce(Option<usize>, &mut usize) -> usize) -> (&'static Thread, usize) {
+pub(crate) fn new_thread(
+    me: &Thread,
+    stack: impl FnOnce(Option<usize>, &mut usize) -> usize,
+) -> (&'static Thread, usize) {
     with(|s| {
         let free = s.stacks.pop();
         let stack = stack(free, &mut s.stacks_made);
         let thread = s.add_thread(State::Ready);
         s.threads[thread.id].stack = stack;
+        // As in Linux, until it has one of its own.
+        s.threads[thread.id].name = s.threads[me.id].name.clone();
         (thread, stack)
     })
 }
@@ -652,6 +657,14 @@ pub(crate) fn join(me: &'static Thread, id: usize) {
 
 pub(crate) fn set_name(id: usize, name: &str) {
     with(|s| s.threads[id].name = name.to_string());
+}
+
+/// The threads that have not ended, by number and name.
+pub(crate) fn alive() -> Vec<(usize, String)> {
+    with(|s| {
+        let alive = s.threads.iter().filter(|record| record.state != State::Exited);
+        alive.map(|record| (record.thread.id, record.name.clone())).collect()
+    })
 }
 
 pub(crate) fn stand_by(me: &'static Thread) {
