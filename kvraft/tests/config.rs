@@ -54,6 +54,7 @@ impl Config {
     pub fn new(n: usize, unreliable: bool, maxraftstate: Option<usize>) -> Arc<Config> {
         let net = Network::new();
         net.reliable(!unreliable);
+        net.latency(titles::latency());
         let cfg = Arc::new(Config {
             n,
             net,

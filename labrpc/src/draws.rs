@@ -1,7 +1,30 @@
 //! The network's draws of luck: every delay range and drop rate in one place (`ProcessReq` in labrpc.go).
 
 use rand::{Rng, RngExt};
+use std::ops::RangeInclusive;
 use std::time::Duration;
+
+/// How long messages take on their way, beside the delays of a network that is unreliable or reorders. By default no
+/// time at all, as in Go.
+#[derive(Clone, Debug, Default)]
+pub struct Latency {
+    /// Drawn for each request on a reliable network, and for each reply that is not held back by reordering.
+    pub usual: Option<RangeInclusive<Duration>>,
+    /// One message in so many takes up to so long instead.
+    pub stragglers: Option<(u32, Duration)>,
+}
+
+impl Latency {
+    /// None: the message is there at once.
+    pub(crate) fn draw(&self, rng: &mut impl Rng) -> Option<Duration> {
+        if let Some((one_in, longest)) = self.stragglers
+            && rng.random_ratio(1, one_in)
+        {
+            return Some(rng.random_range(Duration::ZERO..=longest));
+        }
+        self.usual.clone().map(|usual| rng.random_range(usual))
+    }
+}
 
 /// How long a request waits on an unreliable network: 0 to 26 ms.
 pub(crate) fn request_delay(rng: &mut impl Rng) -> Duration {
@@ -76,6 +99,19 @@ mod tests {
             longest > Duration::from_millis(2100) && longest < Duration::from_millis(2200),
             "{longest:?}"
         );
+    }
+
+    #[test]
+    fn messages_take_no_time_unless_they_are_told_to() {
+        let rng = &mut StdRng::seed_from_u64(5);
+        assert_eq!(Latency::default().draw(rng), None);
+        let ms = Duration::from_millis;
+        let latency = Latency { usual: Some(ms(1)..=ms(3)), stragglers: None };
+        assert_spread((0..DRAWS).filter_map(|_| latency.draw(rng)).map(|d| d * 1000), 1000, 3000, 2000.0);
+        let latency = Latency { usual: None, stragglers: Some((4, ms(500))) };
+        let late: Vec<Duration> = (0..DRAWS).filter_map(|_| latency.draw(rng)).collect();
+        assert_rate(late.len(), 0.25);
+        assert!(late.iter().max().unwrap() > &ms(490));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! `Shared::state` guards the ends, their connections and the servers; it is held for look-ups only.
 
-use crate::draws;
+use crate::draws::{self, Latency};
 use crate::pool::{self, Name, thread_census};
 use crate::service::Server;
 use crate::timer::{Due, Timer};
@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
@@ -36,6 +37,7 @@ pub(crate) struct State {
     long_delays: bool,
     /// Whether replies are held back at random.
     long_reordering: bool,
+    latency: Latency,
     cleaned_up: bool,
     /// Made with `make_end`. An end and its entry are one: a client end finds it without a look-up.
     ends: HashMap<String, Arc<End>>,
@@ -56,6 +58,7 @@ impl Network {
                 reliable: true,
                 long_delays: false,
                 long_reordering: false,
+                latency: Latency::default(),
                 cleaned_up: false,
                 ends: HashMap::new(),
                 servers: HashMap::new(),
@@ -136,6 +139,11 @@ impl Network {
     /// Whether an RPC through a disabled or unconnected end returns after up to 6999 ms, not 99.
     pub fn long_delays(&self, yes: bool) {
         self.shared.state.lock().long_delays = yes;
+    }
+
+    /// How long messages take. At first they take no time; simulated tests give them some.
+    pub fn latency(&self, latency: Latency) {
+        self.shared.state.lock().latency = latency;
     }
 
     /// How many RPCs have reached the server of this name, since it was added.
@@ -290,6 +298,7 @@ pub(crate) struct Call {
     server: Option<Arc<Server>>,
     reliable: bool,
     long_reordering: bool,
+    latency: Latency,
     /// The reply is on its way back, held up. It arrives whatever happens to the end and the server meanwhile.
     returning: AtomicBool,
     /// Hands over the reply; gone once that has happened. It never blocks.
@@ -336,29 +345,39 @@ fn process_request(shared: &Arc<Shared>, end: Arc<End>, svc_meth: &str, args: Ve
         _ => None,
     };
     let (reliable, long_reordering, long_delays) = (state.reliable, state.long_reordering, state.long_delays);
+    let latency = state.latency.clone();
     drop(state);
 
     let server_name = name.unwrap_or_else(|| "none".into());
     let answered = server.is_some();
     let finish = Mutex::new(Some(finish));
     let returning = AtomicBool::new(false);
-    let call = Arc::new(Call { end, server_name, server, reliable, long_reordering, returning, finish });
+    let call =
+        Arc::new(Call { end, server_name, server, reliable, long_reordering, latency, returning, finish });
     let rng = &mut rand::rng();
     if !answered {
         let delay = draws::no_answer_delay(rng, long_delays);
-        shared.timer.after(delay, call, Due::Answer(None));
-    } else if reliable {
-        deliver_request(shared.clone(), call, svc_meth.into(), args);
-    } else {
-        let delay = draws::request_delay(rng);
-        let due = if draws::message_is_lost(rng) {
-            Due::Answer(None)
-        } else {
-            let (shared, call, svc_meth) = (shared.clone(), call.clone(), svc_meth.into());
-            Due::Request(Box::new(move || deliver_request(shared, call, svc_meth, args)))
-        };
-        shared.timer.after(delay, call, due);
+        log::trace!("{svc_meth} to nobody, for {delay:?}: {}", Digest(&args));
+        return shared.timer.after(delay, call, Due::Answer(None));
     }
+    let delay = if reliable { call.latency.draw(rng) } else { Some(draws::request_delay(rng)) };
+    let lost = !reliable && draws::message_is_lost(rng);
+    let (server, fate) = (&call.server_name, if lost { "; lost" } else { "" });
+    log::trace!(
+        "{svc_meth} to server {server}, for {:?}: {}{fate}",
+        delay.unwrap_or_default(),
+        Digest(&args)
+    );
+    let Some(delay) = delay else {
+        return deliver_request(shared.clone(), call, svc_meth.into(), args);
+    };
+    let due = if lost {
+        Due::Answer(None)
+    } else {
+        let (shared, call, svc_meth) = (shared.clone(), call.clone(), svc_meth.into());
+        Due::Request(Box::new(move || deliver_request(shared, call, svc_meth, args)))
+    };
+    shared.timer.after(delay, call, due);
 }
 
 /// Runs the handler on a thread of the pool.
@@ -371,11 +390,18 @@ fn deliver_request(shared: Arc<Shared>, call: Arc<Call>, svc_meth: Arc<str>, arg
         let server = call.server.as_ref().expect("a request is delivered to a server only");
         let reply = server.dispatch(&svc_meth, &args);
         let rng = &mut rand::rng();
-        if call.is_cut_off(&shared.state.lock()) || !call.reliable && draws::message_is_lost(rng) {
+        let cut_off = call.is_cut_off(&shared.state.lock());
+        if cut_off || !call.reliable && draws::message_is_lost(rng) {
+            let fate = if cut_off { "cut off" } else { "lost" };
+            log::trace!("{svc_meth} from server {}: {}; {fate}", call.server_name, Digest(&reply));
             worker.rest();
             return call.finish(None);
         }
-        match draws::reordering_delay(rng).filter(|_| call.long_reordering) {
+        let reordered = draws::reordering_delay(rng).filter(|_| call.long_reordering);
+        let delay = reordered.or_else(|| call.latency.draw(rng));
+        let (server, wait) = (&call.server_name, delay.unwrap_or_default());
+        log::trace!("{svc_meth} from server {server}, for {wait:?}: {}", Digest(&reply));
+        match delay {
             Some(delay) => {
                 call.returning.store(true, Ordering::SeqCst);
                 shared.timer.after(delay, call, Due::Answer(Some(reply)));
@@ -386,4 +412,18 @@ fn deliver_request(shared: Arc<Shared>, call: Arc<Call>, svc_meth: Arc<str>, arg
             }
         }
     });
+}
+
+/// A message in a log: how long it is, and a number that differs when its bytes do.
+struct Digest<'a>(&'a [u8]);
+
+impl fmt::Display for Digest<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // FNV-1a.
+        let hash = self
+            .0
+            .iter()
+            .fold(0xcbf2_9ce4_8422_2325, |h: u64, b| (h ^ u64::from(*b)).wrapping_mul(0x0100_0000_01b3));
+        write!(f, "{} bytes, {:08x}", self.0.len(), hash as u32)
+    }
 }

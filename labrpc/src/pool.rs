@@ -10,16 +10,19 @@ use std::cell::RefCell;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
-static POOL: Pool = Pool { state: Mutex::new(PoolState { workers: Vec::new(), idle: Vec::new() }) };
+/// On the heap: in a simulation, its lock's address is then the same in each run, as other addresses are.
+static POOL: LazyLock<Box<Pool>> = LazyLock::new(Box::default);
 
+#[derive(Default)]
 struct Pool {
     state: Mutex<PoolState>,
 }
 
+#[derive(Default)]
 struct PoolState {
     /// Every thread of the pool. Idle ones wait for the next task and never end: they are few, and cost no CPU.
     workers: Vec<Arc<Worker>>,

@@ -69,6 +69,7 @@ impl Config {
     pub fn new(n: usize, unreliable: bool) -> Arc<Config> {
         let net = Network::new();
         net.reliable(!unreliable);
+        net.latency(titles::latency());
         // Lets the tests see whether a leader waits for RPCs that nobody answers.
         net.long_delays(true);
         let cfg = Arc::new(Config {
@@ -426,6 +427,7 @@ impl Logs {
         let cmd: Command = labgob::decode(&msg.command).unwrap_or_else(|e| {
             panic!("apply error: server {server} applied at index {index} what was never started: {e}")
         });
+        log::trace!("server {server}: applies {cmd} at index {index}");
         let mut applied = self.applied.lock();
         for (other, log) in applied.iter().enumerate() {
             if let Some(old) = log.get(&index).filter(|old| **old != cmd) {

@@ -7,7 +7,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 /// What of the workspace a hand-in is built with.
-const PARTS: [&str; 6] = ["labgob", "labrpc", "linearizability", "raft", "kvraft", "tools/titles"];
+const PARTS: [&str; 7] =
+    ["labgob", "labrpc", "linearizability", "raft", "kvraft", "tools/sim", "tools/titles"];
 
 /// The grader itself.
 const GRADER: &str = "tools/grade";
@@ -187,7 +188,7 @@ mod tests {
         assert_eq!(
             adapted(manifest, &PARTS),
             "[workspace]\nresolver = \"3\"\nmembers = [\"labgob\", \"labrpc\", \"linearizability\", \"raft\", \
-             \"kvraft\", \"tools/titles\"]\n\n[workspace.package]\nversion = \"1\"\n"
+             \"kvraft\", \"tools/sim\", \"tools/titles\"]\n\n[workspace.package]\nversion = \"1\"\n"
         );
     }
 

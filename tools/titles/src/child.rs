@@ -1,7 +1,7 @@
 //! The process of one title: runs it on a thread, and watches it from the main thread.
 
 use crate::process::{LINE_BREAK, SEALED, TITLE_VARIABLE};
-use crate::{Title, operations, threads};
+use crate::{Title, operations, simulation, threads};
 use backtrace::Backtrace;
 use std::io::{BufRead, Write};
 use std::os::fd::AsFd;
@@ -13,13 +13,13 @@ use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 /// How often the watch looks for deadlocks.
-const WATCH_INTERVAL: Duration = Duration::from_millis(500);
+pub(crate) const WATCH_INTERVAL: Duration = Duration::from_millis(500);
 
 /// How often it counts the threads, when asked to.
 const COUNT_INTERVAL: Duration = Duration::from_millis(5);
 
 /// How long threads may take to end after the title has cleaned up: they may be sleeping for an election timeout.
-const CLEANUP_GRACE: Duration = Duration::from_secs(5);
+pub(crate) const CLEANUP_GRACE: Duration = Duration::from_secs(5);
 
 static PARENT: OnceLock<Parent> = OnceLock::new();
 static STARTED: OnceLock<Instant> = OnceLock::new();
@@ -44,6 +44,22 @@ pub(crate) fn run(limit: Duration, titles: &[Title], name: &str) -> ExitCode {
     STARTED.get_or_init(Instant::now);
     meet_parent();
     std::panic::set_hook(Box::new(fail_by_panic));
+    let seed = simulation::run(limit, (name, title));
+    let peak = if seed.is_none() { run_in_real_time(limit, (name, title)) } else { None };
+    let line = lock(&LAST_LINE).take().unwrap_or_default();
+    match seed {
+        _ if line.is_empty() => {}
+        Some(seed) => println!("{line}  (virtual time, seed {seed})"),
+        None => println!("{line}"),
+    }
+    if let Some(peak) = peak {
+        println!("  peak: {} threads", peak.highest());
+    }
+    report(|token| format!("passed {token} {line}"));
+    ExitCode::SUCCESS
+}
+
+fn run_in_real_time(limit: Duration, (name, title): Title) -> Option<threads::Peak> {
     // Reads RUST_LOG; silent without it. Each line has the seconds since the title began.
     let line = |out: &mut env_logger::fmt::Formatter, record: &log::Record<'_>| {
         writeln!(out, "{:10.6} {}", elapsed().as_secs_f64(), record.args())
@@ -73,15 +89,7 @@ pub(crate) fn run(limit: Duration, titles: &[Title], name: &str) -> ExitCode {
         fail("the title's thread ended without a result");
     }
     own.wait_for_the_others(CLEANUP_GRACE);
-    let line = lock(&LAST_LINE).take().unwrap_or_default();
-    if !line.is_empty() {
-        println!("{line}");
-    }
-    if let Some(peak) = peak {
-        println!("  peak: {} threads", peak.highest());
-    }
-    report(|token| format!("passed {token} {line}"));
-    ExitCode::SUCCESS
+    peak
 }
 
 /// Where the verdict goes.
@@ -126,7 +134,7 @@ fn close_memory() {
     }
 }
 
-fn watch(limit: Duration) {
+pub(crate) fn watch(limit: Duration) {
     if let Some(deadlock) = threads::deadlock() {
         fail(&format!(
             "deadlock: these threads wait for each other's locks\n{deadlock}{}",
@@ -143,20 +151,27 @@ fn watch(limit: Duration) {
     }
 }
 
-fn elapsed() -> Duration {
+/// Since the title began. In a simulation this is its own time, and asking does not count as a look at the clock.
+pub(crate) fn elapsed() -> Duration {
+    if let Some(time) = sim::elapsed() {
+        return time;
+    }
     STARTED.get().map_or(Duration::ZERO, Instant::elapsed)
 }
 
 /// The panic hook: a panic on any thread fails the title.
 fn fail_by_panic(info: &PanicHookInfo<'_>) {
-    let thread = labrpc::current_task()
-        .or_else(|| std::thread::current().name().map(str::to_string))
-        .unwrap_or_else(|| "without a name".to_string());
+    let thread = thread_name().unwrap_or_else(|| "without a name".to_string());
     let text = info.payload().downcast_ref::<&str>().copied();
     let text = text.or_else(|| info.payload().downcast_ref::<String>().map(String::as_str));
     let message = text.unwrap_or("(a panic without a message)");
     let place = info.location().map_or(String::new(), |l| format!("\n  at {}:{}", l.file(), l.line()));
     fail(&format!("thread \"{thread}\": {message}{place}\n{}", threads::lines_of_the_lab(&Backtrace::new())));
+}
+
+/// What the calling thread does, or at least its name.
+pub(crate) fn thread_name() -> Option<String> {
+    labrpc::current_task().or_else(|| std::thread::current().name().map(str::to_string))
 }
 
 /// Ends this process with the title failed. The first failure counts; a second thread that fails stops here.

@@ -27,12 +27,15 @@ mod child;
 mod operations;
 mod parent;
 mod process;
+mod seeds;
+mod simulation;
 mod tasks;
 mod threads;
 
 pub use child::{begin, passed};
 pub use operations::{Operation, operation};
 pub use process::{FOLDER_VARIABLE, Trust, run_title};
+pub use simulation::latency;
 pub use tasks::{Task, spawn};
 
 use std::process::ExitCode;

@@ -3,14 +3,16 @@
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write;
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 /// How many operations that have ended are remembered.
 const REMEMBERED: usize = 20;
 
-static OPERATIONS: Mutex<Operations> =
-    Mutex::new(Operations { next: 0, pending: BTreeMap::new(), ended: VecDeque::new() });
+/// On the heap: in a simulation, its lock's address is then the same in each run, as other addresses are.
+static OPERATIONS: LazyLock<Box<Mutex<Operations>>> = LazyLock::new(Box::default);
 
+#[derive(Default)]
 struct Operations {
     next: u64,
     pending: BTreeMap<u64, (String, Instant)>,
@@ -26,10 +28,12 @@ pub struct Operation {
 /// Notes that an operation begins, such as `client 3: get("0")`.
 #[must_use = "the operation ends when this is dropped"]
 pub fn operation(what: impl Into<String>) -> Operation {
+    let what = what.into();
+    sim::trace(format_args!("begins: {what}"));
     let mut operations = OPERATIONS.lock();
     let id = operations.next;
     operations.next += 1;
-    operations.pending.insert(id, (what.into(), Instant::now()));
+    operations.pending.insert(id, (what, Instant::now()));
     Operation { id }
 }
 
@@ -37,6 +41,7 @@ impl Drop for Operation {
     fn drop(&mut self) {
         let mut operations = OPERATIONS.lock();
         let Some((what, since)) = operations.pending.remove(&self.id) else { return };
+        sim::trace(format_args!("has done: {what}"));
         if operations.ended.len() == REMEMBERED {
             operations.ended.pop_front();
         }

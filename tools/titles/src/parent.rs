@@ -2,6 +2,7 @@
 
 use crate::Title;
 use crate::process::{Trust, run_title};
+use crate::seeds::{self, Plan};
 use libtest_mimic::{Arguments, Failed, Trial};
 use std::io::Write;
 use std::process::{Command, ExitCode};
@@ -11,6 +12,14 @@ use std::time::Duration;
 const GRACE: Duration = Duration::from_secs(10);
 
 pub(crate) fn run(limit: Duration, titles: &'static [Title]) -> ExitCode {
+    match Plan::from_environment() {
+        Ok(Some(plan)) => return seeds::run(plan, titles),
+        Ok(None) => {}
+        Err(why) => {
+            eprintln!("{why}");
+            return ExitCode::from(2);
+        }
+    }
     let mut arguments = Arguments::from_args();
     // Titles measure time and count RPCs: two at once would disturb each other.
     arguments.test_threads = Some(1);
@@ -26,7 +35,7 @@ fn run_trial(limit: Duration, name: &str) -> Result<(), Failed> {
     Ok(())
 }
 
-fn print(text: &[u8]) {
+pub(crate) fn print(text: &[u8]) {
     let mut stdout = std::io::stdout();
     // When nobody reads our output any more, the verdict still counts.
     let _ = stdout.write_all(text).and_then(|()| stdout.flush());

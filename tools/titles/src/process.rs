@@ -46,6 +46,8 @@ const EVENTS_AHEAD: usize = 64;
 pub enum Trust {
     /// The user's own: standard error stays where it is, and debuggers can attach.
     Own,
+    /// The user's own, one of many processes: standard error is part of the output.
+    OneOfMany,
     /// Somebody's: standard error is part of the output, and no process of the same user can look into this one's
     /// memory (Linux).
     Foreign,
@@ -68,7 +70,7 @@ pub fn run_title(
     let token = format!("{:032x}", rand::random::<u128>());
     let mut process = Process::start(command, name, trust)?;
     let told = match trust {
-        Trust::Own => format!("{token}\n"),
+        Trust::Own | Trust::OneOfMany => format!("{token}\n"),
         Trust::Foreign => format!("{token} {SEALED}\n"),
     };
     // When nobody reads it, the process has ended, and that is said below.
@@ -114,7 +116,7 @@ impl Process {
         let failed = |e: std::io::Error| format!("cannot start a process for the title: {e}");
         let (channel, childs) = UnixStream::pair().map_err(failed)?;
         let (stdout, writer) = pipe().map_err(failed)?;
-        if trust == Trust::Foreign {
+        if trust != Trust::Own {
             command.stderr(writer.try_clone().map_err(failed)?);
         }
         command.env(TITLE_VARIABLE, name).stdin(OwnedFd::from(childs)).stdout(writer).process_group(0);

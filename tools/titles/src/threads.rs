@@ -36,18 +36,34 @@ fn here() -> PathBuf {
 /// Where a thread is, in the lab's own files: those of libraries, of this harness and of labrpc's thread pool help
 /// nobody to find a bug.
 pub(crate) fn lines_of_the_lab(backtrace: &Backtrace) -> String {
+    let symbols = backtrace.frames().iter().flat_map(|frame| frame.symbols());
+    lines(symbols.filter_map(|symbol| {
+        let name = symbol.name().map_or(String::new(), |name| format!("{name:#}"));
+        Some((symbol.filename()?, symbol.lineno()?, name))
+    }))
+}
+
+/// The same of what the simulator found.
+pub(crate) fn places_of_the_lab(places: &[sim::Place]) -> String {
+    lines(places.iter().map(|place| (place.file.as_path(), place.line, place.function.clone())))
+}
+
+fn lines<'a>(places: impl Iterator<Item = (&'a Path, u32, String)>) -> String {
     let lab = std::env::var_os(FOLDER_VARIABLE).map_or_else(here, PathBuf::from);
     let mut text = String::new();
-    for symbol in backtrace.frames().iter().flat_map(|frame| frame.symbols()) {
-        let (Some(file), Some(line)) = (symbol.filename(), symbol.lineno()) else { continue };
+    for (file, line, name) in places {
         let Ok(file) = file.strip_prefix(&lab) else { continue };
-        if !file.starts_with("tools/titles/src") && file != Path::new("labrpc/src/pool.rs") {
-            let name = symbol.name().map_or(String::new(), |name| format!("{name:#}"));
+        let harness = ["tools/titles/src", "tools/sim/src", "labrpc/src/pool.rs"];
+        if !harness.iter().any(|place| file.starts_with(place)) {
             // Writing to a String does not fail.
             let _ = writeln!(text, "    {}:{line} {name}", file.display());
         }
     }
-    if text.is_empty() { "    (the binary has no line tables)\n".to_string() } else { text }
+    if text.is_empty() {
+        "    (no line of the lab; or the binary has no line tables)\n".to_string()
+    } else {
+        text
+    }
 }
 
 /// What runs on labrpc's threads, the oldest first.
@@ -64,6 +80,10 @@ pub(crate) fn report() -> String {
 
 /// The ids and names of the threads of this process; none where there is no /proc.
 fn all() -> Vec<(String, String)> {
+    // In a simulation the system lists threads for a moment longer or shorter, as chance will have it.
+    if let Some(threads) = sim::threads() {
+        return threads.into_iter().map(|(id, name)| (id.to_string(), name)).collect();
+    }
     let Ok(tasks) = std::fs::read_dir("/proc/self/task") else { return Vec::new() };
     (tasks.flatten())
         .filter_map(|task| {
@@ -133,7 +153,7 @@ impl Peak {
     }
 
     pub(crate) fn count(&mut self) {
-        let now = std::fs::read_dir("/proc/self/task").map_or(0, Iterator::count);
+        let now = sim::outside(|| std::fs::read_dir("/proc/self/task").map_or(0, Iterator::count));
         self.0 = self.0.max(now);
     }
 

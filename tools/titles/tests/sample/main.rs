@@ -5,9 +5,10 @@ use std::fs::File;
 use std::io::Write;
 use std::os::fd::AsFd;
 use std::process::{Command, ExitCode};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Barrier};
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Longer than any test waits.
 const FOREVER: Duration = Duration::from_secs(600);
@@ -35,6 +36,9 @@ fn main() -> ExitCode {
             ("prints_without_end", prints_without_end),
             ("prints_one_long_line", prints_one_long_line),
             ("dies_not", passes),
+            ("waits_without_end", waits_without_end),
+            ("spins", spins),
+            ("fails_now_and_then", fails_now_and_then),
         ],
     )
 }
@@ -93,6 +97,50 @@ fn deadlocks() {
         });
     }
     sleep(FOREVER);
+}
+
+/// No locks, so this is nothing that parking_lot could find.
+fn waits_without_end() {
+    let (_tx, rx) = crossbeam_channel::bounded::<()>(0);
+    labrpc::go("server 1: waits for a message", {
+        let rx = rx.clone();
+        move || {
+            let _ = rx.recv();
+        }
+    });
+    let _ = rx.recv();
+}
+
+fn spins() {
+    let flag = Arc::new(AtomicU32::new(0));
+    labrpc::go("server 1: sets the flag", {
+        let flag = flag.clone();
+        move || flag.store(1, Ordering::SeqCst)
+    });
+    while flag.load(Ordering::SeqCst) == 0 {
+        std::hint::spin_loop();
+    }
+}
+
+/// Two threads read a number, and then write one more.
+fn fails_now_and_then() {
+    titles::begin("Test: sample");
+    let begun = Instant::now();
+    let number = Arc::new(Mutex::new(0));
+    let add = |i: u32| {
+        let number = number.clone();
+        titles::spawn(format!("client {i}"), move || {
+            sleep(Duration::from_millis(rand::random_range(0..10)));
+            let old = *number.lock();
+            log::debug!("client {i} has read {old}");
+            sleep(Duration::from_millis(1));
+            *number.lock() = old + 1;
+        })
+    };
+    let tasks: Vec<_> = (0..2).map(add).collect();
+    tasks.into_iter().for_each(titles::Task::wait);
+    assert!(*number.lock() == 2, "lost update at {:?}", begun.elapsed());
+    titles::passed("  ... Passed --   0.0  3    12    1".to_string());
 }
 
 fn leaves_a_go_statement() {

@@ -1,0 +1,39 @@
+//! In place of the simulator, where there is none.
+
+use crate::{Options, Outcome};
+use std::fmt;
+use std::time::Duration;
+
+pub(crate) const SUPPORTED: bool = false;
+
+pub(crate) fn run(options: Options, _name: &str, _f: impl FnOnce() + Send + 'static) -> Outcome {
+    (options.hooks.fail)("this program was built without the simulator, or it runs on another system")
+}
+
+pub(crate) fn is_simulated() -> bool {
+    false
+}
+
+pub(crate) fn outside<T>(f: impl FnOnce() -> T) -> T {
+    f()
+}
+
+pub(crate) fn elapsed() -> Option<Duration> {
+    None
+}
+
+pub(crate) fn trace(_text: fmt::Arguments<'_>) {}
+
+pub(crate) fn is_tracing() -> bool {
+    false
+}
+
+pub(crate) fn stand_by() {}
+
+pub(crate) fn threads() -> Option<Vec<(usize, String)>> {
+    None
+}
+
+pub(crate) fn is_instrumented() -> bool {
+    false
+}
