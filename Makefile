@@ -24,6 +24,7 @@ help:
 	@echo "make e2e            hands the reference solution in, and grades it as Autolab does: about 8 minutes"
 	@echo "make gallery        grades hand-ins of every kind, and checks what each gets: about 20 minutes"
 	@echo "make memory         measures and draws how much memory a service takes, docs/memory.svg"
+	@echo "make bench-porcupine PORCUPINE=DIR   the linearizability checker beside porcupine's: about 10 minutes"
 	@echo "make mutants        breaks the reference solution on purpose, and shows which title notices"
 # cut from the starter: end
 	@echo
@@ -66,7 +67,7 @@ grade:
 	$(CARGO) run --quiet --package grade --bin grade -- handin "$(HANDIN)" --cache target/grade-cache
 # cut from the starter: begin
 
-.PHONY: lab3.tar starter-check handin-check assessment e2e gallery memory mutants
+.PHONY: lab3.tar starter-check handin-check assessment e2e gallery memory mutants bench-porcupine
 
 lab3.tar:
 	tools/starter/pack lab3.tar
@@ -91,4 +92,7 @@ memory:
 
 mutants:
 	tools/mutants/run
+
+bench-porcupine:
+	@tools/porcupine/compare "$(PORCUPINE)"
 # cut from the starter: end

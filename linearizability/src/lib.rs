@@ -17,12 +17,16 @@
 //! trait Model                                  what the object does when used by one client at a time
 //!     init, step                               required
 //!     partition, partition_event               optional: split a history into independent parts
-//! KvModel, RegisterModel                       ready-made models
+//!     kind, leads_to, brings                   optional: what the search need not try
+//! RegisterModel, CasModel, KvModel             ready-made models
 //!
 //! check_operations(&model, &ops)               -> bool
 //! check_operations_timeout(&model, &ops, t)    -> CheckResult::{Ok, Illegal, Unknown}
 //! check_events(&model, &events)                -> bool
 //! check_events_timeout(&model, &events, t)     -> CheckResult::{Ok, Illegal, Unknown}
+//!
+//! explain_operations(&model, &ops, t)          -> Explanation: how far an order can be found,
+//! explain_events(&model, &events, t)             and which operation breaks it
 //! ```
 //!
 //! # Example
@@ -56,21 +60,44 @@
 //!
 //! # Cost
 //!
-//! The question is NP-complete, so some histories take forever; those of a correct server with a dozen clients do not.
-//! The search remembers every configuration it has seen, so that its memory grows with its running time: give a
-//! limit where the history may be a hard one. The partitions of a history are searched in parallel, on a few threads
-//! that end before the check returns; where no thread can be started, the calling thread does all the work.
+//! The question is NP-complete, so some histories take forever. Those of a key/value store with a dozen clients take
+//! about a microsecond for each operation, legal or not, however long they are: what a search must try and remember is
+//! what ran at the same time, not what came before.
+//!
+#![doc = include_str!("cost.svg")]
+//!
+//! The charts are the workload of the lab's linearizability tests, on ten keys: its cost grows with the number of
+//! operations, and slowly with that of the clients, up to about five on a key at a time. (`cargo run --release -p
+//! linearizability --example cost` measures and draws it.) The last one shows the known worst case: operations that all
+//! run at once, whose order nothing that was read tells, and then an answer that no order explains. Here the search goes
+//! through every set of them and every state that each can lead to. A hundred clients on ten keys, with ten operations on
+//! a key at a time, come near to this even if what they saw is legal.
+//!
+//! What a model says in [`kind`](Model::kind), [`leads_to`](Model::leads_to) and [`brings`](Model::brings) keeps most
+//! histories away from it: the values that were read tell the order of the operations before them, so that a wrong order
+//! is given up where it begins and not where it ends.
+//!
+//! A search remembers each configuration that it has come upon, so that its memory grows with its running time: give a
+//! limit where the history may be a hard one. The partitions of a history are searched one after the other with few
+//! steps each, and those that need more in parallel, on a few threads that end before the check returns; where no thread
+//! can be started, the calling thread does all the work.
 #![forbid(unsafe_code)]
 
 mod bitset;
+mod ids;
 mod linearizability;
 mod model;
 mod models;
+mod part;
+mod search;
+mod seen;
 
 use std::time::Duration;
 
-pub use model::{CheckResult, Event, Model, Operation};
-pub use models::{KvInput, KvModel, KvOp, KvOutput, KvState, RegisterInput, RegisterModel};
+pub use model::{CheckResult, Event, Explanation, Kind, Model, Operation, PartExplanation, Prefix};
+pub use models::{
+    CasInput, CasModel, CasOutput, KvInput, KvModel, KvOp, KvOutput, KvState, RegisterInput, RegisterModel,
+};
 
 /// Tells whether a history of operations, given in any order, is linearizable; takes as long as it takes.
 ///
@@ -137,4 +164,36 @@ where
     M: Model<Input: Sync, Output: Sync> + Sync,
 {
     linearizability::check_events(model, history, Some(limit))
+}
+
+/// Tells, of a history of operations, how far an order of them can be found: the longest linearizable prefixes of a
+/// history that is not linearizable, and the operation that breaks each.
+///
+/// Every part is searched to its end, also after one has turned out to be illegal, so this takes longer than a check.
+/// Once `limit` has passed, what has been found until then is given; [`Duration::MAX`] is no limit.
+///
+/// # Panics
+///
+/// As [`check_operations`] does.
+pub fn explain_operations<M>(
+    model: &M,
+    history: &[Operation<M::Input, M::Output>],
+    limit: Duration,
+) -> Explanation
+where
+    M: Model<Input: Sync, Output: Sync> + Sync,
+{
+    linearizability::explain_operations(model, history, limit)
+}
+
+/// Like [`explain_operations`], of a history of events. An operation's index is that of its call.
+///
+/// # Panics
+///
+/// As [`check_events`] does.
+pub fn explain_events<M>(model: &M, history: &[Event<M::Input, M::Output>], limit: Duration) -> Explanation
+where
+    M: Model<Input: Sync, Output: Sync> + Sync,
+{
+    linearizability::explain_events(model, history, limit)
 }

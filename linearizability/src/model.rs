@@ -56,6 +56,58 @@ pub enum CheckResult {
     Unknown,
 }
 
+/// How far an order of a history's operations could be found: what a picture of a history that is not linearizable
+/// shows.
+///
+/// An operation is named by its index in the history, in a history of events by that of its call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Explanation {
+    /// The verdict on the whole history.
+    pub result: CheckResult,
+    /// Each part that the model's partition makes, in its order.
+    pub parts: Vec<PartExplanation>,
+}
+
+/// How far an order of one part's operations could be found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartExplanation {
+    /// The verdict on this part alone.
+    pub result: CheckResult,
+    /// The part's operations in the order of their calls.
+    pub operations: Vec<usize>,
+    /// Orders that got as far as they could, the longest first; at least one, which is complete if `result` is
+    /// [`Ok`](CheckResult::Ok).
+    ///
+    /// If it is [`Illegal`](CheckResult::Illegal), then for each operation that comes in any of them, the first that it
+    /// comes in is the longest found with it.
+    pub prefixes: Vec<Prefix>,
+    /// Whether these are the longest that there are, and with each operation that can come in an order at all; false if
+    /// the time ran out before that was certain.
+    pub exact: bool,
+}
+
+/// Some operations of a part in an order that explains their outputs, and where it broke off.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Prefix {
+    /// The operations in the order in which they may have taken effect.
+    pub order: Vec<usize>,
+    /// Those that could have come next: the model accepts none after `order`, or the order through it is another of the
+    /// prefixes. The first of them is the one that returns first: it cannot wait for any other. Empty if `order` is
+    /// complete.
+    pub refused: Vec<usize>,
+}
+
+/// What a model knows of an operation beforehand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Nothing.
+    Any,
+    /// It leaves every state that accepts it as it is.
+    Read,
+    /// Every state accepts it.
+    Update,
+}
+
 /// An object's sequential specification: what it answers when its operations come one at a time.
 ///
 /// All methods are pure: equal arguments give equal results, and nothing else changes. They may be called from
@@ -93,6 +145,35 @@ pub trait Model {
         history: &'a [Event<Self::Input, Self::Output>],
     ) -> Vec<Vec<&'a Event<Self::Input, Self::Output>>> {
         vec![history.iter().collect()]
+    }
+
+    /// What is known of an operation that had this output; optional.
+    ///
+    /// The more is known, the less the search has to try. If it is not true, verdicts can be wrong.
+    fn kind(&self, input: &Self::Input, output: &Self::Output) -> Kind {
+        _ = (input, output);
+        Kind::Any
+    }
+
+    /// Whether a read (by its [`kind`](Model::kind)) may yet be accepted if `state` is the present one, without one of
+    /// the operations in between that [bring](Model::brings) what it read; optional.
+    ///
+    /// A value that is only appended to, for example, cannot be read any more once it is not a beginning of what was
+    /// read. The search turns back as soon as this says no, and not when the read is due. Without this method the
+    /// answer is yes, which is never wrong.
+    fn leads_to(&self, state: &Self::State, input: &Self::Input, output: &Self::Output) -> bool {
+        _ = (state, input, output);
+        true
+    }
+
+    /// Whether an operation, given as input and output, may have the effect that a read is accepted, at once or after
+    /// others, though the state before it did not [lead](Model::leads_to) there; optional.
+    ///
+    /// A put does, if what was read begins with what was put. Without this method the answer is yes, which is never
+    /// wrong.
+    fn brings(&self, operation: (&Self::Input, &Self::Output), read: (&Self::Input, &Self::Output)) -> bool {
+        _ = (operation, read);
+        true
     }
 
     /// The state in which the object starts.

@@ -3,14 +3,17 @@
 
 #![allow(clippy::unwrap_used, reason = "clippy.toml allows it in tests; this is for their helpers")]
 
+mod brute_force;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::panic::catch_unwind;
 use std::time::{Duration, Instant};
 
 use linearizability::{
-    CheckResult, Event, KvInput, KvModel, KvOp, KvOutput, Model, Operation, RegisterInput, RegisterModel,
-    check_events, check_events_timeout, check_operations, check_operations_timeout,
+    CasInput, CasModel, CasOutput, CheckResult, Event, KvInput, KvModel, KvOp, KvOutput, Model, Operation,
+    RegisterInput, RegisterModel, check_events, check_events_timeout, check_operations,
+    check_operations_timeout,
 };
 use rand::rngs::StdRng;
 use rand::seq::{IndexedRandom, SliceRandom};
@@ -19,6 +22,7 @@ use rand::{RngExt, SeedableRng};
 type KvOperation = Operation<KvInput, KvOutput>;
 type KvEvent = Event<KvInput, KvOutput>;
 type RegisterOperation = Operation<RegisterInput, u64>;
+type CasOperation = Operation<CasInput, CasOutput>;
 
 /// Far more than any check here needs; only a check that would never end gets there.
 const LONG: Duration = Duration::from_secs(60);
@@ -110,6 +114,53 @@ fn register_histories() {
     ];
     for (what, legal, history) in cases {
         assert_verdict(&RegisterModel, &history, legal, what);
+    }
+}
+
+fn cas(expected: u64, new: u64, output: CasOutput, call: i64, ret: i64) -> CasOperation {
+    Operation { input: CasInput::CompareAndSet { expected, new }, call, output, ret }
+}
+
+#[test]
+fn compare_and_set_histories() {
+    let read =
+        |value, call, ret| Operation { input: CasInput::Read, call, output: CasOutput::Read(value), ret };
+    let write =
+        |value, call, ret| Operation { input: CasInput::Write(value), call, output: CasOutput::Written, ret };
+    let [set, failed, unknown] = [CasOutput::Set(true), CasOutput::Set(false), CasOutput::Unknown];
+    let cases = [
+        ("nothing at the start", true, vec![read(None, 0, 1)]),
+        ("zero is something", false, vec![read(Some(0), 0, 1)]),
+        ("nothing to compare with", true, vec![cas(0, 1, failed, 0, 1), read(None, 2, 3)]),
+        ("set", true, vec![write(0, 0, 1), cas(0, 1, set, 2, 3), read(Some(1), 4, 5)]),
+        ("set, and not seen", false, vec![write(0, 0, 1), cas(0, 1, set, 2, 3), read(Some(0), 4, 5)]),
+        ("failed without a reason", false, vec![write(0, 0, 1), cas(0, 1, failed, 2, 3)]),
+        ("only one can win", false, vec![write(0, 0, 1), cas(0, 1, set, 2, 9), cas(0, 2, set, 2, 9)]),
+        ("one wins", true, vec![write(0, 0, 1), cas(0, 1, failed, 2, 9), cas(0, 2, set, 2, 9)]),
+        (
+            "no answer, and not done",
+            true,
+            vec![write(0, 0, 1), cas(0, 1, unknown, 2, i64::MAX), read(Some(0), 8, 9)],
+        ),
+        (
+            "no answer, and done late",
+            true,
+            vec![
+                write(0, 0, 1),
+                cas(0, 1, unknown, 2, i64::MAX),
+                read(Some(0), 8, 9),
+                cas(1, 2, set, 10, 11),
+                read(Some(2), 12, 13),
+            ],
+        ),
+        (
+            "no answer, and done twice",
+            false,
+            vec![write(0, 0, 1), cas(0, 1, unknown, 2, i64::MAX), cas(1, 0, set, 3, 4), cas(1, 0, set, 5, 6)],
+        ),
+    ];
+    for (what, legal, history) in cases {
+        assert_verdict(&CasModel, &history, legal, what);
     }
 }
 
@@ -251,24 +302,6 @@ fn operation_that_never_returned() {
     assert_verdict(&KvModel, &forever("aa"), false, "took effect twice");
 }
 
-/// Whether some order of the operations explains all outputs, found by trying all of them. `run` applies an operation
-/// and says whether its output is right.
-fn some_order_is_right<I, O, S: Clone>(
-    left: &[&Operation<I, O>],
-    state: &S,
-    run: &impl Fn(&mut S, &I, &O) -> bool,
-) -> bool {
-    left.is_empty()
-        || (0..left.len()).any(|first| {
-            let others = [&left[..first], &left[first + 1..]].concat();
-            let in_time = others.iter().all(|other| other.ret >= left[first].call);
-            let mut state = state.clone();
-            in_time
-                && run(&mut state, &left[first].input, &left[first].output)
-                && some_order_is_right(&others, &state, run)
-        })
-}
-
 /// The whole key/value store, all keys together, unlike the model under test.
 type Store = BTreeMap<String, String>;
 
@@ -317,133 +350,6 @@ fn random_kv_history(rng: &mut StdRng, length: usize) -> Vec<KvOperation> {
     random_history(rng, length, input, |input| KvOutput { value: run_store(&mut store, input) })
 }
 
-/// Changes a history a little, so that it may become illegal: one output becomes that of another operation or loses
-/// its last letter, or one operation moves in time.
-fn disturb<I, O: Clone>(
-    rng: &mut StdRng,
-    history: &mut [Operation<I, O>],
-    worth: impl Fn(&Operation<I, O>) -> bool,
-    change: impl Fn(&O) -> O,
-) {
-    let reads: Vec<_> = (0..history.len()).filter(|&index| worth(&history[index])).collect();
-    let (Some(&one), Some(&other)) = (reads.choose(rng), reads.choose(rng)) else { return };
-    match rng.random_range(0..3) {
-        0 => history[one].output = history[other].output.clone(),
-        1 => history[one].output = change(&history[one].output),
-        _ => {
-            let shift = rng.random_range(-4..=4);
-            history[one].call += shift;
-            history[one].ret += shift;
-        }
-    }
-}
-
-/// The same operations with all times distinct, equal ones being put in a random order.
-fn without_ties<I: Clone, O: Clone>(rng: &mut StdRng, history: &[Operation<I, O>]) -> Vec<Operation<I, O>> {
-    let mut ends: Vec<_> = history
-        .iter()
-        .enumerate()
-        .flat_map(|(index, operation)| [(operation.call, index), (operation.ret, index)])
-        .collect();
-    ends.shuffle(rng);
-    ends.sort_by_key(|&(time, _)| time);
-    let place = |index: usize, from_end: bool| {
-        let mut places = (0..ends.len()).filter(|&place| ends[place].1 == index);
-        (if from_end { places.next_back() } else { places.next() }).unwrap() as i64
-    };
-    let times = |(index, operation): (usize, &Operation<I, O>)| Operation {
-        call: place(index, false),
-        ret: place(index, true),
-        ..operation.clone()
-    };
-    history.iter().enumerate().map(times).collect()
-}
-
-/// Compares the checker with the trial of all orders on `count` random histories, and sees that both verdicts are
-/// frequent and that equal times make a difference.
-fn agree_on_random_histories<M, S: Clone>(
-    count: u64,
-    model: &M,
-    start: &S,
-    run: impl Fn(&mut S, &M::Input, &M::Output) -> bool,
-    generate: impl Fn(&mut StdRng) -> Vec<Operation<M::Input, M::Output>>,
-) where
-    M: Model<Input: Sync + Clone + Debug, Output: Sync + Clone + Debug> + Sync,
-{
-    let (mut legal, mut differ_without_ties) = (0, 0);
-    for seed in 0..count {
-        let rng = &mut StdRng::seed_from_u64(seed);
-        let history = generate(rng);
-        let tieless = without_ties(rng, &history);
-        let [verdict, tieless_verdict] = [&history, &tieless].map(|history| {
-            let verdict = some_order_is_right(&history.iter().collect::<Vec<_>>(), start, &run);
-            assert_eq!(
-                check_events(model, &events_of(history)),
-                verdict,
-                "events of seed {seed}: {history:#?}"
-            );
-            verdict
-        });
-        assert_eq!(check_operations(model, &history), verdict, "operations of seed {seed}: {history:#?}");
-        legal += u64::from(verdict);
-        differ_without_ties += u64::from(verdict != tieless_verdict);
-    }
-    println!("{legal} of {count} legal; {differ_without_ties} depend on equal times");
-    assert!((count / 4..count * 3 / 4).contains(&legal), "{legal} of {count} legal");
-    assert!(differ_without_ties > count / 100, "{differ_without_ties} of {count} depend on equal times");
-}
-
-#[test]
-fn key_value_agrees_with_trying_every_order() {
-    let run = |store: &mut Store, input: &KvInput, output: &KvOutput| {
-        let right = run_store(store, input);
-        input.op != KvOp::Get || right == output.value
-    };
-    let shorten = |output: &KvOutput| {
-        let mut value = output.value.clone();
-        value.pop();
-        KvOutput { value }
-    };
-    agree_on_random_histories(20_000, &KvModel, &Store::new(), run, |rng| {
-        let length = rng.random_range(3..=7);
-        let mut history = random_kv_history(rng, length);
-        for _ in 0..rng.random_range(1..8) {
-            disturb(rng, &mut history, |operation| operation.input.op == KvOp::Get, shorten);
-        }
-        history
-    });
-}
-
-#[test]
-fn register_agrees_with_trying_every_order() {
-    let run = |number: &mut u64, input: &RegisterInput, output: &u64| match input {
-        RegisterInput::Read => number == output,
-        RegisterInput::Write(value) => {
-            *number = *value;
-            true
-        }
-    };
-    agree_on_random_histories(20_000, &RegisterModel, &0, run, |rng| {
-        let length = rng.random_range(2..=7);
-        let mut number = 0;
-        let input = |rng: &mut StdRng| match rng.random_range(0..6) {
-            value @ 1..=3 => RegisterInput::Write(value),
-            _ => RegisterInput::Read,
-        };
-        let mut history = random_history(rng, length, input, |input| {
-            if let RegisterInput::Write(value) = *input {
-                number = value;
-            }
-            number
-        });
-        for _ in 0..rng.random_range(0..6) {
-            let worth = |operation: &RegisterOperation| operation.input == RegisterInput::Read;
-            disturb(rng, &mut history, worth, |output| output.saturating_sub(1));
-        }
-        history
-    });
-}
-
 /// The history of a correct server and fifteen busy clients, with the mix of operations of the lab's linearizability
 /// tests.
 fn lab_history(seed: u64, length: usize, keys: usize) -> Vec<KvOperation> {
@@ -488,8 +394,35 @@ fn long_histories_of_the_lab() {
     }
 }
 
-/// Appends that all overlap, and a get that no order of them explains: a checker has to try every order, for each
-/// leads to a state of its own, and there are 20 factorial.
+/// The key/value store without what the search need not try.
+#[derive(Clone, Copy)]
+struct Bare;
+
+impl Model for Bare {
+    type Input = KvInput;
+    type Output = KvOutput;
+    type State = <KvModel as Model>::State;
+
+    fn partition<'a>(&self, history: &'a [KvOperation]) -> Vec<Vec<&'a KvOperation>> {
+        KvModel.partition(history)
+    }
+
+    fn partition_event<'a>(&self, history: &'a [KvEvent]) -> Vec<Vec<&'a KvEvent>> {
+        KvModel.partition_event(history)
+    }
+
+    fn init(&self) -> Self::State {
+        KvModel.init()
+    }
+
+    fn step(&self, state: &Self::State, input: &KvInput, output: &KvOutput) -> Option<Self::State> {
+        assert_ne!(input.key, "fragile", "the model broke");
+        KvModel.step(state, input, output)
+    }
+}
+
+/// Appends that all overlap, and a get that no order of them explains: without more knowledge a checker has to try every
+/// order, for each leads to a state of its own, and there are 20 factorial.
 fn hard_history(key: &str) -> Vec<KvOperation> {
     let mut history: Vec<_> = ('a'..='t').map(|letter| append(key, &letter.to_string(), 0, 1)).collect();
     history.push(get(key, "abcdefghijklmnopqrss", 2, 3));
@@ -501,8 +434,8 @@ fn a_hard_history_ends_with_its_limit() {
     let limit = Duration::from_millis(50);
     let history = hard_history("x");
     let began = Instant::now();
-    assert_eq!(check_operations_timeout(&KvModel, &history, limit), CheckResult::Unknown);
-    assert_eq!(check_events_timeout(&KvModel, &events_of(&history), limit), CheckResult::Unknown);
+    assert_eq!(check_operations_timeout(&Bare, &history, limit), CheckResult::Unknown);
+    assert_eq!(check_events_timeout(&Bare, &events_of(&history), limit), CheckResult::Unknown);
     assert!(began.elapsed() >= 2 * limit, "gave up too soon: {:?}", began.elapsed());
     assert!(began.elapsed() < Duration::from_secs(5), "gave up too late: {:?}", began.elapsed());
 }
@@ -511,7 +444,7 @@ fn a_hard_history_ends_with_its_limit() {
 fn the_limit_is_for_all_parts_together() {
     let history: Vec<_> = (0..1000).flat_map(|key| hard_history(&key.to_string())).collect();
     let began = Instant::now();
-    let result = check_operations_timeout(&KvModel, &history, Duration::from_millis(50));
+    let result = check_operations_timeout(&Bare, &history, Duration::from_millis(50));
     assert_eq!(result, CheckResult::Unknown);
     assert!(began.elapsed() < Duration::from_secs(5), "gave up too late: {:?}", began.elapsed());
 }
@@ -531,38 +464,26 @@ fn an_illegal_part_ends_the_search_of_the_others() {
     let mut history = hard_history("x");
     history.push(get("y", "never put", 0, 1));
     let began = Instant::now();
-    assert_eq!(check_operations_timeout(&KvModel, &history, LONG), CheckResult::Illegal);
+    assert_eq!(check_operations_timeout(&Bare, &history, LONG), CheckResult::Illegal);
     assert!(began.elapsed() < LONG / 2, "waited for the hard part: {:?}", began.elapsed());
 }
 
 #[test]
-fn what_was_seen_before_is_not_tried_again() {
-    // Sixteen reads can come in 16 factorial orders but only 2^16 sets of them can have come.
-    let mut history: Vec<_> = (0..16).map(|_| read(0, 0, 1)).collect();
-    history.push(read(1, 2, 3));
-    assert_eq!(check_operations_timeout(&RegisterModel, &history, LONG), CheckResult::Illegal);
+fn what_can_no_longer_be_read_ends_the_search() {
+    let began = Instant::now();
+    for part in 0..1000 {
+        let history = hard_history(&part.to_string());
+        assert_eq!(check_operations_timeout(&KvModel, &history, LONG), CheckResult::Illegal);
+    }
+    println!("1000 histories in {:?}", began.elapsed());
 }
 
-/// A key/value store that breaks when it is given a certain key.
-struct Fragile;
-
-impl Model for Fragile {
-    type Input = KvInput;
-    type Output = KvOutput;
-    type State = <KvModel as Model>::State;
-
-    fn partition<'a>(&self, history: &'a [KvOperation]) -> Vec<Vec<&'a KvOperation>> {
-        KvModel.partition(history)
-    }
-
-    fn init(&self) -> Self::State {
-        KvModel.init()
-    }
-
-    fn step(&self, state: &Self::State, input: &KvInput, output: &KvOutput) -> Option<Self::State> {
-        assert_ne!(input.key, "fragile", "the model broke");
-        KvModel.step(state, input, output)
-    }
+#[test]
+fn what_was_seen_before_is_not_tried_again() {
+    // Sixteen gets can come in 16 factorial orders but only 2^16 sets of them can have come.
+    let mut history: Vec<_> = (0..16).map(|_| get("x", "", 0, 1)).collect();
+    history.push(get("x", "a", 2, 3));
+    assert_eq!(check_operations_timeout(&Bare, &history, LONG), CheckResult::Illegal);
 }
 
 #[test]
@@ -571,7 +492,7 @@ fn a_panic_of_the_model_ends_the_check() {
         let mut history = hard_history("x");
         history.insert(if fragile_first { 0 } else { history.len() }, put("fragile", "a", 0, 1));
         let began = Instant::now();
-        let panic = catch_unwind(|| check_operations_timeout(&Fragile, &history, LONG)).unwrap_err();
+        let panic = catch_unwind(|| check_operations_timeout(&Bare, &history, LONG)).unwrap_err();
         assert!(panic.downcast_ref::<String>().unwrap().contains("the model broke"));
         assert!(began.elapsed() < LONG / 2, "waited for the hard part: {:?}", began.elapsed());
     }

@@ -1,0 +1,5 @@
+module compare
+
+go 1.19
+
+require github.com/anishathalye/porcupine v0.0.0
