@@ -97,8 +97,13 @@ fn resident() -> usize {
 type Curve = Vec<(usize, usize)>;
 
 fn draw(path: &str, operations: usize) -> Result<(), Box<dyn Error>> {
-    let on = curve(operations, "on")?;
-    let off = curve(operations / 5, "off")?;
+    let error = |e: Box<dyn Error>| e.to_string();
+    let (on, off) = std::thread::scope(|scope| {
+        let on = scope.spawn(move || curve(operations, "on").map_err(error));
+        let off = curve(operations / 5, "off").map_err(error);
+        (on.join().unwrap_or_else(|_| Err("its thread has panicked".to_string())), off)
+    });
+    let (on, off) = (on?, off?);
     std::fs::write(path, svg(&off, &on)).map_err(|e| format!("{path}: {e}"))?;
     println!("{path} is written");
     Ok(())
@@ -120,9 +125,9 @@ fn curve(operations: usize, compaction: &str) -> Result<Curve, Box<dyn Error>> {
     }
     samples.sort_unstable();
     let half = samples.len() / 2;
-    for (what, part) in [("the first half", &samples[..half]), ("the second", &samples[half..])] {
+    for (what, part) in [("first", &samples[..half]), ("second", &samples[half..])] {
         let highest = part.iter().map(|(_, bytes)| bytes).max().ok_or("there are no samples")?;
-        println!("  {what}: at most {:.1} MiB", mib(*highest));
+        println!("compaction {compaction}, {what} half: at most {:.1} MiB", mib(*highest));
     }
     Ok(samples)
 }
