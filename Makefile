@@ -24,6 +24,8 @@ help:
 	@echo "make e2e            hands the reference solution in, and grades it as Autolab does: about 8 minutes"
 	@echo "make gallery        grades hand-ins of every kind, and checks what each gets: about 20 minutes"
 	@echo "make memory         measures and draws how much memory a service takes, docs/memory.svg"
+	@echo "make compare GO_LAB=path   runs a Go lab's titles and ours, and prints one table; PART=2B, 3B, rpc or ops: others"
+	@echo "make bench          measures RPCs, labgob, agreement and operations: about 4 minutes"
 	@echo "make mutants        breaks the reference solution on purpose, and shows which title notices"
 # cut from the starter: end
 	@echo
@@ -66,7 +68,7 @@ grade:
 	$(CARGO) run --quiet --package grade --bin grade -- handin "$(HANDIN)" --cache target/grade-cache
 # cut from the starter: begin
 
-.PHONY: lab3.tar starter-check handin-check assessment e2e gallery memory mutants
+.PHONY: lab3.tar starter-check handin-check assessment e2e gallery memory mutants compare bench
 
 lab3.tar:
 	tools/starter/pack lab3.tar
@@ -91,4 +93,12 @@ memory:
 
 mutants:
 	tools/mutants/run
+
+PART ?= 3A
+compare:
+	@[ -n "$(GO_LAB)" ] || { echo "make compare GO_LAB=path: say where the Go lab is, the folder that has src"; exit 1; }
+	@$(CARGO) run --quiet --package compare --bin compare -- "$(GO_LAB)" --part "$(PART)" $(COMPARE)
+
+bench:
+	$(CARGO) bench --package bench
 # cut from the starter: end
