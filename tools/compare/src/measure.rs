@@ -163,9 +163,9 @@ pub(crate) fn cargo(workspace: &Path, args: &[&str], release: bool) -> Result<Pa
         return Err(format!("cargo {} failed", args.join(" ")));
     }
     let messages = String::from_utf8_lossy(&output.stdout);
-    let executables = messages.lines().filter_map(|line| {
+    let mut executables = messages.lines().filter_map(|line| {
         let message: serde_json::Value = serde_json::from_str(line).ok()?;
         message["executable"].as_str().map(PathBuf::from)
     });
-    executables.last().ok_or_else(|| format!("cargo {} named no program", args.join(" ")))
+    executables.next_back().ok_or_else(|| format!("cargo {} named no program", args.join(" ")))
 }

@@ -1,5 +1,7 @@
 //! What `compare` prints, and what it says when something is wrong: with a `go` and a `cargo` that only pretend.
 
+#![allow(clippy::unwrap_used, reason = "clippy.toml allows it in tests; this is for their helpers")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
