@@ -97,7 +97,7 @@ mutants:
 PART ?= 3A
 compare:
 	@[ -n "$(GO_LAB)" ] || { echo "make compare GO_LAB=path: say where the Go lab is, the folder that has src"; exit 1; }
-	@$(CARGO) run --quiet --package compare --bin compare -- "$(GO_LAB)" --part "$(PART)" $(COMPARE)
+	@$(CARGO) run --quiet --package compare -- "$(GO_LAB)" --part "$(PART)" $(COMPARE)
 
 bench:
 	$(CARGO) bench --package bench

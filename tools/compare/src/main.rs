@@ -132,7 +132,7 @@ fn compare(cli: &Cli) -> Result<Vec<String>, String> {
 
 fn ours_built(cli: &Cli) -> Result<PathBuf, String> {
     let target: &[&str] = match cli.part {
-        Part::Rpc | Part::Ops => &["build", "-p", "compare", "--bin", "ours"],
+        Part::Rpc | Part::Ops => &["build", "-p", "bench", "--bin", "ours"],
         Part::P2A | Part::P2B | Part::P2C => &["test", "--no-run", "-p", "raft", "--test", "test_test"],
         Part::P3A | Part::P3B => &["test", "--no-run", "-p", "kvraft", "--test", "test_test"],
     };
