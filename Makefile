@@ -25,6 +25,8 @@ help:
 	@echo "make gallery        grades hand-ins of every kind, and checks what each gets: about 20 minutes"
 	@echo "make memory         measures and draws how much memory a service takes, docs/memory.svg"
 	@echo "make bench-porcupine PORCUPINE=DIR   the linearizability checker beside porcupine's: about 10 minutes"
+	@echo "make compare GO_LAB=path   runs a Go lab's titles and ours, and prints one table; PART=2B, 3B, rpc or ops: others"
+	@echo "make bench          measures RPCs, labgob, agreement and operations: about 4 minutes"
 	@echo "make mutants        breaks the reference solution on purpose, and shows which title notices"
 # cut from the starter: end
 	@echo
@@ -67,7 +69,7 @@ grade:
 	$(CARGO) run --quiet --package grade --bin grade -- handin "$(HANDIN)" --cache target/grade-cache
 # cut from the starter: begin
 
-.PHONY: lab3.tar starter-check handin-check assessment e2e gallery memory mutants bench-porcupine
+.PHONY: lab3.tar starter-check handin-check assessment e2e gallery memory mutants bench-porcupine compare bench
 
 lab3.tar:
 	tools/starter/pack lab3.tar
@@ -95,4 +97,12 @@ mutants:
 
 bench-porcupine:
 	@tools/porcupine/compare "$(PORCUPINE)"
+
+PART ?= 3A
+compare:
+	@[ -n "$(GO_LAB)" ] || { echo "make compare GO_LAB=path: say where the Go lab is, the folder that has src"; exit 1; }
+	@$(CARGO) run --quiet --package compare -- "$(GO_LAB)" --part "$(PART)" $(COMPARE)
+
+bench:
+	$(CARGO) bench --package bench
 # cut from the starter: end

@@ -62,6 +62,7 @@
 #![forbid(unsafe_code)]
 
 mod draws;
+mod handover;
 mod network;
 mod pool;
 mod service;

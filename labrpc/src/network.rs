@@ -3,6 +3,7 @@
 //! `Shared::state` guards the ends, their connections and the servers; it is held for look-ups only.
 
 use crate::draws::{self, Latency};
+use crate::handover::Handover;
 use crate::pool::{self, Name, thread_census};
 use crate::service::Server;
 use crate::timer::{Due, Timer};
@@ -213,15 +214,17 @@ impl ClientEnd {
         args: &A,
         reply: &mut R,
     ) -> bool {
-        let (tx, rx) = bounded(1);
-        // The receiver outlives the call, so that the reply can always be put into its channel.
-        self.send(svc_meth, args, move |answer| drop(tx.send(answer)));
-        match rx.recv() {
-            Ok(Some(bytes)) => {
+        let answer = Arc::new(Handover::new());
+        self.send(svc_meth, args, {
+            let answer = answer.clone();
+            move |bytes| answer.put(bytes)
+        });
+        match answer.take() {
+            Some(bytes) => {
                 *reply = decode_reply(svc_meth, &bytes);
                 true
             }
-            _ => false,
+            None => false,
         }
     }
 
@@ -329,6 +332,13 @@ impl Call {
             _ => false,
         };
         !same || !self.end.enabled.load(Ordering::SeqCst)
+    }
+}
+
+/// A call that nobody can end any more has ended.
+impl Drop for Call {
+    fn drop(&mut self) {
+        self.finish(None);
     }
 }
 

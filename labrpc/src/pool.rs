@@ -3,7 +3,7 @@
 //!
 //! Lock order: `Pool::state`, then a worker's `running`. Neither is held while a task runs.
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crate::handover::Handover;
 use parking_lot::Mutex;
 use std::any::Any;
 use std::cell::RefCell;
@@ -33,7 +33,7 @@ struct PoolState {
 /// One thread of the pool.
 pub(crate) struct Worker {
     /// Holds one task: a worker is handed the next one when it is on the idle list, and at no other time.
-    tasks: Sender<Task>,
+    tasks: Handover<Task>,
     /// What the thread was handed to run, and when. None: it is on the idle list. Both change together, so that a task
     /// is seen to run from the moment in which it is handed over.
     running: Mutex<Option<(Name, Instant)>>,
@@ -127,15 +127,14 @@ pub(crate) fn start(name: Name, run: impl FnOnce(&Arc<Worker>) + Send + 'static)
         idle
     };
     match idle {
-        Some(worker) => worker.tasks.send(task).expect("an idle worker listens"),
+        Some(worker) => worker.tasks.put(task),
         None => start_thread(task),
     }
 }
 
 fn start_thread(task: Task) {
-    let (tx, rx) = bounded(1);
     let (running, rested, thread) = (Mutex::new(None), AtomicBool::new(false), OnceLock::new());
-    let worker = Arc::new(Worker { tasks: tx, running, rested, thread });
+    let worker = Arc::new(Worker { tasks: Handover::new(), running, rested, thread });
     worker.note(&task);
     let number = {
         let mut state = POOL.state.lock();
@@ -143,17 +142,19 @@ fn start_thread(task: Task) {
         state.workers.len()
     };
     let name = task.name.clone();
-    worker.tasks.send(task).expect("the channel is new");
+    worker.tasks.put(task);
     let thread = std::thread::Builder::new().name(format!("labrpc-{number}"));
-    if let Err(e) = thread.spawn(move || worker.work(&rx)) {
+    if let Err(e) = thread.spawn(move || worker.work()) {
         fatal(&format!("cannot start a thread for \"{name}\": {e}. {}", thread_census()));
     }
 }
 
 impl Worker {
-    fn work(self: Arc<Worker>, tasks: &Receiver<Task>) {
+    /// Runs tasks for ever.
+    fn work(self: Arc<Worker>) {
         self.thread.get_or_init(|| std::thread::current().id());
-        while let Ok(Task { name, run }) = tasks.recv() {
+        loop {
+            let Task { name, run } = self.tasks.take();
             self.rested.store(false, Ordering::Relaxed);
             CURRENT.set(Some(name.clone()));
             if let Err(panic) = catch_unwind(AssertUnwindSafe(|| run(&self))) {

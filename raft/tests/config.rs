@@ -224,7 +224,7 @@ impl Config {
     }
 
     #[track_caller]
-    fn start_on(&self, i: usize, rf: &Raft, cmd: Command) -> (usize, u64, bool) {
+    fn start_on(&self, i: usize, rf: &Arc<Raft>, cmd: Command) -> (usize, u64, bool) {
         let (index, term, is_leader) = rf.start(&cmd);
         if is_leader {
             self.note_leader(i, term);
