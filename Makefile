@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: help lab2 lab3a lab3b sim sim-races test check doc handin grade
+.PHONY: help lab2 lab3a lab3b sim sim-races test check doc handin grade logview
 
 help:
 	@echo "make lab3a    Lab 3A's fifteen tests (key/value service): about 4 minutes"
@@ -14,12 +14,14 @@ help:
 	@echo "make check    formatting and lints; no test"
 	@echo "make doc      the API's documentation, in target/doc"
 	@echo "make handin   packs what you hand in, lab3-handin.tar"
+	@echo "make logview LOG=target/pictures/TITLE.log   a log in columns, one for each server; without LOG= from a pipe"
 	@echo "make grade HANDIN=lab3-handin.tar   grades it as Autolab does: about 5 minutes"
 # cut from the starter: begin
 	@echo
 	@echo "make lab3.tar       what is handed out to students: the workspace with the starter"
 	@echo "make starter-check  lints the starter, and runs titles on it, which must fail"
 	@echo "make handin-check   tests make handin"
+	@echo "make page-check     uses the page of a failed title in a browser, which must be there (chromium)"
 	@echo "make assessment     what an instructor imports into Autolab, lab3-assessment.tar"
 	@echo "make e2e            hands the reference solution in, and grades it as Autolab does: about 8 minutes"
 	@echo "make gallery        grades hand-ins of every kind, and checks what each gets: about 20 minutes"
@@ -65,11 +67,14 @@ doc:
 handin:
 	@CARGO="$(CARGO)" tools/handin/pack
 
+logview:
+	@$(CARGO) run --quiet --package logview -- $(LOG)
+
 grade:
 	$(CARGO) run --quiet --package grade --bin grade -- handin "$(HANDIN)" --cache target/grade-cache
 # cut from the starter: begin
 
-.PHONY: lab3.tar starter-check handin-check assessment e2e gallery memory mutants bench-porcupine compare bench
+.PHONY: lab3.tar starter-check handin-check page-check assessment e2e gallery memory mutants bench-porcupine compare bench
 
 lab3.tar:
 	tools/starter/pack lab3.tar
@@ -79,6 +84,9 @@ starter-check:
 
 handin-check:
 	tools/handin/check
+
+page-check:
+	$(CARGO) test --package titles --test page -- --ignored --nocapture
 
 assessment:
 	$(CARGO) run --quiet --package grade --bin grade -- assessment lab3-assessment.tar

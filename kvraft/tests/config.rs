@@ -48,10 +48,14 @@ pub struct Client {
     ends: Vec<String>,
     clerk: Clerk,
     cfg: Arc<Config>,
+    /// Its last operation.
+    last: u64,
 }
 
 impl Config {
     pub fn new(n: usize, unreliable: bool, maxraftstate: Option<usize>) -> Arc<Config> {
+        titles::picture::servers(n);
+        titles::picture::unreliable(unreliable);
         let net = Network::new();
         net.reliable(!unreliable);
         net.latency(titles::latency());
@@ -64,6 +68,11 @@ impl Config {
             clients: AtomicUsize::new(0),
             operations: AtomicUsize::new(0),
             begun: Mutex::new(Begun { at: Instant::now(), rpcs: 0, operations: 0 }),
+        });
+        let weak = Arc::downgrade(&cfg);
+        titles::picture::observe(move |i| {
+            let kv = weak.upgrade()?.servers.lock().get(i)?.kv.clone()?;
+            Some(kv.raft().get_state())
         });
         for i in 0..n {
             cfg.start_server(i);
@@ -142,6 +151,7 @@ impl Config {
             // A server that never ran has no ends.
             let ends = [servers[i].ends.get(j), servers[j].ends.get(i)];
             ends.into_iter().flatten().for_each(|end| self.net.enable(end, enabled));
+            titles::picture::link(i, j, enabled);
         }
     }
 
@@ -184,7 +194,7 @@ impl Config {
         let mut ports: Vec<ClientEnd> =
             ends.iter().enumerate().map(|(j, end)| self.make_end(end, j)).collect();
         ports.shuffle(&mut rand::rng());
-        let client = Client { name, ends, clerk: make_clerk(ports), cfg: self.clone() };
+        let client = Client { name, ends, clerk: make_clerk(ports), cfg: self.clone(), last: 0 };
         self.connect_client(&client.ends, to);
         client
     }
@@ -240,6 +250,7 @@ impl Config {
 
     /// Separates server `i` from the network and from what it has saved; returns it, if it is up.
     fn cut_off(&self, i: usize) -> Option<Arc<KVServer>> {
+        titles::picture::down(i);
         self.disconnect(i, &self.all());
         // Before the persister is copied: a client must not get a reply that promises what is saved afterwards.
         self.net.delete_server(i);
@@ -260,6 +271,7 @@ impl Config {
             host.ends = names;
             host.saved.clone()
         };
+        titles::picture::up(i);
         let kv = start_kv_server(ends, i, saved, self.maxraftstate);
         self.servers.lock()[i].kv = Some(kv.clone());
         let mut server = Server::new();
@@ -271,20 +283,21 @@ impl Config {
 
 impl Client {
     pub fn get(&mut self, key: &str) -> String {
-        let _operation = titles::operation(format!("{}: get({key:?})", self.name));
+        let operation = self.begin(format!("get({key:?})"));
         let value = self.clerk.get(key);
+        operation.returned(&value);
         self.count();
         value
     }
 
     pub fn put(&mut self, key: &str, value: &str) {
-        let _operation = titles::operation(format!("{}: put({key:?}, {value:?})", self.name));
+        let _operation = self.begin(format!("put({key:?}, {value:?})"));
         self.clerk.put(key, value);
         self.count();
     }
 
     pub fn append(&mut self, key: &str, value: &str) {
-        let _operation = titles::operation(format!("{}: append({key:?}, {value:?})", self.name));
+        let _operation = self.begin(format!("append({key:?}, {value:?})"));
         self.clerk.append(key, value);
         self.count();
     }
@@ -299,6 +312,19 @@ impl Client {
     /// The names of this client's ends, for `Config::connect_client`.
     pub fn ends(&self) -> Vec<String> {
         self.ends.clone()
+    }
+
+    /// What this client did last, for [`titles::picture`].
+    pub fn last_operation(&self) -> u64 {
+        self.last
+    }
+
+    /// The thread has the better name, if it has one: clients come and go.
+    fn begin(&mut self, what: String) -> titles::Operation {
+        let who = labrpc::current_task().unwrap_or_else(|| self.name.clone());
+        let operation = titles::operation(who, what);
+        self.last = operation.id();
+        operation
     }
 
     fn count(&self) {

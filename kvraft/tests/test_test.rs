@@ -7,7 +7,10 @@ mod logs;
 use appends::{check_appends, excerpt, nth};
 use config::{Client, Config};
 use crossbeam_channel::RecvTimeoutError;
-use linearizability::{CheckResult, KvInput, KvModel, KvOp, KvOutput, Operation, check_operations_timeout};
+use linearizability::{
+    CheckResult, KvInput, KvModel, KvOp, KvOutput, Operation, PartExplanation, Prefix,
+    check_operations_timeout, explain_operations,
+};
 use logs::{check_logs_are_trimmed, sleep_watching_logs};
 use parking_lot::Mutex;
 use rand::RngExt;
@@ -17,6 +20,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 use titles::Task;
+use titles::picture::Finding;
 
 /// The tests allow a solution to take a second for an election, much more than the paper's time-outs.
 const ELECTION_TIMEOUT: Duration = Duration::from_secs(1);
@@ -26,6 +30,9 @@ const MAXRAFTSTATE: Option<usize> = Some(1000);
 
 /// How long the checker may take (`linearizabilityCheckTimeout` in Go).
 const LINEARIZABILITY_CHECK_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How long the checker may take to find out where a history that is not linearizable breaks.
+const EXPLANATION_LIMIT: Duration = Duration::from_secs(3);
 
 fn main() -> ExitCode {
     titles::run(&[
@@ -220,7 +227,7 @@ impl Generic {
     fn run_linearizability(&self) {
         let cfg = Config::new(7, self.unreliable, self.maxraftstate);
         cfg.begin(&self.title(", linearizability checks"));
-        let history = Arc::new(History { begun: Instant::now(), operations: Mutex::default() });
+        let history = Arc::new(History { begun: Instant::now(), recorded: Mutex::default() });
         for _ in 0..3 {
             let done = Arc::new(AtomicBool::new(false));
             let clients: Clients<()> = spawn_clients(&cfg, self.nclients, {
@@ -339,7 +346,14 @@ fn append_and_get(cli: usize, client: &mut Client, done: &AtomicBool) -> usize {
 /// What all clients have done and seen, with the times.
 struct History {
     begun: Instant,
-    operations: Mutex<Vec<Operation<KvInput, KvOutput>>>,
+    recorded: Mutex<Recorded>,
+}
+
+#[derive(Default)]
+struct Recorded {
+    operations: Vec<Operation<KvInput, KvOutput>>,
+    /// What the picture calls each of them.
+    names: Vec<u64>,
 }
 
 impl History {
@@ -360,7 +374,9 @@ impl History {
         let ret = self.now();
         let operation =
             Operation { input: KvInput { op, key, value }, call, output: KvOutput { value: got }, ret };
-        self.operations.lock().push(operation);
+        let mut recorded = self.recorded.lock();
+        recorded.operations.push(operation);
+        recorded.names.push(client.last_operation());
     }
 
     /// Nanoseconds since the test began.
@@ -370,10 +386,14 @@ impl History {
 
     #[track_caller]
     fn check(&self) {
-        let operations = self.operations.lock();
-        match check_operations_timeout(&KvModel, &operations, LINEARIZABILITY_CHECK_TIMEOUT) {
+        let Recorded { operations, names } = &*self.recorded.lock();
+        match check_operations_timeout(&KvModel, operations, LINEARIZABILITY_CHECK_TIMEOUT) {
             CheckResult::Ok => {}
-            CheckResult::Illegal => panic!("history of {} operations is not linearizable", operations.len()),
+            CheckResult::Illegal => panic!(
+                "history of {} operations is not linearizable{}",
+                operations.len(),
+                explain(operations, names, self.begun)
+            ),
             CheckResult::Unknown => println!(
                 "info: whether the history of {} operations is linearizable was not found out in {} s; \
                  counted as passed",
@@ -382,6 +402,62 @@ impl History {
             ),
         }
     }
+}
+
+/// Says of a history that is not linearizable how far an order of the operations explains it, in words and for the
+/// picture. Nothing when no picture is wanted: it takes longer than the check.
+fn explain(operations: &[Operation<KvInput, KvOutput>], names: &[u64], begun: Instant) -> String {
+    if !titles::picture::is_on() {
+        return String::new();
+    }
+    let parts = explain_operations(&KvModel, operations, EXPLANATION_LIMIT).parts;
+    let began = titles::elapsed().saturating_sub(begun.elapsed());
+    let named = |indexes: &[usize]| indexes.iter().map(|i| names[*i]).collect();
+    let mut broken: Vec<_> = parts.iter().filter(|part| part.result == CheckResult::Illegal).collect();
+    // What broke first comes first.
+    broken.sort_by_key(|part| part.prefixes[0].refused.first().map(|i| operations[*i].ret));
+    let findings: Vec<Finding> = (broken.into_iter())
+        .map(|part| {
+            let prefix = &part.prefixes[0];
+            Finding {
+                order: named(&prefix.order),
+                refused: named(&prefix.refused),
+                part: named(&part.operations),
+                note: describe(operations, part, prefix, began),
+            }
+        })
+        .collect();
+    let text = findings.iter().map(|finding| format!("\n  {}", finding.note)).collect();
+    titles::picture::found(findings);
+    text
+}
+
+/// What breaks a part of the history, all of which is about one key. The history began so long after the title.
+fn describe(
+    operations: &[Operation<KvInput, KvOutput>],
+    part: &PartExplanation,
+    prefix: &Prefix,
+    began: Duration,
+) -> String {
+    let mut value = String::new();
+    for KvInput { op, value: new, .. } in prefix.order.iter().map(|i| &operations[*i].input) {
+        match op {
+            KvOp::Get => {}
+            KvOp::Put => value.clone_from(new),
+            KvOp::Append => value.push_str(new),
+        }
+    }
+    let (done, all) = (prefix.order.len(), part.operations.len());
+    let held = titles::excerpt(&value);
+    let key = &operations[part.operations[0]].input.key;
+    let mut text =
+        format!("key {key:?}: an order explains {done} of its {all} operations; then it holds {held}");
+    if let Some(broken) = prefix.refused.first().map(|i| &operations[*i]) {
+        let [call, ret] = [broken.call, broken.ret].map(|time| began.as_secs_f64() + time as f64 / 1e9);
+        let got = titles::excerpt(&broken.output.value);
+        text += &format!(", but a get from {call:.6} s to {ret:.6} s got {got}");
+    }
+    text
 }
 
 /// Appends, puts and gets, on keys that all clients share.

@@ -67,6 +67,8 @@ struct Logs {
 
 impl Config {
     pub fn new(n: usize, unreliable: bool) -> Arc<Config> {
+        titles::picture::servers(n);
+        titles::picture::unreliable(unreliable);
         let net = Network::new();
         net.reliable(!unreliable);
         net.latency(titles::latency());
@@ -83,6 +85,11 @@ impl Config {
             begun: Mutex::new(Begun { at: Instant::now(), rpcs: 0, max_index: 0 }),
             leaders: Mutex::default(),
             ends: AtomicUsize::new(0),
+        });
+        let weak = Arc::downgrade(&cfg);
+        titles::picture::observe(move |i| {
+            let rf = weak.upgrade()?.servers.lock().get(i)?.raft.clone()?;
+            Some(rf.get_state())
         });
         for i in 0..n {
             cfg.start1(i);
@@ -129,6 +136,7 @@ impl Config {
 
     /// Crashes a server, but keeps its persistent state.
     pub fn crash1(&self, i: usize) {
+        titles::picture::down(i);
         self.disconnect(i);
         self.net.delete_server(i);
         let (raft, reader) = {
@@ -165,6 +173,7 @@ impl Config {
         // Unbuffered, as in Go: a server that holds a lock while it applies is found out.
         let (apply_ch, applied) = bounded(0);
         let reader = Reader::start(i, applied, self.logs.clone());
+        titles::picture::up(i);
         let rf = Raft::make(ends, i, saved, apply_ch);
         {
             let peer = &mut self.servers.lock()[i];
@@ -196,6 +205,7 @@ impl Config {
             // A server that never ran has no ends.
             let ends = [servers[i].ends.get(j), peer.ends.get(i)];
             ends.into_iter().flatten().for_each(|end| self.net.enable(end, enabled));
+            titles::picture::link(i, j, enabled);
         }
     }
 
@@ -227,6 +237,7 @@ impl Config {
     fn start_on(&self, i: usize, rf: &Arc<Raft>, cmd: Command) -> (usize, u64, bool) {
         let (index, term, is_leader) = rf.start(&cmd);
         if is_leader {
+            titles::picture::started(i, format!("start({cmd}) = index {index}, term {term}"));
             self.note_leader(i, term);
         }
         (index, term, is_leader)
@@ -264,10 +275,12 @@ impl Config {
 
     pub fn set_unreliable(&self, yes: bool) {
         self.net.reliable(!yes);
+        titles::picture::unreliable(yes);
     }
 
     pub fn set_long_reordering(&self, yes: bool) {
         self.net.long_reordering(yes);
+        titles::picture::long_reordering(yes);
     }
 
     fn connected_rafts(&self) -> Vec<(usize, Arc<Raft>)> {
@@ -363,7 +376,7 @@ impl Config {
     /// it starts the command once only.
     #[track_caller]
     pub fn one(&self, cmd: Command, expected: usize, retry: bool) -> usize {
-        let _operation = titles::operation(format!("agreement on {cmd} by {expected} servers"));
+        let _operation = titles::operation("test", format!("agreement on {cmd} by {expected} servers"));
         let begun = Instant::now();
         let mut starts = 0;
         while begun.elapsed() < ONE_LIMIT {
@@ -428,6 +441,7 @@ impl Logs {
             panic!("apply error: server {server} applied at index {index} what was never started: {e}")
         });
         log::trace!("server {server}: applies {cmd} at index {index}");
+        titles::picture::applied(server, format!("apply index {index}: {cmd}"));
         let mut applied = self.applied.lock();
         for (other, log) in applied.iter().enumerate() {
             if let Some(old) = log.get(&index).filter(|old| **old != cmd) {

@@ -1,7 +1,8 @@
 //! The process of one title: runs it on a thread, and watches it from the main thread.
 
-use crate::process::{LINE_BREAK, SEALED, TITLE_VARIABLE};
-use crate::{Title, operations, simulation, threads};
+use crate::picture::Focus;
+use crate::process::{DRAWN, LINE_BREAK, SEALED, TITLE_VARIABLE};
+use crate::{Title, lines, operations, page, picture, simulation, threads};
 use backtrace::Backtrace;
 use std::io::{BufRead, Write};
 use std::os::fd::AsFd;
@@ -24,9 +25,15 @@ pub(crate) const CLEANUP_GRACE: Duration = Duration::from_secs(5);
 static PARENT: OnceLock<Parent> = OnceLock::new();
 static STARTED: OnceLock<Instant> = OnceLock::new();
 static LAST_LINE: Mutex<Option<String>> = Mutex::new(None);
+static DESCRIPTION: Mutex<String> = Mutex::new(String::new());
+static NAME: OnceLock<&str> = OnceLock::new();
+
+/// When a picture is drawn: never ("0"), when the title fails, or always ("1").
+const PICTURE_VARIABLE: &str = "LAB_PICTURE";
 
 /// Prints a title's first line, as the Go lab does: "Test: one client (3A) ...".
 pub fn begin(description: &str) {
+    *lock(&DESCRIPTION) = description.to_string();
     println!("{description} ...");
 }
 
@@ -42,10 +49,14 @@ pub(crate) fn run(limit: Duration, titles: &[Title], name: &str) -> ExitCode {
         return ExitCode::from(2);
     };
     STARTED.get_or_init(Instant::now);
-    meet_parent();
+    NAME.get_or_init(|| name);
+    let sealed = meet_parent();
     std::panic::set_hook(Box::new(fail_by_panic));
+    let wanted = std::env::var(PICTURE_VARIABLE).unwrap_or_default();
+    // A grader keeps no pictures, and wants nothing to run beside the title.
+    let observed = !sealed && wanted != "0";
     let seed = simulation::run(limit, (name, title));
-    let peak = if seed.is_none() { run_in_real_time(limit, (name, title)) } else { None };
+    let peak = if seed.is_none() { run_in_real_time(limit, (name, title), observed) } else { None };
     let line = lock(&LAST_LINE).take().unwrap_or_default();
     match seed {
         _ if line.is_empty() => {}
@@ -55,16 +66,18 @@ pub(crate) fn run(limit: Duration, titles: &[Title], name: &str) -> ExitCode {
     if let Some(peak) = peak {
         println!("  peak: {} threads", peak.highest());
     }
+    if picture::is_on() && wanted == "1" {
+        draw(None, &line);
+    }
     report(|token| format!("passed {token} {line}"));
     ExitCode::SUCCESS
 }
 
-fn run_in_real_time(limit: Duration, (name, title): Title) -> Option<threads::Peak> {
-    // Reads RUST_LOG; silent without it. Each line has the seconds since the title began.
-    let line = |out: &mut env_logger::fmt::Formatter, record: &log::Record<'_>| {
-        writeln!(out, "{:10.6} {}", elapsed().as_secs_f64(), record.args())
-    };
-    env_logger::builder().format(line).init();
+fn run_in_real_time(limit: Duration, (name, title): Title, observed: bool) -> Option<threads::Peak> {
+    if observed {
+        picture::start();
+    }
+    lines::start(observed);
     let own = threads::Own::now();
 
     let (done, finished) = channel();
@@ -103,8 +116,8 @@ struct Parent {
 }
 
 /// Reads the token, before any code under test runs. From then on, the end of standard input says that the parent is
-/// gone; then so is our reason to be.
-fn meet_parent() {
+/// gone; then so is our reason to be. Tells whether the parent wants the memory sealed, as graders do.
+fn meet_parent() -> bool {
     let stranger = || -> ! {
         eprintln!("{TITLE_VARIABLE} is for the test binary's own use");
         std::process::exit(2);
@@ -123,6 +136,7 @@ fn meet_parent() {
         std::process::exit(1);
     });
     watch.unwrap_or_else(|e| fail(&format!("cannot start a thread: {e}. {}", labrpc::thread_census())));
+    seal
 }
 
 /// Keeps /proc/self/mem, and every other process of the same user, from reading the token in this process's memory.
@@ -142,6 +156,9 @@ pub(crate) fn watch(limit: Duration) {
         ));
     }
     if elapsed() > limit {
+        if let Some(oldest) = operations::oldest_pending() {
+            picture::touch(Focus::Operation(oldest));
+        }
         fail(&format!(
             "test took longer than {} seconds\n{}{}",
             limit.as_secs(),
@@ -152,7 +169,7 @@ pub(crate) fn watch(limit: Duration) {
 }
 
 /// Since the title began. In a simulation this is its own time, and asking does not count as a look at the clock.
-pub(crate) fn elapsed() -> Duration {
+pub fn elapsed() -> Duration {
     if let Some(time) = sim::elapsed() {
         return time;
     }
@@ -161,6 +178,9 @@ pub(crate) fn elapsed() -> Duration {
 
 /// The panic hook: a panic on any thread fails the title.
 fn fail_by_panic(info: &PanicHookInfo<'_>) {
+    if picture::is_observer() {
+        return;
+    }
     let thread = thread_name().unwrap_or_else(|| "without a name".to_string());
     let text = info.payload().downcast_ref::<&str>().copied();
     let text = text.or_else(|| info.payload().downcast_ref::<String>().map(String::as_str));
@@ -178,9 +198,42 @@ pub(crate) fn thread_name() -> Option<String> {
 pub(crate) fn fail(message: &str) -> ! {
     static FIRST: Mutex<()> = Mutex::new(());
     std::mem::forget(lock(&FIRST));
-    eprintln!("  ... FAILED after {:.1} s -- {message}", elapsed().as_secs_f64());
-    report(|_| format!("failed {}", message.replace('\n', &LINE_BREAK.to_string())));
+    let at = elapsed();
+    let message = message.trim_end();
+    eprintln!("  ... FAILED after {:.1} s -- {message}", at.as_secs_f64());
+    report(|_| format!("failed {}", one_line(message)));
+    // The verdict is out: whatever becomes of the picture, it stands.
+    if picture::is_on() {
+        draw(Some(at), message);
+    }
     std::process::exit(1);
+}
+
+/// Writes the picture and the log, and says where they are.
+fn draw(failed: Option<Duration>, message: &str) {
+    let focus = failed.and_then(|_| picture::focus());
+    let title = page::Title {
+        name: NAME.get().copied().unwrap_or_default(),
+        description: &lock(&DESCRIPTION).clone(),
+        failed,
+        at: failed.unwrap_or_else(elapsed),
+        message,
+        focus,
+    };
+    let drawn = match page::write(&title) {
+        Ok([log, picture]) => format!("  log: {}\n  picture: {}", log.display(), picture.display()),
+        Err(e) => format!("  no picture: {e}"),
+    };
+    if failed.is_some() {
+        eprintln!("{drawn}");
+    } else {
+        println!("{drawn}");
+    }
+    report(|_| format!("{DRAWN} {}", one_line(&drawn)));
+}
+
+fn one_line(text: &str) -> String {
+    text.replace('\n', &LINE_BREAK.to_string())
 }
 
 /// Tells the parent how the title ended.

@@ -13,27 +13,31 @@
 //! What a title calls:
 //! - [`begin`] prints its first line, [`passed`] sets its second, which is printed once it has really passed;
 //! - [`spawn`] runs something beside the title's own thread;
-//! - [`operation`] notes what is being done, for the report of a title that hangs.
+//! - [`operation`] notes what is being done, for the report of a title that hangs, and for the picture.
 //!
-//! A title fails by panicking, on any thread.
+//! A title fails by panicking, on any thread. Then a [`picture`] of it is drawn, and its log is kept, in `target/pictures`.
 //!
 //! A program that judges other people's solutions runs single titles of a test binary with [`run_title`].
 //!
-//! `RUST_LOG=debug` prints what the servers log (their `dprintf!`); `LAB_PEAK_THREADS=1` prints how many threads a
-//! title's process had at its peak.
+//! `RUST_LOG=debug` prints what the servers log (their `dprintf!`); `LAB_PICTURE=1` draws a picture of a title that passes
+//! too, and `LAB_PICTURE=0` none; `LAB_PEAK_THREADS=1` prints how many threads a title's process had at its peak.
 #![forbid(unsafe_code)]
 
 mod child;
+mod lines;
 mod operations;
+mod page;
 mod parent;
+pub mod picture;
 mod process;
+mod ring;
 mod seeds;
 mod simulation;
 mod tasks;
 mod threads;
 
-pub use child::{begin, passed};
-pub use operations::{Operation, operation};
+pub use child::{begin, elapsed, passed};
+pub use operations::{Operation, excerpt, operation};
 pub use process::{FOLDER_VARIABLE, Trust, run_title};
 pub use simulation::latency;
 pub use tasks::{Task, spawn};

@@ -23,11 +23,17 @@ pub const FOLDER_VARIABLE: &str = "LAB_FOLDER";
 /// The word behind the token that tells a child to close its memory to others.
 pub(crate) const SEALED: &str = "sealed";
 
+/// The word before a line that says where a failed title's picture is.
+pub(crate) const DRAWN: &str = "drawn";
+
 /// Stands for a line break in the message of a report, which is one line.
 pub(crate) const LINE_BREAK: char = '\u{1f}';
 
 /// How long a child may take to end once it has reported.
 const EXIT_GRACE: Duration = Duration::from_secs(5);
+
+/// How long a child may take that draws a picture before it ends.
+const DRAW_GRACE: Duration = Duration::from_secs(30);
 
 /// How long output may still arrive from the pipe of a process that is dead.
 const DRAIN_GRACE: Duration = Duration::from_secs(1);
@@ -76,12 +82,20 @@ pub fn run_title(
     // When nobody reads it, the process has ended, and that is said below.
     let _ = process.channel.write_all(told.as_bytes());
     let report = process.wait_for_report(&token, deadline, output);
-    let exited = process.wait_for_exit(if report.is_some() { EXIT_GRACE } else { Duration::ZERO }, output);
+    let grace = match (&report, trust) {
+        (Some(Report::Failed(_)), Trust::Own) => DRAW_GRACE,
+        (Some(_), _) => EXIT_GRACE,
+        (None, _) => Duration::ZERO,
+    };
+    let exited = process.wait_for_exit(grace, output);
     let status = process.kill(output);
     match (report, exited) {
         (Some(Report::Passed(line)), true) => Ok(line),
         (Some(Report::Passed(_)), false) => Err("it passed, but its process did not end; killed".to_string()),
-        (Some(Report::Failed(why)), _) => Err(why),
+        (Some(Report::Failed(why)), _) => match process.drawn {
+            Some(drawn) if trust == Trust::Own => Err(format!("{why}\n{drawn}")),
+            _ => Err(why),
+        },
         (None, true) => Err(format!(
             "its process ended ({status}) before the test did. If nothing above says why: does something call \
              std::process::exit or abort, or was it killed for want of memory?"
@@ -98,7 +112,6 @@ enum Report {
 
 enum Event {
     Output(Vec<u8>),
-    OutputEnd,
     /// A line from the child's end of the sockets.
     Said(String),
 }
@@ -107,8 +120,10 @@ struct Process {
     child: Child,
     /// It stays open: its end tells the child that its parent is gone.
     channel: UnixStream,
+    /// They end when what the child wrote has been read to its end.
     events: Receiver<Event>,
-    output_ended: bool,
+    /// What the child said of its picture.
+    drawn: Option<String>,
 }
 
 impl Process {
@@ -125,7 +140,7 @@ impl Process {
         drop(command);
         let said = channel.try_clone().map_err(failed)?;
         let (tx, events) = sync_channel(EVENTS_AHEAD);
-        let mut process = Process { child, channel, events, output_ended: false };
+        let mut process = Process { child, channel, events, drawn: None };
         // Threads of their own, because reading has no time limit. They end with what they read.
         let readers = std::thread::Builder::new()
             .spawn({
@@ -179,8 +194,11 @@ impl Process {
     fn handle(&mut self, event: Event, output: &mut dyn FnMut(&[u8])) {
         match event {
             Event::Output(text) => output(&text),
-            Event::OutputEnd => self.output_ended = true,
-            Event::Said(_) => {}
+            Event::Said(line) => {
+                if let Some((DRAWN, text)) = line.split_once(' ') {
+                    self.drawn = Some(text.replace(LINE_BREAK, "\n"));
+                }
+            }
         }
     }
 
@@ -220,8 +238,7 @@ impl Process {
         let status =
             self.child.wait().map_or_else(|e| e.to_string(), |status: ExitStatus| status.to_string());
         let deadline = Instant::now() + DRAIN_GRACE;
-        while !self.output_ended
-            && let Some(left) = deadline.checked_duration_since(Instant::now())
+        while let Some(left) = deadline.checked_duration_since(Instant::now())
             && let Ok(event) = self.events.recv_timeout(left)
         {
             self.handle(event, output);
@@ -250,8 +267,6 @@ fn read_output(output: PipeReader, events: &SyncSender<Event>) {
             return;
         }
     }
-    // When nobody receives any more, nobody wants to know.
-    let _ = events.send(Event::OutputEnd);
 }
 
 fn read_reports(channel: UnixStream, events: &SyncSender<Event>) {

@@ -10,7 +10,8 @@ use titles::{Trust, run_title};
 
 fn samples(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sample-titles"));
-    command.args(arguments).env_remove("RUST_LOG").env_remove("LAB_PEAK_THREADS");
+    command.args(arguments);
+    ["RUST_LOG", "LAB_PEAK_THREADS", "LAB_PICTURE"].iter().for_each(|name| _ = command.env_remove(name));
     command
 }
 
@@ -32,6 +33,25 @@ fn fails(title: &str, messages: &[&str]) {
     for message in messages {
         assert!(text.contains(message), "{message:?} is missing in: {text}");
     }
+    // A process that ends itself draws nothing.
+    if text.contains("FAILED after") {
+        let (log, picture) = drawn(&output);
+        assert!(picture.contains(&format!("\"name\":\"{title}\"")) && picture.contains("</html>"), "{text}");
+        assert!(log.contains("failed: "), "{log}");
+    }
+}
+
+/// The log and the picture of a title that failed. Their paths are the last that the failure prints, both times.
+#[track_caller]
+fn drawn(output: &Output) -> (String, String) {
+    let [stdout, stderr] =
+        [&output.stdout, &output.stderr].map(|text| String::from_utf8_lossy(text).into_owned());
+    let mut last = stderr.lines().rev();
+    let picture = last.next().unwrap().strip_prefix("  picture: ").unwrap_or_else(|| panic!("{stderr}"));
+    let log = last.next().unwrap().strip_prefix("  log: ").unwrap_or_else(|| panic!("{stderr}"));
+    let again = format!("\n  log: {log}\n  picture: {picture}\n\n\nfailures:\n");
+    assert!(stdout.contains(&again), "{stdout}");
+    (std::fs::read_to_string(log).unwrap(), std::fs::read_to_string(picture).unwrap())
 }
 
 #[test]
@@ -41,13 +61,55 @@ fn a_title_passes_and_begins_at_the_start_of_a_line() {
     assert!(text.contains("\nTest: sample ...\n  ... Passed --   0.0  3    12    1\nok\n"), "{text}");
     assert!(text.contains("1 passed; 0 failed"), "{text}");
     assert!(!text.contains("a line of the log") && !text.contains("peak"), "{text}");
+    assert!(!text.contains("picture"), "{text}");
+}
+
+#[test]
+fn a_picture_is_drawn_when_asked_for_and_none_when_not_wanted() {
+    let (_, text) = output_of(samples(&["--exact", "passes"]).env("LAB_PICTURE", "1"));
+    assert!(text.contains("  picture: ") && text.contains("1 passed"), "{text}");
+    let (_, text) = output_of(samples(&["--exact", "panics"]).env("LAB_PICTURE", "0"));
+    assert!(!text.contains("picture") && text.contains("expected one leader, got none"), "{text}");
+}
+
+/// The verdict comes through, with its message.
+#[test]
+fn a_picture_that_cannot_be_written_disturbs_nothing() {
+    let folder = std::env::temp_dir().join(format!("titles-picture-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let program = folder.join("sample-titles");
+    std::fs::copy(env!("CARGO_BIN_EXE_sample-titles"), &program).unwrap();
+    // In the place of the folder.
+    std::fs::write(folder.join("pictures"), "").unwrap();
+    let (output, text) = output_of(Command::new(&program).args(["--exact", "panics"]));
+    std::fs::remove_dir_all(&folder).unwrap();
+    assert_eq!(output.status.code(), Some(101), "{text}");
+    assert!(text.contains("  no picture: ") && text.contains("pictures: "), "{text}");
+    assert!(text.contains("thread \"panics\": expected one leader, got none"), "{text}");
+}
+
+/// Keeping the log is bounded, in time and in memory; what is missing is said.
+#[test]
+fn a_log_without_end_is_kept_in_part() {
+    let (output, text) = output_of(&mut samples(&["--exact", "logs_without_end"]));
+    assert!(text.contains("enough"), "{text}");
+    let (log, _) = drawn(&output);
+    assert!(log.len() < 20 << 20, "{} bytes", log.len());
+    assert!(log.contains("lines were not kept here; RUST_LOG=debug prints all"), "{}", &log[..1000]);
+    let line = log.lines().find(|line| line.contains("server 2: line ")).unwrap();
+    assert!(line.len() < 500 && line.ends_with("xxx..."), "{line}");
 }
 
 #[test]
 fn the_log_and_the_peak_of_threads_are_printed_when_asked_for() {
     let (_, text) =
         output_of(samples(&["--exact", "passes"]).env("RUST_LOG", "debug").env("LAB_PEAK_THREADS", "1"));
-    assert!(text.contains(" a line of the log"), "{text}");
+    // Milliseconds, the server, nothing of its role and term, the topic.
+    let line =
+        text.lines().find(|line| line.ends_with(" a line of the log")).unwrap_or_else(|| panic!("{text}"));
+    let words: Vec<&str> = line.split_whitespace().collect();
+    assert!(words[0].parse::<f64>().is_ok_and(|at| at < 3000.0), "{line}");
+    assert_eq!(words[1..4], ["S1", "-", "ends"], "{line}");
     assert!(text.contains("  peak: "), "{text}");
 }
 
@@ -56,7 +118,7 @@ fn list_and_filters_are_those_of_libtest() {
     let (_, text) = output_of(&mut samples(&["--list", "dies"]));
     assert_eq!(text, "dies_by_exit: test\ndies_by_abort: test\ndies_not: test\n");
     let (_, text) = output_of(&mut samples(&["dies", "--skip", "by"]));
-    assert!(text.contains("1 passed; 0 failed; 0 ignored; 0 measured; 21 filtered out"), "{text}");
+    assert!(text.contains("1 passed; 0 failed; 0 ignored; 0 measured; 23 filtered out"), "{text}");
 }
 
 #[test]
@@ -150,6 +212,7 @@ fn a_grader_gets_the_last_line_or_the_reason() {
     let (result, output) = judge(samples(&[]), "panics");
     assert!(result.unwrap_err().contains("expected one leader, got none"));
     assert!(output.contains("FAILED"), "what is printed to standard error belongs to it: {output}");
+    assert!(!output.contains("picture"), "a grader wants none: {output}");
     let (result, _) = judge(samples(&[]), "no such title");
     assert!(result.unwrap_err().contains("before the test did"));
 }

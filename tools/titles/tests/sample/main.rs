@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Barrier};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
+use titles::picture::{self, Finding};
 
 /// Longer than any test waits.
 const FOREVER: Duration = Duration::from_secs(600);
@@ -35,6 +36,8 @@ fn main() -> ExitCode {
             ("leaves_a_process_and_exits", leaves_a_process_and_exits),
             ("prints_without_end", prints_without_end),
             ("prints_one_long_line", prints_one_long_line),
+            ("breaks_a_history", breaks_a_history),
+            ("logs_without_end", logs_without_end),
             ("dies_not", passes),
             ("waits_without_end", waits_without_end),
             ("spins", spins),
@@ -45,7 +48,7 @@ fn main() -> ExitCode {
 
 fn passes() {
     titles::begin("Test: sample");
-    drop(titles::operation("client 1: get(\"x\")"));
+    drop(titles::operation("client 1", "get(\"x\")"));
     labrpc::go("server 1: ends", || log::debug!("a line of the log"));
     titles::passed("  ... Passed --   0.0  3    12    1".to_string());
 }
@@ -63,6 +66,8 @@ fn panics_on_a_thread() {
 }
 
 fn panics_in_a_go_statement() {
+    picture::servers(3);
+    (0..3).for_each(picture::up);
     labrpc::go("server 2: applier", || panic!("apply out of order"));
     sleep(FOREVER);
 }
@@ -78,8 +83,8 @@ fn aborts() {
 
 fn hangs() {
     titles::begin("Test: sample");
-    drop(titles::operation("client 1: put(\"x\")"));
-    let _operation = titles::operation("client 1: get(\"x\")");
+    drop(titles::operation("client 1", "put(\"x\")"));
+    let _operation = titles::operation("client 1", "get(\"x\")");
     labrpc::go("server 1: stuck", || sleep(FOREVER));
     sleep(FOREVER);
 }
@@ -200,6 +205,70 @@ fn looks_for_the_token() {
         Err(_) => println!("the memory is closed"),
     }
     panic!("looked");
+}
+
+/// Has one of everything that a picture shows.
+fn breaks_a_history() {
+    titles::begin("Test: sample");
+    picture::servers(3);
+    let (asked, answered) = crossbeam_channel::unbounded();
+    picture::observe(move |server| {
+        // Nobody may wait for it any more.
+        let _ = asked.send(server);
+        Some((7, server == 1))
+    });
+    let link = |connected: bool, links: &[(usize, usize)]| {
+        // What happens within a millisecond is one change.
+        sleep(Duration::from_millis(2));
+        links.iter().for_each(|(i, j)| picture::link(*i, *j, connected));
+    };
+    (0..3).for_each(picture::up);
+    link(true, &[(0, 1), (0, 2), (1, 2)]);
+    picture::unreliable(true);
+    picture::long_reordering(true);
+    let done = |who: &str, what: &str, result: &str| {
+        let operation = titles::operation(who, what);
+        let id = operation.id();
+        sleep(Duration::from_millis(2));
+        operation.returned(result);
+        id
+    };
+    let order = vec![done("client 1", "put(\"k\", \"a\")", ""), done("client 2", "append(\"k\", \"b\")", "")];
+    done("client 1", "put(\"other\", \"x </script> y\")", "");
+    picture::started(1, "start(1) = index 1, term 7");
+    picture::applied(1, "apply index 1: 1");
+    let (logged, wait) = crossbeam_channel::bounded::<()>(0);
+    labrpc::go("server 1: applier", move || {
+        log::debug!("server 1, term 7: applies");
+        drop(logged);
+    });
+    // Nothing is sent: this waits for the thread's end.
+    let _ = wait.recv();
+    // Each of them has been asked, and what was said then is noted when the next round begins.
+    for _ in 0..4 {
+        answered.recv().expect("the harness asks");
+    }
+    link(false, &[(0, 1), (1, 2)]);
+    picture::down(1);
+    let broken = done("client 2", "get(\"k\")", "held by nobody");
+    let part = order.iter().copied().chain([broken]).collect();
+    picture::found(vec![Finding {
+        order,
+        refused: vec![broken],
+        part,
+        note: "key \"k\" was held by nobody".into(),
+    }]);
+    panic!("history of 4 operations is not linearizable");
+}
+
+/// More than can be kept, and each line longer than is kept.
+fn logs_without_end() {
+    titles::begin("Test: sample");
+    let text = "x".repeat(1000);
+    for i in 0..100_000 {
+        log::debug!("server 2: line {i} {text}");
+    }
+    panic!("enough");
 }
 
 #[expect(clippy::zombie_processes, reason = "that is the point")]

@@ -1,0 +1,132 @@
+//! Shows a title's log in a terminal, with a column and a colour for each server.
+//!
+//!     RUST_LOG=debug cargo test -p raft test_backup_2b 2>&1 | cargo run -q -p logview
+//!     cargo run -q -p logview -- target/pictures/test_backup_2b.log
+//!
+//! What is no line of a log, such as the title's verdict, is shown as it is.
+#![forbid(unsafe_code)]
+
+mod line;
+mod view;
+
+use clap::Parser;
+use line::Line;
+use std::fs::File;
+use std::io::{BufRead, BufReader, IsTerminal, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use view::{Style, View};
+
+/// Fewer columns are not shown while it is not known how many servers there are.
+const FEWEST: usize = 3;
+
+/// How wide the view is when nothing says how wide the terminal is.
+const USUAL_WIDTH: usize = 120;
+
+/// Shows a title's log, with a column for each server.
+///
+/// Each line has the role and the term that its server was last seen in (L5: leader in term 5, F5: follower), what its
+/// thread is there for, and its text.
+#[derive(Parser)]
+#[command(name = "logview")]
+struct Arguments {
+    /// A saved log, such as target/pictures/test_backup_2b.log; without it, standard input, live
+    file: Option<PathBuf>,
+    /// Only these topics, by parts of their names: vote,append
+    #[arg(long, value_delimiter = ',')]
+    topics: Vec<String>,
+    /// All but these topics
+    #[arg(long, value_delimiter = ',')]
+    without: Vec<String>,
+    /// Only these servers: 0,2
+    #[arg(long, value_delimiter = ',')]
+    servers: Vec<usize>,
+    /// Lists the topics, and how many lines each has
+    #[arg(long)]
+    list: bool,
+    /// How many characters wide; without it, as the terminal is
+    #[arg(long)]
+    width: Option<usize>,
+    /// Colours even when the output is no terminal: for less -R
+    #[arg(long)]
+    color: bool,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match run(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        // Nobody reads any more: head, or less that was left.
+        Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(e) => {
+            let of = arguments.file.map_or(String::new(), |file| format!("{}: ", file.display()));
+            eprintln!("logview: {of}{e}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> std::io::Result<()> {
+    match &arguments.file {
+        Some(path) => {
+            // Read twice: the first time to see how many servers there are.
+            let servers = lines(BufReader::new(File::open(path)?)).filter_map(|line| line.ok()?.server());
+            let columns = servers.max().map_or(0, |last| last + 1);
+            show(BufReader::new(File::open(path)?), columns, arguments)
+        }
+        None => show(std::io::stdin().lock(), FEWEST, arguments),
+    }
+}
+
+fn lines(input: impl BufRead) -> impl Iterator<Item = std::io::Result<Line>> {
+    input.split(b'\n').map(|line| Ok(Line::parse(&String::from_utf8_lossy(&line?))))
+}
+
+fn show(input: impl BufRead, columns: usize, arguments: &Arguments) -> std::io::Result<()> {
+    if arguments.list {
+        return list(input);
+    }
+    let stdout = std::io::stdout();
+    let colours = arguments.color || stdout.is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let terminal = rustix::termios::tcgetwinsize(&stdout).ok().map(|size| usize::from(size.ws_col));
+    let terminal = terminal.filter(|width| *width > 0);
+    let style = Style { width: arguments.width.or(terminal).unwrap_or(USUAL_WIDTH), colours };
+    let mut view = View::new(style, &arguments.servers, columns);
+    // Whether the line that is continued was shown.
+    let mut shown = true;
+    for line in lines(input) {
+        let line = line?;
+        shown = match &line {
+            Line::Log(log) => is_wanted(&log.topic, arguments),
+            Line::Continued(_) => shown,
+            Line::Other(_) => true,
+        };
+        if shown {
+            // Flushed line by line: it is watched live.
+            let mut out = stdout.lock();
+            out.write_all(view.show(&line).as_bytes())?;
+            out.flush()?;
+        }
+    }
+    Ok(())
+}
+
+fn is_wanted(topic: &str, arguments: &Arguments) -> bool {
+    let topic = topic.to_lowercase();
+    let has = |parts: &[String]| parts.iter().any(|part| topic.contains(&part.to_lowercase()));
+    (arguments.topics.is_empty() || has(&arguments.topics)) && !has(&arguments.without)
+}
+
+/// Prints the topics, the most frequent first.
+fn list(input: impl BufRead) -> std::io::Result<()> {
+    let mut counts = std::collections::BTreeMap::new();
+    for line in lines(input) {
+        if let Line::Log(log) = line? {
+            *counts.entry(log.topic).or_insert(0) += 1;
+        }
+    }
+    let mut counts: Vec<(String, usize)> = counts.into_iter().collect();
+    counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    let mut out = std::io::stdout().lock();
+    counts.iter().try_for_each(|(topic, count)| writeln!(out, "{count:8} {topic}"))
+}

@@ -1,0 +1,210 @@
+//! Columns: the time, and one for each server. A text that is too long for its column goes on in the next row.
+
+use crate::line::{Line, Log};
+
+/// How wide the column of the times is.
+const TIME: usize = 11;
+
+/// Narrower columns are of no use; then the rows are wider than the terminal.
+const NARROWEST: usize = 12;
+
+/// What separates columns.
+const GAP: &str = " ";
+
+/// One for each server: what terminals show well on dark and on light.
+const COLOURS: [u8; 7] = [36, 33, 35, 32, 34, 31, 96];
+
+#[derive(Clone, Copy)]
+pub struct Style {
+    pub width: usize,
+    pub colours: bool,
+}
+
+pub struct View {
+    style: Style,
+    /// The servers that have a column, in its order.
+    columns: Vec<usize>,
+    /// Whether there is a column for each server that comes up.
+    all: bool,
+    /// Whether the columns' names are still to be shown.
+    unnamed: bool,
+    /// The column of the last line of a log.
+    last: Option<usize>,
+}
+
+impl View {
+    /// Shows `wanted`, or all servers when it is empty: then there are `columns` at first.
+    pub fn new(style: Style, wanted: &[usize], columns: usize) -> View {
+        let all = wanted.is_empty();
+        let columns = if all { (0..columns).collect() } else { wanted.to_vec() };
+        View { style, columns, all, unnamed: true, last: None }
+    }
+
+    /// The rows of a line; empty when its server is not wanted.
+    pub fn show(&mut self, line: &Line) -> String {
+        match line {
+            Line::Other(text) => format!("{}\n", self.painted(text, 1)),
+            Line::Continued(text) => match self.last {
+                Some(column) => self.rows("", column, text),
+                None => format!("{:TIME$}{GAP}{text}\n", ""),
+            },
+            Line::Log(log) => self.log(log),
+        }
+    }
+
+    fn log(&mut self, log: &Log) -> String {
+        let text = format!("{} {}: {}", log.state, log.topic, log.own_text());
+        let Some(server) = log.server else {
+            self.last = None;
+            return format!("{:>TIME$}{GAP}{}\n", log.at, self.painted(&format!("{} {text}", log.who), 2));
+        };
+        if self.all && server >= self.columns.len() {
+            self.columns = (0..=server).collect();
+            self.unnamed = true;
+        }
+        let Some(column) = self.columns.iter().position(|one| *one == server) else { return String::new() };
+        let mut rows = if std::mem::take(&mut self.unnamed) { self.names() } else { String::new() };
+        self.last = Some(column);
+        rows += &self.rows(&log.at, column, text.trim_start_matches("- "));
+        rows
+    }
+
+    fn names(&self) -> String {
+        let wide = self.wide();
+        let names = self.columns.iter().enumerate();
+        let names = names.map(|(column, server)| {
+            let name = format!("{:wide$}", format!("server {server}"));
+            format!("{GAP}{}", self.painted(&name, self.colour(column)))
+        });
+        format!("{:>TIME$}{}\n", "ms", names.collect::<String>().trim_end())
+    }
+
+    fn rows(&self, at: &str, column: usize, text: &str) -> String {
+        let wide = self.wide();
+        let indent = " ".repeat(column * (wide + GAP.len()));
+        let mut rows = String::new();
+        for (i, piece) in wrapped(text, wide).iter().enumerate() {
+            let at = if i == 0 { at } else { "" };
+            rows += &format!("{at:>TIME$}{GAP}{indent}{}\n", self.painted(piece, self.colour(column)));
+        }
+        rows
+    }
+
+    fn wide(&self) -> usize {
+        let columns = self.columns.len().max(1);
+        let room = self.style.width.saturating_sub(TIME + columns * GAP.len());
+        (room / columns).max(NARROWEST)
+    }
+
+    fn colour(&self, column: usize) -> u8 {
+        COLOURS[self.columns[column] % COLOURS.len()]
+    }
+
+    fn painted(&self, text: &str, colour: u8) -> String {
+        if self.style.colours && !text.is_empty() {
+            format!("\x1b[{colour}m{text}\x1b[0m")
+        } else {
+            text.to_string()
+        }
+    }
+}
+
+/// Splits a text into pieces of at most `wide` characters, between words where it can.
+fn wrapped(text: &str, wide: usize) -> Vec<String> {
+    let mut pieces = vec![String::new()];
+    let mut room = wide;
+    for word in text.split_whitespace() {
+        let mut word: Vec<char> = word.chars().collect();
+        let space = usize::from(room < wide);
+        if word.len() + space > room && room < wide {
+            pieces.push(String::new());
+            room = wide;
+        } else if space == 1 {
+            last(&mut pieces).push(' ');
+            room -= 1;
+        }
+        // A word that is longer than a row is cut.
+        while word.len() > room {
+            let rest = word.split_off(room);
+            last(&mut pieces).extend(word);
+            pieces.push(String::new());
+            (word, room) = (rest, wide);
+        }
+        room -= word.len();
+        last(&mut pieces).extend(word);
+    }
+    pieces
+}
+
+fn last(pieces: &mut [String]) -> &mut String {
+    let count = pieces.len();
+    &mut pieces[count - 1]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(style: Style, servers: &[usize], columns: usize, log: &str) -> String {
+        let mut view = View::new(style, servers, columns);
+        log.lines().map(|line| view.show(&Line::parse(line))).collect()
+    }
+
+    const PLAIN: Style = Style { width: 75, colours: false };
+
+    const LOG: &str = "\
+Test (2A): initial election ...
+   317.426 S1  F0   RequestVote    server 1, term 1: votes for 0
+   322.401 S0  L1   ticker         server 0, term 1: leader of all the others that there are
+             | and of more
+   323.000 C   -    client         asks
+";
+
+    #[test]
+    fn a_server_has_a_column() {
+        assert_eq!(
+            shown(PLAIN, &[], 3, LOG),
+            "\
+Test (2A): initial election ...
+         ms server 0             server 1             server 2
+    317.426                      F0 RequestVote: term
+                                 1: votes for 0
+    322.401 L1 ticker: term 1:
+            leader of all the
+            others that there
+            are
+            and of more
+    323.000 C - client: asks
+"
+        );
+    }
+
+    #[test]
+    fn columns_grow_while_nobody_knows_how_many_there_are() {
+        let text = shown(PLAIN, &[], 1, LOG);
+        assert_eq!(text.matches("server 0").count(), 1, "{text}");
+        let late = "     1.000 S0  -    a b\n     2.000 S4  -    a b\n";
+        let text = shown(PLAIN, &[], 1, late);
+        assert_eq!(text.matches("server 0").count(), 2, "{text}");
+        assert!(text.contains("server 4"), "{text}");
+    }
+
+    #[test]
+    fn servers_can_be_chosen() {
+        let text = shown(PLAIN, &[1], 3, LOG);
+        assert!(text.contains("RequestVote") && !text.contains("leader of"), "{text}");
+    }
+
+    #[test]
+    fn servers_have_colours() {
+        let text = shown(Style { colours: true, ..PLAIN }, &[], 3, LOG);
+        assert!(text.contains("\x1b[36mL1 ticker") && text.contains("\x1b[33mF0 RequestVote"), "{text}");
+    }
+
+    #[test]
+    fn long_words_are_cut() {
+        assert_eq!(wrapped("ab cdefghij kl", 4), ["ab", "cdef", "ghij", "kl"]);
+        assert_eq!(wrapped("", 4), [""]);
+        assert_eq!(wrapped("abcd ab", 4), ["abcd", "ab"]);
+    }
+}
