@@ -217,8 +217,9 @@ fn with<T>(f: impl FnOnce(&mut Simulation) -> T) -> T {
     debug_assert!(is_simulated());
     outside(|| {
         PROGRESS.store(PROGRESS.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
-        // SAFETY: a simulated thread runs only while it has the baton, so no other is here; and this one is not here
-        // twice: `f` calls nothing that is simulated, because the thread is outside.
+        // SAFETY: a simulated thread runs only while it has the baton, so no other is here; or it has been told to tell,
+        // while the one that has the baton waits for the answer. And this one is not here twice: `f` calls nothing that
+        // is simulated, because the thread is outside.
         let simulation = unsafe { &mut *SIMULATION.0.get() };
         f(simulation.as_mut().expect("a simulated thread runs in a simulation"))
     })
@@ -372,7 +373,7 @@ impl Simulation {
 
     /// Puts the running thread among those that could run, or has it pause.
     fn step_aside(&mut self, id: usize) {
-        if let Some((between, longest)) = self.strategy.pauses()
+        if let Some((between, longest)) = pauses(self.strategy)
             && self.clock >= self.next_pause
         {
             self.next_pause = self.clock + self.choices.below(2 * between);
@@ -404,6 +405,16 @@ impl Simulation {
             unsafe { real::pthread_join()(record.real, std::ptr::null_mut()) };
             self.stacks.push(record.stack);
         }
+    }
+}
+
+/// How long it is on average from one pause of a thread to the next, and how long the longest is.
+fn pauses(strategy: Strategy) -> Option<(u64, u64)> {
+    const MILLISECOND: u64 = 1_000_000;
+    match strategy {
+        Strategy::Uniform | Strategy::Priorities => None,
+        Strategy::Pauses => Some((50 * MILLISECOND, 20 * MILLISECOND)),
+        Strategy::Storm => Some((400 * MILLISECOND, 400 * MILLISECOND)),
     }
 }
 
