@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "clippy.toml allows it in tests; this is for their helpers")]
 
+#[path = "test_test/brute_force.rs"]
 mod brute_force;
 
 use std::collections::{BTreeMap, BTreeSet};
