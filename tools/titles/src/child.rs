@@ -131,11 +131,15 @@ fn meet_parent() -> bool {
     }
     let Ok(channel) = std::io::stdin().as_fd().try_clone_to_owned() else { stranger() };
     PARENT.get_or_init(|| Parent { channel: channel.into(), token });
-    let watch = std::thread::Builder::new().name("titles-parent".to_string()).spawn(|| {
+    let (runs, started) = std::sync::mpsc::channel();
+    let watch = std::thread::Builder::new().name("titles-parent".to_string()).spawn(move || {
+        let _ = runs.send(());
         let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
         std::process::exit(1);
     });
     watch.unwrap_or_else(|e| fail(&format!("cannot start a thread: {e}. {}", labrpc::thread_census())));
+    // std notes each thread in a table of its own. Nothing that is real may change it during a simulation.
+    let _ = started.recv();
     seal
 }
 
