@@ -1,8 +1,8 @@
 //! Memory at addresses that are the same in each run.
 //!
 //! parking_lot keeps its queues in a table hashed by the locks' addresses, and is fair now and then by a timer for each
-//! of the table's places. With addresses that the system draws anew for each process, a replay goes another way in
-//! one of ten runs. So what simulated threads allocate lies in an arena at a fixed address, and so do their stacks.
+//! of the table's places. With addresses that the system draws anew for each process, a replay now and then goes another
+//! way. So what simulated threads allocate lies in an arena at a fixed address, and so do their stacks.
 
 use super::scheduler;
 use std::alloc::{GlobalAlloc, Layout, System};

@@ -217,8 +217,9 @@ fn with<T>(f: impl FnOnce(&mut Simulation) -> T) -> T {
     debug_assert!(is_simulated());
     outside(|| {
         PROGRESS.store(PROGRESS.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
-        // SAFETY: a simulated thread runs only while it has the baton, so no other is here; and this one is not here
-        // twice: `f` calls nothing that is simulated, because the thread is outside.
+        // SAFETY: a simulated thread runs only while it has the baton, so no other is here; or it has been told to tell,
+        // while the one that has the baton waits for the answer. And this one is not here twice: `f` calls nothing that
+        // is simulated, because the thread is outside.
         let simulation = unsafe { &mut *SIMULATION.0.get() };
         f(simulation.as_mut().expect("a simulated thread runs in a simulation"))
     })
