@@ -2,8 +2,6 @@
 
 use std::str::FromStr;
 
-const MILLISECOND: u64 = 1_000_000;
-
 /// How the next thread is chosen, and what else happens to threads.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Strategy {
@@ -28,15 +26,6 @@ impl Strategy {
         ("pauses", Strategy::Pauses),
         ("storm", Strategy::Storm),
     ];
-
-    /// How long it is on average from one pause to the next, and how long the longest is, in nanoseconds.
-    pub(crate) fn pauses(self) -> Option<(u64, u64)> {
-        match self {
-            Strategy::Uniform | Strategy::Priorities => None,
-            Strategy::Pauses => Some((50 * MILLISECOND, 20 * MILLISECOND)),
-            Strategy::Storm => Some((400 * MILLISECOND, 400 * MILLISECOND)),
-        }
-    }
 }
 
 impl FromStr for Strategy {

@@ -373,7 +373,7 @@ impl Simulation {
 
     /// Puts the running thread among those that could run, or has it pause.
     fn step_aside(&mut self, id: usize) {
-        if let Some((between, longest)) = self.strategy.pauses()
+        if let Some((between, longest)) = pauses(self.strategy)
             && self.clock >= self.next_pause
         {
             self.next_pause = self.clock + self.choices.below(2 * between);
@@ -405,6 +405,16 @@ impl Simulation {
             unsafe { real::pthread_join()(record.real, std::ptr::null_mut()) };
             self.stacks.push(record.stack);
         }
+    }
+}
+
+/// How long it is on average from one pause of a thread to the next, and how long the longest is.
+fn pauses(strategy: Strategy) -> Option<(u64, u64)> {
+    const MILLISECOND: u64 = 1_000_000;
+    match strategy {
+        Strategy::Uniform | Strategy::Priorities => None,
+        Strategy::Pauses => Some((50 * MILLISECOND, 20 * MILLISECOND)),
+        Strategy::Storm => Some((400 * MILLISECOND, 400 * MILLISECOND)),
     }
 }
 
