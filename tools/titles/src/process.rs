@@ -35,8 +35,9 @@ const EXIT_GRACE: Duration = Duration::from_secs(5);
 /// How long a child may take that draws a picture before it ends.
 const DRAW_GRACE: Duration = Duration::from_secs(30);
 
-/// How long output may still arrive from the pipe of a process that is dead.
-const DRAIN_GRACE: Duration = Duration::from_secs(1);
+/// How long output and reports may still arrive from a process that is dead. It is over sooner unless another process
+/// holds its ends; on a machine with far too much to do, the threads that read may not have had their turn within a second.
+const DRAIN_GRACE: Duration = Duration::from_secs(5);
 
 /// How often to look whether the child has ended. Its output does not tell: a process that it started may hold it open.
 const LOOK_INTERVAL: Duration = Duration::from_millis(20);
