@@ -30,6 +30,7 @@ pub(crate) fn run(options: Options, name: &str, f: impl FnOnce() + Send + 'stati
     let name = name.to_string();
     let first = std::thread::Builder::new().name("simulation".to_string()).spawn(move || {
         pin(options.processor);
+        step_back();
         if let Err(why) = check::replay(hooks) {
             (hooks.fail)(&why);
         }
@@ -90,6 +91,14 @@ fn pin(processor: Option<usize>) {
         libc::CPU_SET(cpu, &mut one);
         libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &one);
     }
+}
+
+/// Lowers the priority of the calling thread and of those it starts. To the system a simulation is dozens of threads, each
+/// of which has run but little: it would take nearly all of a busy machine from programs that have one thread.
+fn step_back() {
+    const NICE: libc::c_int = 10;
+    // SAFETY: it takes numbers only. When it fails, the priority is what it was.
+    unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, NICE) };
 }
 
 pub(crate) fn is_simulated() -> bool {
