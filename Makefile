@@ -45,7 +45,7 @@ lab2:
 	$(CARGO) test -p raft --test test_test _2
 
 # The environment goes on to the tests: LAB_RUNS=300 make sim.
-SIMULATE = LAB_SIM=1 $(CARGO) test -p raft -p kvraft --test test_test -- _2 3a 3b
+SIMULATE = LAB_SIM=1 $(CARGO) test -p raft -p kvraft --test test_test
 
 sim:
 	$(SIMULATE)
