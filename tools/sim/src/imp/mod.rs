@@ -93,10 +93,10 @@ fn pin(processor: Option<usize>) {
     }
 }
 
-/// Lowers the priority of the calling thread and of those it starts. To the system a simulation is dozens of threads, each
-/// of which has run but little: it would take nearly all of a busy machine from programs that have one thread.
+/// Gives the calling thread, and those it starts, the lowest priority. To the system a simulation is dozens of threads,
+/// each of which has run but little: it would take nearly all of a busy machine from programs that have one thread.
 fn step_back() {
-    const NICE: libc::c_int = 10;
+    const NICE: libc::c_int = 19;
     // SAFETY: it takes numbers only. When it fails, the priority is what it was.
     unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, NICE) };
 }
