@@ -107,7 +107,9 @@ mod tests {
         assert_eq!(Latency::default().draw(rng), None);
         let ms = Duration::from_millis;
         let latency = Latency { usual: Some(ms(1)..=ms(3)), stragglers: None };
-        assert_spread((0..DRAWS).filter_map(|_| latency.draw(rng)).map(|d| d * 1000), 1000, 3000, 2000.0);
+        // In tenths of a millisecond: in nanoseconds, the very ends are hardly ever drawn.
+        let tenths = |d: Duration| ms((d.as_micros() as f64 / 100.0).round() as u64);
+        assert_spread((0..DRAWS).filter_map(|_| latency.draw(rng)).map(tenths), 10, 30, 20.0);
         let latency = Latency { usual: None, stragglers: Some((4, ms(500))) };
         let late: Vec<Duration> = (0..DRAWS).filter_map(|_| latency.draw(rng)).collect();
         assert_rate(late.len(), 0.25);

@@ -1,7 +1,7 @@
 //! Support for Raft's tests: makes, crashes, restarts, connects and checks servers (Go: config.go).
 
 use crossbeam_channel::{Receiver, Sender, bounded, select};
-use labrpc::{ClientEnd, Network, Server, make_service};
+use labrpc::{ClientEnd, Latency, Network, Server, make_service};
 use parking_lot::Mutex;
 use raft::{ApplyMsg, Persister, Raft};
 use rand::RngExt;
@@ -281,6 +281,12 @@ impl Config {
     pub fn set_long_reordering(&self, yes: bool) {
         self.net.long_reordering(yes);
         titles::picture::long_reordering(yes);
+    }
+
+    /// One message in ten takes up to half a second, and arrives behind those sent after it. Not in Go.
+    pub fn set_stragglers(&self, yes: bool) {
+        let stragglers = yes.then_some((10, Duration::from_millis(500)));
+        self.net.latency(Latency { stragglers, ..titles::latency() });
     }
 
     fn connected_rafts(&self) -> Vec<(usize, Arc<Raft>)> {

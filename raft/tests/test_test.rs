@@ -35,6 +35,7 @@ fn main() -> ExitCode {
         ("test_one_vote_per_term_extra", test_one_vote_per_term_extra),
         ("test_many_candidates_extra", test_many_candidates_extra),
         ("test_figure8_step_by_step_extra", test_figure8_step_by_step_extra),
+        ("test_late_appends_extra", test_late_appends_extra),
     ])
 }
 
@@ -823,6 +824,29 @@ fn test_figure8_step_by_step_extra() {
     cfg.connect(s1);
     cfg.connect(s2);
     cfg.one(5, n, true);
+
+    cfg.end();
+    cfg.cleanup();
+}
+
+/// Appends overtake each other. One that arrives behind its successors tells nothing new: a follower that cuts its log
+/// where such an append ends loses what it has acknowledged, and is never sent it again.
+fn test_late_appends_extra() {
+    const ROUNDS: usize = 400;
+    let n = 5;
+    let cfg = Config::new(n, false);
+    cfg.begin("Test (extra): appends that arrive late change nothing");
+    cfg.one(random(), n, true);
+
+    cfg.set_stragglers(true);
+    for _ in 0..ROUNDS {
+        for i in 0..n {
+            cfg.start(i, random());
+        }
+        sleep(random_ms(40));
+    }
+    cfg.set_stragglers(false);
+    cfg.one(random(), n, true);
 
     cfg.end();
     cfg.cleanup();

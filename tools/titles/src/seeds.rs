@@ -274,8 +274,10 @@ fn failed(plan: &Plan, name: &str, failures: &[Failure], runs: u64) -> Failed {
     let first = &failures[0];
     let mut text = first.why.trim_end().to_string();
     if runs > 1 {
-        let seeds: Vec<String> = failures.iter().map(|failure| failure.seed.to_string()).collect();
-        text += &format!("\n{} of {runs} seeds failed: {}", failures.len(), seeds.join(" "));
+        text += &format!("\n{} of {runs} seeds failed:", failures.len());
+        for failure in failures {
+            text += &format!("\n  {}: {}", failure.seed, failure.why.lines().next().unwrap_or_default());
+        }
     }
     let replay = format!(
         "{name} failed with seed {}; this replays it:\n  {}",

@@ -103,6 +103,10 @@ fn a_seed_that_fails_is_found_and_replayed() {
     let (failures, _) = text.split_once(" of 50 seeds failed").unwrap();
     let failures: u32 = failures.rsplit(char::is_whitespace).next().unwrap().parse().unwrap();
     assert!((1..50).contains(&failures), "{text}");
+    // Each with what was said of it.
+    let (_, list) = text.split_once(" of 50 seeds failed:\n").unwrap();
+    let named = list.lines().take_while(|line| line.starts_with("  ") && line.contains(": "));
+    assert_eq!(named.count() as u32, failures, "{text}");
 }
 
 #[test]
