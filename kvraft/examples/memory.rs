@@ -137,7 +137,7 @@ fn mib(bytes: usize) -> f64 {
 }
 
 // The picture, and the area within the axes.
-const WIDTH: f64 = 720.0;
+const WIDTH: f64 = 740.0;
 const HEIGHT: f64 = 360.0;
 const LEFT: f64 = 70.0;
 const RIGHT: f64 = 700.0;
