@@ -28,7 +28,7 @@ help:
 	@echo "make memory         measures and draws how much memory a service takes, docs/memory.svg"
 	@echo "make bench-porcupine PORCUPINE=DIR   the linearizability checker beside porcupine's: about 10 minutes"
 	@echo "make compare GO_LAB=path   runs a Go lab's titles and ours, and prints one table; PART=2B, 3B, rpc or ops: others"
-	@echo "make bench          measures RPCs, labgob, agreement and operations: about 4 minutes"
+	@echo "make bench          measures RPCs, labgob, agreement and operations"
 	@echo "make mutants        breaks the reference solution on purpose, and shows which title notices"
 # cut from the starter: end
 	@echo
