@@ -4,26 +4,35 @@ use rand::{Rng, RngExt};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-/// How long messages take on their way, beside the delays of a network that is unreliable or reorders. By default no
-/// time at all, as in Go.
+/// How long messages take on their way, beside the delays of a network that is unreliable or reorders, and how long
+/// threads stand still in the middle of an RPC. By default no time at all, as in Go.
 #[derive(Clone, Debug, Default)]
 pub struct Latency {
     /// Drawn for each request on a reliable network, and for each reply that is not held back by reordering.
     pub usual: Option<RangeInclusive<Duration>>,
     /// One message in so many takes up to so long instead.
     pub stragglers: Option<(u32, Duration)>,
+    /// At one RPC in so many the caller's thread stands still for up to so long before its arguments are read, as if it
+    /// had lost the processor there; and at one in so many the handler's thread, between its answer and the sending of it.
+    pub stalls: Option<(u32, Duration)>,
 }
 
 impl Latency {
     /// None: the message is there at once.
     pub(crate) fn draw(&self, rng: &mut impl Rng) -> Option<Duration> {
-        if let Some((one_in, longest)) = self.stragglers
-            && rng.random_ratio(1, one_in)
-        {
-            return Some(rng.random_range(Duration::ZERO..=longest));
-        }
-        self.usual.clone().map(|usual| rng.random_range(usual))
+        let late = self.stragglers.and_then(|stragglers| rare(rng, stragglers));
+        late.or_else(|| self.usual.clone().map(|usual| rng.random_range(usual)))
     }
+
+    /// How long a thread stands still in the middle of an RPC.
+    pub(crate) fn draw_stall(&self, rng: &mut impl Rng) -> Option<Duration> {
+        self.stalls.and_then(|stalls| rare(rng, stalls))
+    }
+}
+
+/// With one chance in so many, a time of up to so long.
+fn rare(rng: &mut impl Rng, (one_in, longest): (u32, Duration)) -> Option<Duration> {
+    rng.random_ratio(1, one_in).then(|| rng.random_range(Duration::ZERO..=longest))
 }
 
 /// How long a request waits on an unreliable network: 0 to 26 ms.
@@ -106,14 +115,24 @@ mod tests {
         let rng = &mut StdRng::seed_from_u64(5);
         assert_eq!(Latency::default().draw(rng), None);
         let ms = Duration::from_millis;
-        let latency = Latency { usual: Some(ms(1)..=ms(3)), stragglers: None };
+        let latency = Latency { usual: Some(ms(1)..=ms(3)), ..Latency::default() };
         // In tenths of a millisecond: in nanoseconds, the very ends are hardly ever drawn.
         let tenths = |d: Duration| ms((d.as_micros() as f64 / 100.0).round() as u64);
         assert_spread((0..DRAWS).filter_map(|_| latency.draw(rng)).map(tenths), 10, 30, 20.0);
-        let latency = Latency { usual: None, stragglers: Some((4, ms(500))) };
+        let latency = Latency { stragglers: Some((4, ms(500))), ..Latency::default() };
         let late: Vec<Duration> = (0..DRAWS).filter_map(|_| latency.draw(rng)).collect();
         assert_rate(late.len(), 0.25);
         assert!(late.iter().max().unwrap() > &ms(490));
+    }
+
+    #[test]
+    fn threads_stand_still_only_when_they_are_told_to() {
+        let rng = &mut StdRng::seed_from_u64(6);
+        assert_eq!(Latency::default().draw_stall(rng), None);
+        let latency = Latency { stalls: Some((4, Duration::from_millis(500))), ..Latency::default() };
+        let stalls: Vec<Duration> = (0..DRAWS).filter_map(|_| latency.draw_stall(rng)).collect();
+        assert_rate(stalls.len(), 0.25);
+        assert_eq!(latency.draw(rng), None);
     }
 
     #[test]

@@ -8,7 +8,7 @@
 //! | [`Network::add_server`], [`Network::delete_server`] | puts a server on the network, or takes it off |
 //! | [`Network::connect`], [`Network::enable`] | says which server an end talks to, and whether it may |
 //! | [`Network::reliable`], [`Network::long_delays`], [`Network::long_reordering`] | how bad the network is |
-//! | [`Network::latency`] | how long messages take |
+//! | [`Network::latency`], [`Network::stall`] | how long messages take, and threads that send them |
 //! | [`Network::get_count`], [`Network::get_total_count`] | how many RPCs a server got, how many were sent |
 //! | [`Network::cleanup`] | ends every pending call, and the network's thread |
 //! | [`ClientEnd::call`] | sends an RPC and waits: true and a reply, or false when it was lost |

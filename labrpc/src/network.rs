@@ -14,8 +14,9 @@ use serde::de::DeserializeOwned;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::thread::JoinHandle;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::thread::{JoinHandle, sleep};
+use std::time::Duration;
 
 /// A network of client ends and servers (Go: `labrpc.Network`).
 ///
@@ -30,6 +31,18 @@ struct Shared {
     state: Mutex<State>,
     timer: Timer,
     total_count: AtomicUsize,
+    /// Whether threads stand still at random. A copy, so that those that do not need no lock.
+    stalls: AtomicBool,
+}
+
+impl Shared {
+    /// Has the calling thread stand still, if threads do so on this network and the draw says so.
+    fn stall(&self) {
+        if self.stalls.load(Ordering::Relaxed) {
+            let stall = self.state.lock().latency.draw_stall(&mut rand::rng());
+            stall.into_iter().for_each(sleep);
+        }
+    }
 }
 
 pub(crate) struct State {
@@ -47,6 +60,8 @@ pub(crate) struct State {
 
 struct End {
     enabled: AtomicBool,
+    /// For how many microseconds the next RPC's caller stands still.
+    stall: AtomicU64,
     /// The name of the server it is connected to, for its life.
     server: Mutex<Option<Arc<str>>>,
 }
@@ -66,6 +81,7 @@ impl Network {
             }),
             timer: Timer::default(),
             total_count: AtomicUsize::new(0),
+            stalls: AtomicBool::new(false),
         });
         let thread = std::thread::Builder::new().name("labrpc-timer".to_string()).spawn({
             let shared = shared.clone();
@@ -83,7 +99,11 @@ impl Network {
     /// When the network has an end of this name.
     pub fn make_end(&self, name: impl ToString) -> ClientEnd {
         let name = name.to_string();
-        let end = Arc::new(End { enabled: AtomicBool::new(false), server: Mutex::new(None) });
+        let end = Arc::new(End {
+            enabled: AtomicBool::new(false),
+            stall: AtomicU64::new(0),
+            server: Mutex::new(None),
+        });
         let old = self.shared.state.lock().ends.insert(name.clone(), end.clone());
         assert!(old.is_none(), "labrpc: make_end: the network has an end named {name}");
         ClientEnd { shared: self.shared.clone(), end }
@@ -121,6 +141,15 @@ impl Network {
         self.end(&end.to_string()).enabled.store(enabled, Ordering::SeqCst);
     }
 
+    /// The caller of the next RPC through this end stands still for so long (in whole microseconds) before its arguments
+    /// are read, as if its thread had lost the processor there.
+    ///
+    /// # Panics
+    /// When there is no such end.
+    pub fn stall(&self, end: impl ToString, duration: Duration) {
+        self.end(&end.to_string()).stall.store(duration.as_micros() as u64, Ordering::Relaxed);
+    }
+
     fn end(&self, name: &str) -> Arc<End> {
         let end = self.shared.state.lock().ends.get(name).cloned();
         end.unwrap_or_else(|| panic!("labrpc: the network has no end named {name}; make_end makes it"))
@@ -144,6 +173,7 @@ impl Network {
 
     /// How long messages take. At first they take no time; simulated tests give them some.
     pub fn latency(&self, latency: Latency) {
+        self.shared.stalls.store(latency.stalls.is_some(), Ordering::Relaxed);
         self.shared.state.lock().latency = latency;
     }
 
@@ -278,6 +308,10 @@ impl ClientEnd {
         args: &A,
         finish: impl FnOnce(Option<Vec<u8>>) + Send + 'static,
     ) {
+        if self.end.stall.load(Ordering::Relaxed) > 0 {
+            sleep(Duration::from_micros(self.end.stall.swap(0, Ordering::Relaxed)));
+        }
+        self.shared.stall();
         let args = labgob::encode(args)
             .unwrap_or_else(|e| panic!("labrpc: {svc_meth}: the arguments cannot be encoded: {e}"));
         self.shared.total_count.fetch_add(1, Ordering::Relaxed);
@@ -399,6 +433,7 @@ fn deliver_request(shared: Arc<Shared>, call: Arc<Call>, svc_meth: Arc<str>, arg
     pool::start(name, move |worker| {
         let server = call.server.as_ref().expect("a request is delivered to a server only");
         let reply = server.dispatch(&svc_meth, &args);
+        shared.stall();
         let rng = &mut rand::rng();
         let cut_off = call.is_cut_off(&shared.state.lock());
         if cut_off || !call.reliable && draws::message_is_lost(rng) {

@@ -3,7 +3,7 @@
 use crossbeam_channel::{RecvTimeoutError, bounded, unbounded};
 use labrpc::{ClientEnd, Network, Receiver, Server, Service, make_service};
 use parking_lot::Mutex;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -279,6 +279,34 @@ fn a_reply_that_is_held_back_arrives() {
     net.delete_server("r");
     for (i, call) in calls.iter().enumerate() {
         assert_eq!(call.recv(), Ok(Some(format!("handler2-{i}"))));
+    }
+}
+
+/// Arguments that note when they are read.
+struct Read(Mutex<Option<Instant>>);
+
+impl Serialize for Read {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        *self.0.lock() = Some(Instant::now());
+        serializer.serialize_i32(7)
+    }
+}
+
+/// As if the thread had lost the processor: what it is about to send may have changed when it goes on.
+#[test]
+fn the_arguments_of_a_stalled_caller_are_read_late() {
+    let stall = Duration::from_millis(20);
+    let net = network(&Arc::default());
+    let end = enabled_end(&net, "e");
+    let other = enabled_end(&net, "f");
+    net.stall("e", stall);
+    for (end, stalls) in [(&other, false), (&end, true), (&end, false)] {
+        let (begun, args, mut reply) = (Instant::now(), Read(Mutex::default()), String::new());
+        assert!(end.call("JunkServer.Handler2", &args, &mut reply));
+        assert_eq!(reply, "handler2-7");
+        let late = args.0.lock().expect("it was sent").duration_since(begun);
+        // One that is not stalled may be late all the same, on a busy machine.
+        assert!(late >= stall || !stalls, "read after {late:?}");
     }
 }
 

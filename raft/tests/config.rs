@@ -201,12 +201,37 @@ impl Config {
 
     /// Enables or disables the ends between server `i` and those that `to` picks, in both directions.
     fn enable(&self, servers: &[Peer], i: usize, to: fn(&Peer) -> bool, enabled: bool) {
-        for (j, peer) in servers.iter().enumerate().filter(|(_, peer)| to(peer)) {
-            // A server that never ran has no ends.
-            let ends = [servers[i].ends.get(j), peer.ends.get(i)];
-            ends.into_iter().flatten().for_each(|end| self.net.enable(end, enabled));
-            titles::picture::link(i, j, enabled);
+        for (j, _) in servers.iter().enumerate().filter(|(_, peer)| to(peer)) {
+            self.enable_pair(servers, i, j, enabled);
         }
+    }
+
+    fn enable_pair(&self, servers: &[Peer], i: usize, j: usize, enabled: bool) {
+        // A server that never ran has no ends.
+        let ends = [servers[i].ends.get(j), servers[j].ends.get(i)];
+        ends.into_iter().flatten().for_each(|end| self.net.enable(end, enabled));
+        titles::picture::link(i, j, enabled);
+    }
+
+    /// Lets the server reach those in `to`, and no others; whoever can reach it can be reached. Not in Go's Raft tests.
+    pub fn link(&self, i: usize, to: &[usize]) {
+        let servers = self.servers.lock();
+        for j in (0..self.n).filter(|j| *j != i) {
+            self.enable_pair(&servers, i, j, to.contains(&j));
+        }
+    }
+
+    /// Splits the network: the servers in a group reach each other, and nobody else. Not in Go's Raft tests.
+    pub fn partition(&self, groups: &[&[usize]]) {
+        for group in groups {
+            group.iter().for_each(|i| self.link(*i, group));
+        }
+    }
+
+    /// Lets all servers reach each other.
+    pub fn heal(&self) {
+        let all: Vec<usize> = (0..self.n).collect();
+        self.partition(&[&all]);
     }
 
     pub fn is_connected(&self, i: usize) -> bool {
@@ -270,7 +295,12 @@ impl Config {
 
     /// How many RPCs reached the servers that are up.
     pub fn rpc_count(&self) -> usize {
-        (0..self.n).map(|i| self.net.get_count(i)).sum()
+        (0..self.n).map(|i| self.server_rpc_count(i)).sum()
+    }
+
+    /// How many RPCs reached server `i`, which must be up, since it started.
+    pub fn server_rpc_count(&self, i: usize) -> usize {
+        self.net.get_count(i)
     }
 
     pub fn set_unreliable(&self, yes: bool) {
@@ -287,6 +317,12 @@ impl Config {
     pub fn set_stragglers(&self, yes: bool) {
         let stragglers = yes.then_some((10, Duration::from_millis(500)));
         self.net.latency(Latency { stragglers, ..titles::latency() });
+    }
+
+    /// The thread with which server `i` sends its next RPC to `j` loses the processor there, for so long. Not in Go.
+    pub fn stall(&self, i: usize, j: usize, duration: Duration) {
+        let end = self.servers.lock()[i].ends[j].clone();
+        self.net.stall(end, duration);
     }
 
     fn connected_rafts(&self) -> Vec<(usize, Arc<Raft>)> {

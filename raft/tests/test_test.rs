@@ -36,6 +36,8 @@ fn main() -> ExitCode {
         ("test_many_candidates_extra", test_many_candidates_extra),
         ("test_figure8_step_by_step_extra", test_figure8_step_by_step_extra),
         ("test_late_appends_extra", test_late_appends_extra),
+        ("test_stale_replies_extra", test_stale_replies_extra),
+        ("test_stalled_leader_extra", test_stalled_leader_extra),
     ])
 }
 
@@ -850,4 +852,151 @@ fn test_late_appends_extra() {
 
     cfg.end();
     cfg.cleanup();
+}
+
+/// A leader of an earlier term leads again, and only then hears of what it sent in the earlier one: of entries that
+/// have been replaced since. Replies that count now commit what no majority has.
+fn test_stale_replies_extra() {
+    let cfg = Config::new(5, false);
+    cfg.begin("Test (extra): replies from an earlier term count nothing");
+
+    // Whether a reply comes just then is a matter of chance, so: eight times.
+    for _ in 0..8 {
+        cfg.one(random(), cfg.n, true);
+        lead_twice(&cfg);
+        cfg.heal();
+    }
+    cfg.one(random(), cfg.n, true);
+
+    cfg.end();
+    cfg.cleanup();
+}
+
+/// Gives up when an election takes too long.
+fn lead_twice(cfg: &Config) {
+    let leader = first_leader(cfg, &[0, 1, 2, 3, 4]);
+    let [a, b, c, d] = [1, 2, 3, 4].map(|k| (leader + k) % cfg.n);
+
+    // A minority has ten entries, and its leader does not hear so yet.
+    cfg.partition(&[&[leader, a], &[b, c, d]]);
+    cfg.set_long_reordering(true);
+    start_many(cfg, leader, 10);
+    sleep(Duration::from_millis(250));
+    cfg.set_long_reordering(false);
+
+    // The majority agrees on an entry, which the old leader gets.
+    let between = first_leader(cfg, &[b, c, d]);
+    let index = start_many(cfg, between, 1);
+    if !soon(|| cfg.n_committed(index).0 == 3) {
+        return;
+    }
+    cfg.link(leader, &[b, c, d]);
+    if !soon(|| cfg.n_committed(index).0 == 4) {
+        return;
+    }
+
+    // It stands again, as the only one who does not hear from the leader, and wins.
+    let others = [b, c, d].into_iter().filter(|i| *i != between);
+    let [e, f] = others.collect::<Vec<_>>()[..] else { unreachable!("three without one are two") };
+    cfg.link(leader, &[e, f]);
+    if !soon(|| cfg.state(leader).1) {
+        return;
+    }
+
+    // Again a minority has entries, and a majority agrees on others. Now the replies come.
+    cfg.partition(&[&[leader, e], &[between, f, a]]);
+    start_many(cfg, leader, 12);
+    let other = first_leader(cfg, &[between, f, a]);
+    let index = start_many(cfg, other, 14);
+    if soon(|| cfg.n_committed(index).0 == 3) {
+        sleep(random_ms(400));
+    }
+}
+
+/// Starts so many commands on a server; the index of the last.
+fn start_many(cfg: &Config, server: usize, count: usize) -> usize {
+    (0..count).map(|_| cfg.start(server, random()).0).last().expect("there is one at least")
+}
+
+/// Waits for something, but not longer than two elections may take; whether it has come.
+fn soon(mut it: impl FnMut() -> bool) -> bool {
+    let begun = Instant::now();
+    while begun.elapsed() < 2 * RAFT_ELECTION_TIMEOUT {
+        if it() {
+            return true;
+        }
+        sleep(Duration::from_millis(1));
+    }
+    false
+}
+
+/// A leader's thread loses the processor between two appends, or before one is encoded; meanwhile the server follows
+/// another, and has its log. What the thread sends then, it must not send as of the new term, nor from the new log.
+fn test_stalled_leader_extra() {
+    let cfg = Config::new(5, false);
+    cfg.begin("Test (extra): a leader is overtaken while it sends");
+
+    // It must be just then, so: ten times.
+    for _ in 0..10 {
+        cfg.one(random(), cfg.n, true);
+        overtake(&cfg);
+        cfg.heal();
+    }
+    cfg.one(random(), cfg.n, true);
+
+    cfg.end();
+    cfg.cleanup();
+}
+
+/// Gives up when an election takes too long.
+fn overtake(cfg: &Config) {
+    let leader = first_leader(cfg, &[0, 1, 2, 3, 4]);
+    let [a, b, c, d] = [1, 2, 3, 4].map(|k| (leader + k) % cfg.n);
+
+    // A minority's leader takes one entry after the other; the majority's many at once.
+    cfg.partition(&[&[leader, a], &[b, c, d]]);
+    let start_until = |it: &mut dyn FnMut() -> bool| {
+        soon(|| {
+            cfg.start(leader, random());
+            sleep(random_ms(20));
+            it()
+        })
+    };
+    if !start_until(&mut || [b, c, d].iter().any(|i| cfg.state(*i).1)) {
+        return;
+    }
+    let between = first_leader(cfg, &[b, c, d]);
+    let index = start_many(cfg, between, 60);
+    if !start_until(&mut || cfg.n_committed(index).0 == 3) {
+        return;
+    }
+
+    // The old leader stands still on its way through a round of appends, and there the new one reaches it. Its follower
+    // knows nothing of that, or all are connected.
+    cfg.set_long_reordering(true);
+    let next = if percent(50) { a } else { between };
+    cfg.stall(leader, next, Duration::from_millis(300));
+    let (begun, mut last) = (Instant::now(), (0, Instant::now()));
+    start_until(&mut || {
+        let count = cfg.server_rpc_count(a);
+        if last.0 != count {
+            last = (count, Instant::now());
+        }
+        last.1.elapsed() > Duration::from_millis(110) || begun.elapsed() > RAFT_ELECTION_TIMEOUT / 2
+    });
+    if percent(50) {
+        cfg.heal();
+    } else {
+        cfg.link(leader, &[a, b, c, d]);
+    }
+    soon(|| cfg.n_committed(index).0 >= 4);
+    sleep(random_ms(500));
+
+    // Another leads. Whoever has a part of one log and a part of the other is found out when it applies.
+    cfg.set_long_reordering(false);
+    let rest = [leader, a, b, c, d].into_iter().filter(|i| *i != between).collect::<Vec<_>>();
+    cfg.partition(&[&[between], &rest]);
+    let next = first_leader(cfg, &rest);
+    let index = start_many(cfg, next, 1);
+    soon(|| cfg.n_committed(index).0 >= 4);
 }

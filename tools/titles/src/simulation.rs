@@ -24,6 +24,8 @@ const PROCESSOR_VARIABLE: &str = "LAB_PROCESSOR";
 const LATENCY: std::ops::RangeInclusive<Duration> = Duration::from_micros(500)..=Duration::from_micros(1000);
 /// In a storm, one message in so many takes up to so long.
 const STRAGGLERS: (u32, Duration) = (30, Duration::from_millis(600));
+/// In a storm, at one RPC in so many a thread stands still for up to so long, at either end.
+const STALLS: (u32, Duration) = (200, Duration::from_millis(400));
 
 /// What one simulation depends on.
 #[derive(Clone)]
@@ -96,7 +98,7 @@ pub fn latency() -> Latency {
         return Latency::default();
     }
     let storm = STRATEGY.get() == Some(&sim::Strategy::Storm);
-    Latency { usual: Some(LATENCY), stragglers: storm.then_some(STRAGGLERS) }
+    Latency { usual: Some(LATENCY), stragglers: storm.then_some(STRAGGLERS), stalls: storm.then_some(STALLS) }
 }
 
 /// Runs the title as a simulation if the environment asks for one; the seed, or None.
