@@ -98,7 +98,7 @@ gallery:
 	tools/gallery/run
 
 memory:
-	$(CARGO) run --release --package kvraft --example memory -- docs/memory.svg
+	$(CARGO) run --release --package bench --example memory -- docs/memory.svg
 
 mutants:
 	tools/mutants/run

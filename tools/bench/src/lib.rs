@@ -131,9 +131,15 @@ pub struct Cluster {
 impl Cluster {
     /// Starts `n`, which have a leader on return.
     pub fn start(n: usize) -> Cluster {
+        Cluster::start_compacting(n, None)
+    }
+
+    /// As `start`, with a limit on the bytes of Raft's state (Lab 3B).
+    pub fn start_compacting(n: usize, maxraftstate: Option<usize>) -> Cluster {
         let net = Network::new();
         let start = |i: usize| {
-            let kv = start_kv_server(ends(&net, &i.to_string(), n), i, Arc::new(Persister::new()), None);
+            let saved = Arc::new(Persister::new());
+            let kv = start_kv_server(ends(&net, &i.to_string(), n), i, saved, maxraftstate);
             let mut server = Server::new();
             server.add_service(make_service(kv.clone()));
             server.add_service(make_service(kv.raft()));

@@ -1,17 +1,14 @@
 //! Draws how much memory a service takes while its clients put values, with log compaction (Lab 3B) and without.
 //!
-//!     cargo run --release -p kvraft --example memory -- docs/memory.svg [OPERATIONS]
+//!     cargo run --release -p bench --example memory -- docs/memory.svg [OPERATIONS]
 //!
 //! Three servers and fifty clients run in one process, which is measured; one process for each curve. The one without
 //! compaction is stopped after a fifth of the operations: it only goes on as it began. Linux only.
 
-use kvraft::{make_clerk, start_kv_server};
-use labrpc::{ClientEnd, Network, Server, make_service};
-use raft::Persister;
+use bench::Cluster;
 use std::error::Error;
 use std::fmt::Write;
 use std::process::{Command, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 const SERVERS: usize = 3;
@@ -38,22 +35,11 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 /// Prints a line for each sample: operations, and bytes in memory.
 fn measure(operations: usize, compaction: bool) -> Result<(), Box<dyn Error>> {
-    let net = Network::new();
-    let maxraftstate = compaction.then_some(MAXRAFTSTATE);
-    let servers =
-        [0; SERVERS].map(|_| Arc::new(Persister::new())).into_iter().enumerate().map(|(i, saved)| {
-            let kv = start_kv_server(ends(&net, &format!("server {i}")), i, saved, maxraftstate);
-            let mut server = Server::new();
-            server.add_service(make_service(kv.clone()));
-            server.add_service(make_service(kv.raft()));
-            net.add_server(i, server);
-            kv
-        });
-    let servers: Vec<_> = servers.collect();
+    let cluster = Cluster::start_compacting(SERVERS, compaction.then_some(MAXRAFTSTATE));
     let done = AtomicUsize::new(0);
     std::thread::scope(|scope| {
-        for client in 0..CLIENTS {
-            let mut clerk = make_clerk(ends(&net, &format!("client {client}")));
+        for _ in 0..CLIENTS {
+            let mut clerk = cluster.clerk();
             let done = &done;
             scope.spawn(move || {
                 loop {
@@ -69,20 +55,7 @@ fn measure(operations: usize, compaction: bool) -> Result<(), Box<dyn Error>> {
             });
         }
     });
-    servers.iter().for_each(|kv| kv.kill());
-    net.cleanup();
     Ok(())
-}
-
-fn ends(net: &Network, name: &str) -> Vec<ClientEnd> {
-    let end = |j: usize| {
-        let name = format!("{name} to {j}");
-        let end = net.make_end(&name);
-        net.connect(&name, j);
-        net.enable(&name, true);
-        end
-    };
-    (0..SERVERS).map(end).collect()
 }
 
 /// How many bytes this process has in memory.
