@@ -87,6 +87,10 @@ mod tests {
         assert_eq!((log.topic.as_str(), log.own_text()), ("RequestVote", "term 15: votes for 0"));
         let Line::Log(log) = Line::parse("     0.001 -   -    raft           ") else { panic!("it is one") };
         assert_eq!((log.server, log.own_text()), (None, ""));
+        for state in ["F0", "?7"] {
+            let line = Line::parse(&format!("     1.000 S1  {state}   ticker   text"));
+            assert_eq!(line.server(), Some(1), "{state}");
+        }
     }
 
     #[test]

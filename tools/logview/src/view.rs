@@ -187,6 +187,8 @@ Test (2A): initial election ...
         let text = shown(PLAIN, &[], 1, late);
         assert_eq!(text.matches("server 0").count(), 2, "{text}");
         assert!(text.contains("server 4"), "{text}");
+        let next = "     1.000 S0  -    a b\n     2.000 S1  -    a b\n";
+        assert!(shown(PLAIN, &[], 1, next).contains("server 1"));
     }
 
     #[test]
