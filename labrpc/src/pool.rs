@@ -84,7 +84,8 @@ pub fn go(name: impl Into<String>, f: impl FnOnce() + Send + 'static) {
 
 /// The name of the pool's task that the calling thread is running; None on a thread that is not the pool's.
 pub fn current_task() -> Option<String> {
-    CURRENT.with_borrow(|name| name.as_ref().map(Name::to_string))
+    // A thread that ends may ask behind the end of its thread-local values: a line of a log can come from a destructor.
+    CURRENT.try_with(|name| name.borrow().as_ref().map(Name::to_string)).ok().flatten()
 }
 
 /// A task that runs on the pool now.

@@ -6,9 +6,10 @@
 //! | --- | --- |
 //! | [`run`] | runs a closure, and what it starts, as a simulation; once in a process |
 //! | [`Options`], [`Strategy`], [`Hooks`] | its seed, how choices are drawn, whom it asks and tells |
-//! | [`is_simulated`], [`elapsed`] | what the calling thread lives in |
+//! | [`is_simulated`] | what the calling thread lives in |
+//! | [`elapsed`] | the simulation's clock |
 //! | [`outside`] | does what is not to be simulated: it changes nothing in the run |
-//! | [`trace`], [`is_tracing`] | writes to the simulation's trace |
+//! | [`trace`], [`is_tracing`], [`flush_trace`] | writes to the simulation's trace |
 //! | [`threads`] | which there are |
 //! | [`stand_by`] | what a thread calls that only watches the others |
 //!
@@ -103,8 +104,8 @@ pub fn outside<T>(f: impl FnOnce() -> T) -> T {
     imp::outside(f)
 }
 
-/// How long the simulation has been going on, on its clock. To ask costs it no time. None: the calling thread is not
-/// simulated.
+/// How long the simulation has been going on, on its clock, or how long it was when it ended. Every thread may ask; it
+/// costs no time. None: there is none.
 pub fn elapsed() -> Option<Duration> {
     imp::elapsed()
 }
@@ -112,6 +113,11 @@ pub fn elapsed() -> Option<Duration> {
 /// Adds a line to the trace, if there is one and the calling thread is simulated. It changes nothing in the run.
 pub fn trace(text: fmt::Arguments<'_>) {
     imp::trace(text);
+}
+
+/// Writes what is held back of the trace, for a simulated thread that is about to end the process.
+pub fn flush_trace() {
+    imp::flush_trace();
 }
 
 /// Whether the calling thread is simulated and there is a trace.

@@ -2,8 +2,9 @@
 
 use crate::picture::Focus;
 use crate::process::{DRAWN, LINE_BREAK, SEALED, TITLE_VARIABLE};
-use crate::{Title, lines, operations, page, picture, simulation, threads};
+use crate::{Title, lines, operations, page, picture, seeds, simulation, threads};
 use backtrace::Backtrace;
+use std::fs::File;
 use std::io::{BufRead, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
@@ -27,9 +28,11 @@ static STARTED: OnceLock<Instant> = OnceLock::new();
 static LAST_LINE: Mutex<Option<String>> = Mutex::new(None);
 static DESCRIPTION: Mutex<String> = Mutex::new(String::new());
 static NAME: OnceLock<&str> = OnceLock::new();
+/// Whether a picture is drawn if the title fails.
+static DRAWS: OnceLock<bool> = OnceLock::new();
 
 /// When a picture is drawn: never ("0"), when the title fails, or always ("1").
-const PICTURE_VARIABLE: &str = "LAB_PICTURE";
+pub(crate) const PICTURE_VARIABLE: &str = "LAB_PICTURE";
 
 /// Prints a title's first line, as the Go lab does: "Test: one client (3A) ...".
 pub fn begin(description: &str) {
@@ -54,9 +57,9 @@ pub(crate) fn run(limit: Duration, titles: &[Title], name: &str) -> ExitCode {
     std::panic::set_hook(Box::new(fail_by_panic));
     let wanted = std::env::var(PICTURE_VARIABLE).unwrap_or_default();
     // A grader keeps no pictures, and wants nothing to run beside the title.
-    let observed = !sealed && wanted != "0";
+    let draws = *DRAWS.get_or_init(|| !sealed && wanted != "0");
     let seed = simulation::run(limit, (name, title));
-    let peak = if seed.is_none() { run_in_real_time(limit, (name, title), observed) } else { None };
+    let peak = if seed.is_none() { run_in_real_time(limit, (name, title), draws) } else { None };
     let line = lock(&LAST_LINE).take().unwrap_or_default();
     match seed {
         _ if line.is_empty() => {}
@@ -66,7 +69,7 @@ pub(crate) fn run(limit: Duration, titles: &[Title], name: &str) -> ExitCode {
     if let Some(peak) = peak {
         println!("  peak: {} threads", peak.highest());
     }
-    if picture::is_on() && wanted == "1" {
+    if draws && wanted == "1" {
         draw(None, &line);
     }
     report(|token| format!("passed {token} {line}"));
@@ -200,36 +203,59 @@ pub(crate) fn thread_name() -> Option<String> {
 
 /// Ends this process with the title failed. The first failure counts; a second thread that fails stops here.
 pub(crate) fn fail(message: &str) -> ! {
+    sim::flush_trace();
+    // A simulation stands still from here on.
+    sim::outside(|| end_failed(message.trim_end()))
+}
+
+fn end_failed(message: &str) -> ! {
     static FIRST: Mutex<()> = Mutex::new(());
     std::mem::forget(lock(&FIRST));
     let at = elapsed();
-    let message = message.trim_end();
-    eprintln!("  ... FAILED after {:.1} s -- {message}", at.as_secs_f64());
+    say(&format!("  ... FAILED after {:.1} s -- {message}\n", at.as_secs_f64()));
     report(|_| format!("failed {}", one_line(message)));
     // The verdict is out: whatever becomes of the picture, it stands.
-    if picture::is_on() {
+    if DRAWS.get() == Some(&true) {
         draw(Some(at), message);
     }
     std::process::exit(1);
 }
 
+/// Writes to standard error, but not through std's: in a simulation another thread may hold its lock, and wait.
+fn say(text: &str) {
+    // As with eprintln, but for the panic: without standard error there is nobody to be told.
+    if let Ok(stderr) = stderr() {
+        let _ = (&stderr).write_all(text.as_bytes());
+    }
+}
+
+/// Standard error without std's lock.
+pub(crate) fn stderr() -> std::io::Result<File> {
+    std::io::stderr().as_fd().try_clone_to_owned().map(File::from)
+}
+
 /// Writes the picture and the log, and says where they are.
 fn draw(failed: Option<Duration>, message: &str) {
     let focus = failed.and_then(|_| picture::focus());
+    let name = NAME.get().copied().unwrap_or_default();
     let title = page::Title {
-        name: NAME.get().copied().unwrap_or_default(),
+        name,
         description: &lock(&DESCRIPTION).clone(),
         failed,
         at: failed.unwrap_or_else(elapsed),
         message,
         focus,
+        simulation: simulation::settings().map(|settings| page::Simulation {
+            seed: settings.seed,
+            replay: seeds::command(settings.strategy, name, settings.seed),
+        }),
     };
     let drawn = match page::write(&title) {
         Ok([log, picture]) => format!("  log: {}\n  picture: {}", log.display(), picture.display()),
         Err(e) => format!("  no picture: {e}"),
     };
     if failed.is_some() {
-        eprintln!("{drawn}");
+        say(&format!("{drawn}\n"));
     } else {
         println!("{drawn}");
     }
@@ -248,7 +274,7 @@ fn report(verdict: impl FnOnce(&str) -> String) {
     }
 }
 
-/// These locks are held for a moment, by code that does not panic.
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+/// The harness's locks are held for a moment, by code that does not panic.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }

@@ -2,19 +2,19 @@
 //! newest lines are kept in any case, for the picture of a title that fails.
 //!
 //! Keeping must not load the servers: a line is formatted up to [`LONGEST`] bytes only, and in each [`WINDOW`] no more
-//! than [`BUDGET`] is spent. What comes beyond that is counted, and not kept.
+//! than [`BUDGET`] is spent. What comes beyond that is counted, and not kept. In a simulation it takes no time, so that all
+//! is kept.
 
-use crate::child::elapsed;
+use crate::child::{elapsed, lock};
 use crate::picture;
 use log::{Level, LevelFilter, Log, Metadata, Record};
-use parking_lot::Mutex;
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::fmt::{self, Write as _};
 use std::io::Write as _;
 use std::str::FromStr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 /// How many bytes of a line are kept.
@@ -22,6 +22,9 @@ const LONGEST: usize = 400;
 
 /// How many bytes all lines together may have that are kept.
 const KEPT: usize = 16 << 20;
+
+/// The lowest level that is kept: what is below it is the lab's own.
+pub(crate) const KEPT_LEVEL: Level = Level::Debug;
 
 /// What a line costs beside its text.
 const LINE_OVERHEAD: usize = 96;
@@ -96,16 +99,14 @@ thread_local! {
     static LAST: RefCell<Option<(String, String, Origin)>> = const { RefCell::new(None) };
 }
 
-/// Makes `log` print what `RUST_LOG` asks for, and keep all, if that is wanted.
+/// Makes `log` print what `RUST_LOG` asks for, and keep all, if that is wanted. A simulation has a logger of its own.
 pub(crate) fn start(keep: bool) {
     let format = |out: &mut env_logger::fmt::Formatter, record: &Record<'_>| {
-        let text = record.args().to_string();
-        let origin = Origin::of(record, &text);
-        let state = State::of(&origin, &text);
-        writeln!(out, "{}", Prefixed(elapsed(), record.level(), &origin, state, &text))
+        writeln!(out, "{}", printed(record, &record.args().to_string()))
     };
     let printer = env_logger::builder().format(format).build();
-    let (printed, kept) = (printer.filter(), if keep { LevelFilter::Debug } else { LevelFilter::Off });
+    let (printed, kept) =
+        (printer.filter(), if keep { KEPT_LEVEL.to_level_filter() } else { LevelFilter::Off });
     log::set_max_level(printed.max(kept));
     let logger = LOGGER.get_or_init(|| Logger { printer, printed, keep });
     // An error means that the code under test has set a logger of its own.
@@ -118,7 +119,7 @@ impl Log for Logger {
     }
 
     fn log(&self, record: &Record<'_>) {
-        if self.keep && record.level() <= Level::Debug {
+        if self.keep && record.level() <= KEPT_LEVEL {
             keep(record);
         }
         if record.level() <= self.printed {
@@ -132,6 +133,13 @@ impl Log for Logger {
     }
 }
 
+/// A record of this text as it is printed.
+pub(crate) fn printed(record: &Record<'_>, text: &str) -> String {
+    let origin = Origin::of(record, text);
+    let state = State::of(&origin, text);
+    Prefixed(elapsed(), record.level(), &origin, state, text).to_string()
+}
+
 fn keep(record: &Record<'_>) {
     let began = elapsed();
     let window = (began.as_micros() / WINDOW.as_micros()) as u64;
@@ -142,29 +150,51 @@ fn keep(record: &Record<'_>) {
         PASSED_OVER.fetch_add(1, Ordering::Relaxed);
         return;
     }
-    let mut text = Cut(String::new());
-    // An error means that the text is cut.
-    let _ = write!(text, "{}", record.args());
-    let origin = Origin::of(record, &text.0);
-    let state = State::of(&origin, &text.0);
-    let passed_over = PASSED_OVER.swap(0, Ordering::Relaxed);
-    LINES.lock().push(Line { at: began, level: record.level(), origin, state, text: text.0, passed_over });
+    keep_cut(began, record, Cut::of(record));
     SPENT.fetch_add((elapsed() - began).min(LONGEST_TURN).as_nanos() as u64, Ordering::Relaxed);
 }
 
-/// Takes [`LONGEST`] bytes, and then no more.
-struct Cut(String);
+/// Keeps a record of which this is the text.
+pub(crate) fn keep_cut(at: Duration, record: &Record<'_>, Cut { mut text, .. }: Cut) {
+    text.shrink_to_fit();
+    let origin = Origin::of(record, &text);
+    let state = State::of(&origin, &text);
+    let passed_over = PASSED_OVER.swap(0, Ordering::Relaxed);
+    lock(&LINES).push(Line { at, level: record.level(), origin, state, text, passed_over });
+}
+
+/// A text up to [`LONGEST`] bytes.
+pub(crate) struct Cut {
+    pub(crate) text: String,
+    /// Whether there is no more.
+    pub(crate) whole: bool,
+}
+
+/// Stands for what is left out.
+const DOTS: &str = "...";
+
+impl Cut {
+    /// What a record says. In a simulation it is put into words there, since that may take locks; only what the harness
+    /// itself needs for it is not of the simulation.
+    pub(crate) fn of(record: &Record<'_>) -> Cut {
+        let mut cut =
+            Cut { text: sim::outside(|| String::with_capacity(LONGEST + DOTS.len())), whole: false };
+        // An error means that the text is cut.
+        cut.whole = write!(cut, "{}", record.args()).is_ok();
+        cut
+    }
+}
 
 impl fmt::Write for Cut {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        let room = LONGEST - self.0.len().min(LONGEST);
+        let room = LONGEST - self.text.len().min(LONGEST);
         if text.len() <= room {
-            self.0.push_str(text);
+            self.text.push_str(text);
             return Ok(());
         }
         let end = (0..=room).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
-        self.0.push_str(&text[..end]);
-        self.0.push_str("...");
+        self.text.push_str(&text[..end]);
+        self.text.push_str(DOTS);
         Err(fmt::Error)
     }
 }
@@ -192,7 +222,7 @@ pub(crate) struct Kept {
 }
 
 pub(crate) fn kept() -> Kept {
-    let Lines { kept, dropped, .. } = &*LINES.lock();
+    let Lines { kept, dropped, .. } = &*lock(&LINES);
     let lines = kept.iter().cloned().collect();
     Kept { lines, dropped: *dropped, passed_over: PASSED_OVER.load(Ordering::Relaxed) }
 }

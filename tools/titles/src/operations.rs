@@ -1,12 +1,11 @@
 //! What the title is doing: the operations that are pending, and the last ones that ended.
 
-use crate::child::elapsed;
+use crate::child::{elapsed, lock};
 use crate::picture::{self, Focus};
 use crate::ring::Ring;
-use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::fmt::{self, Write};
-use std::sync::LazyLock;
+use std::sync::Mutex;
 use std::time::Duration;
 
 /// How many operations that have ended are kept for the picture: those of a usual title are fewer.
@@ -18,8 +17,8 @@ const REPORTED: usize = 20;
 /// How many bytes of a result are kept, at each end of it.
 const EXCERPT: (usize, usize) = (24, 56);
 
-/// On the heap: in a simulation, its lock's address is then the same in each run, as other addresses are.
-static OPERATIONS: LazyLock<Box<Mutex<Operations>>> = LazyLock::new(Box::default);
+static OPERATIONS: Mutex<Operations> =
+    Mutex::new(Operations { next: 0, pending: BTreeMap::new(), ended: Ring::new(REPORTED) });
 
 struct Operations {
     next: u64,
@@ -27,10 +26,9 @@ struct Operations {
     ended: Ring<Ended>,
 }
 
-impl Default for Operations {
-    fn default() -> Operations {
-        Operations { next: 0, pending: BTreeMap::new(), ended: Ring::new(REPORTED) }
-    }
+/// Calls `f` with the operations. A simulation does not notice it, nor does anybody ever wait for the lock there.
+fn with<T>(f: impl FnOnce(&mut Operations) -> T) -> T {
+    sim::outside(|| f(&mut lock(&OPERATIONS)))
 }
 
 /// The beginning of an operation.
@@ -77,11 +75,12 @@ pub struct Operation {
 pub fn operation(who: impl Into<String>, what: impl Into<String>) -> Operation {
     let (who, what) = (who.into(), what.into());
     sim::trace(format_args!("begins: {who}: {what}"));
-    let mut operations = OPERATIONS.lock();
-    let id = operations.next;
-    operations.next += 1;
-    operations.pending.insert(id, Call { who, what, at: elapsed() });
-    drop(operations);
+    let id = with(|operations| {
+        let id = operations.next;
+        operations.next += 1;
+        operations.pending.insert(id, Call { who, what, at: elapsed() });
+        id
+    });
     picture::touch(Focus::Operation(id));
     Operation { id, result: None }
 }
@@ -89,7 +88,7 @@ pub fn operation(who: impl Into<String>, what: impl Into<String>) -> Operation {
 impl Operation {
     /// The operation ends with this result, of which the picture shows the beginning and the end.
     pub fn returned(mut self, result: &str) {
-        self.result = Some(Excerpt::of(result));
+        self.result = Some(sim::outside(|| Excerpt::of(result)));
     }
 
     /// Names this operation in a finding: [`picture::Finding`].
@@ -101,10 +100,15 @@ impl Operation {
 impl Drop for Operation {
     fn drop(&mut self) {
         let result = self.result.take();
-        let mut operations = OPERATIONS.lock();
-        let Some(call) = operations.pending.remove(&self.id) else { return };
-        sim::trace(format_args!("has done: {}: {}", call.who, call.what));
-        operations.ended.push(Ended { id: self.id, call, result, at: elapsed() });
+        let traced = with(|operations| {
+            let call = operations.pending.remove(&self.id)?;
+            let traced = sim::is_tracing().then(|| format!("has done: {}: {}", call.who, call.what));
+            operations.ended.push(Ended { id: self.id, call, result, at: elapsed() });
+            traced
+        });
+        if let Some(text) = traced {
+            sim::trace(format_args!("{text}"));
+        }
     }
 }
 
@@ -140,22 +144,25 @@ impl fmt::Display for Excerpt {
 
 /// Whether the operation has not ended.
 pub(crate) fn is_pending(id: u64) -> bool {
-    OPERATIONS.lock().pending.contains_key(&id)
+    with(|operations| operations.pending.contains_key(&id))
 }
 
 /// The operation that has been pending for the longest time.
 pub(crate) fn oldest_pending() -> Option<u64> {
-    OPERATIONS.lock().pending.keys().next().copied()
+    with(|operations| operations.pending.keys().next().copied())
 }
 
 /// From now on, keeps what a picture needs, not only what a report does.
 pub(crate) fn keep_many() {
-    OPERATIONS.lock().ended = Ring::new(KEPT);
+    with(|operations| operations.ended = Ring::new(KEPT));
 }
 
 /// What is known of all operations, in the order of their calls, and how many are forgotten.
 pub(crate) fn seen() -> (Vec<Seen>, u64) {
-    let operations = OPERATIONS.lock();
+    with(|operations| seen_of(operations))
+}
+
+fn seen_of(operations: &Operations) -> (Vec<Seen>, u64) {
     let ended = operations.ended.iter().map(|Ended { id, call, result, at }| Seen {
         id: *id,
         call: call.clone(),
@@ -169,8 +176,11 @@ pub(crate) fn seen() -> (Vec<Seen>, u64) {
 
 /// The operations that are pending, the oldest first, and the last ones that ended.
 pub(crate) fn report() -> String {
+    with(|operations| report_of(operations))
+}
+
+fn report_of(operations: &Operations) -> String {
     let now = elapsed();
-    let operations = OPERATIONS.lock();
     let mut text = String::new();
     // Writing to a String does not fail.
     for Call { who, what, at } in operations.pending.values() {

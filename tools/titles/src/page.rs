@@ -6,16 +6,19 @@
 use crate::lines::{self, Kept, Line, Who};
 use crate::operations::{self, Seen};
 use crate::picture::{self, Focus, Kind, Record};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 const PAGE: &str = include_str!("page/page.html");
 const SCRIPT: &str = include_str!("page/page.js");
 
 /// How many lines of the log the page has: those nearest to what it is about.
 const LINES: usize = 30_000;
+
+/// How many pictures of a simulated title there are at most: each seed has its own.
+const SEEDS_KEPT: usize = 5;
 
 /// Links that change one after the other are one change.
 const AT_ONCE: Duration = Duration::from_millis(1);
@@ -33,19 +36,37 @@ pub(crate) struct Title<'a> {
     /// The failure's message, or the last line of a title that passed.
     pub(crate) message: &'a str,
     pub(crate) focus: Option<Focus>,
+    /// None: it ran in real time.
+    pub(crate) simulation: Option<Simulation>,
+}
+
+/// Which run of a title.
+pub(crate) struct Simulation {
+    pub(crate) seed: u64,
+    /// The command that replays it.
+    pub(crate) replay: String,
 }
 
 /// Writes the log and the picture, and gives their paths in this order.
 pub(crate) fn write(title: &Title<'_>) -> Result<[PathBuf; 2], String> {
     let folder = folder()?;
+    let name = match &title.simulation {
+        Some(Simulation { seed, .. }) => {
+            let of_title = format!("{}-seed-", title.name);
+            remove_oldest(&folder, &of_title);
+            format!("{of_title}{seed}")
+        }
+        None => title.name.to_string(),
+    };
     let save = |ending: &str, text: String| {
-        let path = folder.join(format!("{}.{ending}", title.name));
+        let path = folder.join(format!("{name}.{ending}"));
         std::fs::write(&path, text).map_err(|e| format!("{}: {e}", path.display()))?;
         Ok::<PathBuf, String>(path)
     };
     let kept = lines::kept();
     let log = save("log", log(title, &kept))?;
-    let page = (PAGE.replace("@TITLE@", &escaped(title.description)))
+    let seed = title.simulation.as_ref().map_or(String::new(), |run| format!(", seed {}", run.seed));
+    let page = (PAGE.replace("@TITLE@", &escaped(&format!("{}{seed}", title.description))))
         .replace("@DATA@", &data(title, &kept))
         .replace("@SCRIPT@", SCRIPT);
     Ok([log, save("html", page)?])
@@ -60,9 +81,35 @@ fn folder() -> Result<PathBuf, String> {
     Ok(folder)
 }
 
+/// Removes what there is in `folder` of a title's seeds, but for the newest. Others may do so at the same time, and what
+/// cannot be removed stays.
+fn remove_oldest(folder: &Path, of_title: &str) {
+    let mut seeds: BTreeMap<String, (SystemTime, Vec<PathBuf>)> = BTreeMap::new();
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let Some((seed, _)) = name.strip_prefix(of_title).and_then(|rest| rest.split_once('.')) else {
+            continue;
+        };
+        let Ok(written) = entry.metadata().and_then(|metadata| metadata.modified()) else { continue };
+        let (newest, files) = seeds.entry(seed.to_string()).or_insert((written, Vec::new()));
+        *newest = written.max(*newest);
+        files.push(entry.path());
+    }
+    let mut seeds: Vec<_> = seeds.into_values().collect();
+    seeds.sort();
+    let surplus = (seeds.len() + 1).saturating_sub(SEEDS_KEPT);
+    for file in seeds.into_iter().take(surplus).flat_map(|(_, files)| files) {
+        let _ = std::fs::remove_file(file);
+    }
+}
+
 /// The log as `RUST_LOG` would have printed it.
 fn log(title: &Title<'_>, Kept { lines, dropped, passed_over }: &Kept) -> String {
     let mut text = format!("# {} ({})\n", title.description, title.name);
+    if let Some(Simulation { seed, replay }) = &title.simulation {
+        // Writing to a String does not fail.
+        let _ = writeln!(text, "# simulation, seed {seed}; this replays it:\n#   {replay}");
+    }
     let missing = |text: &mut String, count: u64, place: &str| {
         if count > 0 {
             // Writing to a String does not fail.
@@ -121,6 +168,10 @@ fn data(title: &Title<'_>, Kept { lines, dropped, passed_over }: &Kept) -> Strin
     json.field("description", string(title.description));
     json.field("failed", (if title.failed.is_some() { "true" } else { "false" }).to_string());
     json.field("message", string(title.message.trim()));
+    let simulation =
+        |Simulation { seed, replay }: &Simulation| list([&seed.to_string(), replay], |text| string(text));
+    // [seed, the command that replays it]
+    json.field("simulation", title.simulation.as_ref().map_or("null".to_string(), simulation));
     json.field("end", micros(title.at));
     json.field("focus", focus(title.focus));
     json.field("servers", record.servers.to_string());

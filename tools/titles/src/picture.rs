@@ -2,18 +2,22 @@
 //! connected, what they say of themselves. The tests' `Config` calls these functions as it does what they name.
 //!
 //! All this is memory of a bounded size and a lock that is held for a moment. One thread of the harness asks each server
-//! for its term and role every 10 ms. When the title is graded or simulated, nothing of this is done.
+//! for its term and role every 10 ms. When the title is graded, nothing of this is done.
 //!
-//! Lock order: `RECORD` alone; nothing is locked under it but the operations.
+//! In a simulation all of it is always done, whether a picture is wanted or not, so that a run does not depend on that.
+//! The thread that asks is a simulated one, since it takes the servers' locks. All else is done outside of the simulation:
+//! it takes no time there, and nobody loses the processor meanwhile, so nobody ever waits for one of these locks. They
+//! are std's, because parking_lot's note each thread that takes one in a table that all threads share.
+//!
+//! Lock order: `RECORD` and `PROBE` alone; nothing is locked under them.
 
-use crate::child::elapsed;
+use crate::child::{elapsed, lock};
 use crate::operations;
 use crate::ring::Ring;
-use parking_lot::Mutex;
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 /// How often each server is asked for its term, and whether it leads.
@@ -117,9 +121,14 @@ pub struct Finding {
     pub note: String,
 }
 
-/// Whether a picture would be drawn if this title failed now.
+/// Whether what a picture shows is being recorded. In a simulation it always is.
 pub fn is_on() -> bool {
     ON.load(Ordering::Relaxed)
+}
+
+/// Calls `f` with the record. A simulation does not notice it.
+fn with<T>(f: impl FnOnce(&mut Record) -> T) -> T {
+    sim::outside(|| f(&mut record()))
 }
 
 /// There are `n` servers, none of which runs, and all of which are disconnected.
@@ -129,7 +138,7 @@ pub fn is_on() -> bool {
 pub fn servers(n: usize) {
     assert!(n <= MOST_SERVERS, "a picture has room for {MOST_SERVERS} servers, not for {n}");
     if is_on() {
-        RECORD.lock().servers = n;
+        with(|record| record.servers = n);
     }
 }
 
@@ -148,11 +157,12 @@ fn live(i: usize, up: bool) {
         return;
     }
     LATEST[i].store(0, Ordering::Relaxed);
-    let mut record = RECORD.lock();
-    let was = record.lives.iter().rev().find(|(_, server, _)| *server == i).is_some_and(|(_, _, up)| *up);
-    if was != up {
-        record.lives.push((elapsed(), i, up));
-    }
+    with(|record| {
+        let was = record.lives.iter().rev().find(|(_, server, _)| *server == i).is_some_and(|(_, _, up)| *up);
+        if was != up {
+            record.lives.push((elapsed(), i, up));
+        }
+    });
 }
 
 /// Servers `i` and `j` have been connected, or disconnected.
@@ -160,14 +170,15 @@ pub fn link(i: usize, j: usize, connected: bool) {
     if !is_on() || i == j {
         return;
     }
-    let mut record = RECORD.lock();
-    if record.links[i][j] == connected {
-        return;
-    }
-    record.links[i][j] = connected;
-    record.links[j][i] = connected;
-    let groups = record.components();
-    record.groups.push((elapsed(), groups));
+    with(|record| {
+        if record.links[i][j] == connected {
+            return;
+        }
+        record.links[i][j] = connected;
+        record.links[j][i] = connected;
+        let groups = record.components();
+        record.groups.push((elapsed(), groups));
+    });
 }
 
 /// Whether the network loses and delays messages.
@@ -184,13 +195,14 @@ fn note_network(change: impl FnOnce(&mut (bool, bool))) {
     if !is_on() {
         return;
     }
-    let mut record = RECORD.lock();
-    let was = record.network;
-    change(&mut record.network);
-    let (unreliable, reordering) = record.network;
-    if record.networks.iter().next().is_none() || was != record.network {
-        record.networks.push((elapsed(), unreliable, reordering));
-    }
+    with(|record| {
+        let was = record.network;
+        change(&mut record.network);
+        let (unreliable, reordering) = record.network;
+        if record.networks.iter().next().is_none() || was != record.network {
+            record.networks.push((elapsed(), unreliable, reordering));
+        }
+    });
 }
 
 /// Server `i` has taken a command as the leader that it is or believes to be.
@@ -207,11 +219,12 @@ fn mark(server: usize, kind: Kind, what: String) {
     if !is_on() {
         return;
     }
-    let mut record = RECORD.lock();
-    let id = record.next_mark;
-    record.next_mark += 1;
-    record.marks.push(Mark { id, at: elapsed(), server, kind, what });
-    drop(record);
+    let id = with(|record| {
+        let id = record.next_mark;
+        record.next_mark += 1;
+        record.marks.push(Mark { id, at: elapsed(), server, kind, what });
+        id
+    });
     // What belongs to an operation is not of interest by itself.
     if !matches!(TOUCHED.get(), Some(Focus::Operation(id)) if operations::is_pending(id)) {
         touch(Focus::Mark(id));
@@ -220,14 +233,17 @@ fn mark(server: usize, kind: Kind, what: String) {
 
 /// The history is not linearizable.
 pub fn found(findings: Vec<Finding>) {
-    RECORD.lock().findings = findings;
+    with(|record| record.findings = findings);
 }
 
 /// From now on, `probe` says of each server in which term it is, and whether it leads; None when it is crashed. It runs
 /// on a thread of the harness, holds no lock that the title needs, and may panic or hang.
 pub fn observe(probe: impl Fn(usize) -> Option<(u64, bool)> + Send + Sync + 'static) {
     if is_on() {
-        *PROBE.lock() = Some(Arc::new(probe));
+        let probe: Arc<Probe> = Arc::new(probe);
+        let old = sim::outside(|| lock(&PROBE).replace(probe));
+        // Not above: what the title has put into it may wake others when it goes.
+        drop(old);
     }
 }
 
@@ -248,9 +264,9 @@ impl Record {
     }
 }
 
-/// Gives what is recorded.
-pub(crate) fn record() -> parking_lot::MutexGuard<'static, Record> {
-    RECORD.lock()
+/// Gives what is recorded; in a simulation, outside of it only.
+pub(crate) fn record() -> MutexGuard<'static, Record> {
+    lock(&RECORD)
 }
 
 /// What this thread did last: when it panics, that is what the failure is about.
@@ -258,9 +274,9 @@ pub(crate) fn touch(focus: Focus) {
     TOUCHED.set(Some(focus));
 }
 
-/// What a failure on this thread is about.
+/// What a failure on this thread is about; in a simulation, outside of it only.
 pub(crate) fn focus() -> Option<Focus> {
-    let record = RECORD.lock();
+    let record = record();
     let broken = record.findings.first().and_then(|finding| finding.refused.first().copied());
     // Threads are reused: on a server's, what it did for a client or for another server is of the past.
     let task = labrpc::current_task().unwrap_or_default();
@@ -294,18 +310,20 @@ pub(crate) fn is_observer() -> bool {
     IS_OBSERVER.get()
 }
 
-/// Turns the recording on, with its thread. Where no thread can be started, terms and roles are missing.
+/// Turns the recording on, with its thread; in a simulation, on one of its threads. Where no thread can be started, terms
+/// and roles are missing.
 pub(crate) fn start() {
     ON.store(true, Ordering::Relaxed);
     operations::keep_many();
     // When it cannot be started, the title has more urgent needs for threads.
     let _ = std::thread::Builder::new().name("titles-observer".to_string()).spawn(|| {
         IS_OBSERVER.set(true);
+        sim::stand_by();
         loop {
             std::thread::sleep(LOOK_INTERVAL);
-            let probe = PROBE.lock().clone();
+            let probe = sim::outside(|| lock(&PROBE).clone());
             if let Some(probe) = probe {
-                let servers = RECORD.lock().servers;
+                let servers = with(|record| record.servers);
                 (0..servers).for_each(|server| look(server, &*probe));
             }
         }
@@ -321,6 +339,6 @@ fn look(server: usize, probe: &Probe) {
     let Some((term, leads)) = said else { return };
     let code = term.wrapping_add(1).wrapping_mul(2) + u64::from(leads);
     if LATEST[server].swap(code, Ordering::Relaxed) != code {
-        RECORD.lock().states.push(State { at: elapsed(), server, term, leads });
+        with(|record| record.states.push(State { at: elapsed(), server, term, leads }));
     }
 }

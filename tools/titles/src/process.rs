@@ -84,7 +84,7 @@ pub fn run_title(
     let _ = process.channel.write_all(told.as_bytes());
     let report = process.wait_for_report(&token, deadline, output);
     let grace = match (&report, trust) {
-        (Some(Report::Failed(_)), Trust::Own) => DRAW_GRACE,
+        (Some(Report::Failed(_)), Trust::Own | Trust::OneOfMany) => DRAW_GRACE,
         (Some(_), _) => EXIT_GRACE,
         (None, _) => Duration::ZERO,
     };
@@ -94,7 +94,7 @@ pub fn run_title(
         (Some(Report::Passed(line)), true) => Ok(line),
         (Some(Report::Passed(_)), false) => Err("it passed, but its process did not end; killed".to_string()),
         (Some(Report::Failed(why)), _) => match process.drawn {
-            Some(drawn) if trust == Trust::Own => Err(format!("{why}\n{drawn}")),
+            Some(drawn) if trust != Trust::Foreign => Err(format!("{why}\n{drawn}")),
             _ => Err(why),
         },
         (None, true) => Err(format!(

@@ -1,5 +1,6 @@
 //! Titles in simulation, as the user sees it: which seeds are run, what is said of them, and how a failure is replayed.
 
+use crate::child::{PICTURE_VARIABLE, lock};
 use crate::process::{Trust, run_title};
 use crate::simulation::{
     self, SEED_VARIABLE, STRATEGY_VARIABLE, Settings, TRACE_VARIABLE, VARIABLE, variable,
@@ -11,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
-use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Condvar, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 const RUNS_VARIABLE: &str = "LAB_RUNS";
@@ -139,7 +140,7 @@ pub(crate) fn run(plan: Plan, titles: &'static [Title]) -> ExitCode {
 fn run_trial(plan: &'static Plan, jobs: usize, name: &'static str) -> Result<(), Failed> {
     if plan.runs == 1 {
         let mut output = Vec::new();
-        let result = run_seed(plan, name, plan.first, &mut output);
+        let result = run_seed(plan, name, plan.first, true, &mut output);
         parent::print(&[b"\n", &output[..]].concat());
         return result.map_err(|why| failed(plan, name, &[Failure { seed: plan.first, why, output }], 1));
     }
@@ -178,6 +179,7 @@ fn run_trial(plan: &'static Plan, jobs: usize, name: &'static str) -> Result<(),
         return Ok(());
     }
     failures.sort_by_key(|failure| failure.seed);
+    draw(plan, name, &mut failures[0]);
     parent::print(&[b"\n", &failures[0].output[..]].concat());
     Err(failed(plan, name, &failures, runs))
 }
@@ -190,25 +192,49 @@ fn run_seeds(plan: &Plan, name: &str, next: &AtomicU64, stop: &AtomicBool, ended
             return;
         }
         let (seed, mut output) = (plan.first.wrapping_add(number), Vec::new());
-        let failure = run_seed(plan, name, seed, &mut output).err().map(|why| Failure { seed, why, output });
+        let result = run_seed(plan, name, seed, false, &mut output);
+        let failure = result.err().map(|why| Failure { seed, why, output });
         if ended.send(failure).is_err() {
             return;
         }
     }
 }
 
-fn run_seed(plan: &Plan, name: &str, seed: u64, output: &mut Vec<u8>) -> Result<(), String> {
+/// Of many seeds that fail, the first one is drawn, for which it runs again: pictures of them all would fill the disk.
+fn draw(plan: &Plan, name: &str, failure: &mut Failure) {
+    if variable(PICTURE_VARIABLE).is_some_and(|value| value == "0") {
+        return;
+    }
+    let mut output = Vec::new();
+    match run_seed(plan, name, failure.seed, true, &mut output) {
+        Err(why) if why.lines().next() == failure.why.lines().next() => {
+            *failure = Failure { seed: failure.seed, why, output };
+        }
+        _ => failure.why += "\n  no picture: a second run with this seed, to draw it, went another way",
+    }
+}
+
+/// Runs a seed as often as the plan says. `draws`: with a picture of a failure.
+fn run_seed(plan: &Plan, name: &str, seed: u64, draws: bool, output: &mut Vec<u8>) -> Result<(), String> {
     let slot = plan.slots.take();
-    let result = if plan.twice {
-        run_twice(plan, name, seed, slot, output)
-    } else {
-        run_once(plan, name, seed, slot, output)
-    };
+    let run = Run { plan, name, seed, slot, draws };
+    let result = if plan.twice { run_twice(&run, output) } else { run_once(&run, output) };
     plan.slots.give(slot);
     result
 }
 
-fn run_once(plan: &Plan, name: &str, seed: u64, slot: usize, output: &mut Vec<u8>) -> Result<(), String> {
+/// A title with one seed, in a slot.
+#[derive(Clone, Copy)]
+struct Run<'a> {
+    plan: &'a Plan,
+    name: &'a str,
+    seed: u64,
+    slot: usize,
+    draws: bool,
+}
+
+fn run_once(run: &Run<'_>, output: &mut Vec<u8>) -> Result<(), String> {
+    let Run { plan, name, seed, .. } = run;
     let trace = match &plan.traces {
         Some(folder) => {
             fs::create_dir_all(folder).map_err(|e| format!("{TRACE_VARIABLE}={}: {e}", folder.display()))?;
@@ -216,20 +242,21 @@ fn run_once(plan: &Plan, name: &str, seed: u64, slot: usize, output: &mut Vec<u8
         }
         None => None,
     };
-    simulate(plan, name, seed, slot, trace, output)
+    simulate(run, trace, output)
 }
 
-fn run_twice(plan: &Plan, name: &str, seed: u64, slot: usize, output: &mut Vec<u8>) -> Result<(), String> {
+fn run_twice(run: &Run<'_>, output: &mut Vec<u8>) -> Result<(), String> {
+    let Run { plan, name, seed, .. } = run;
     let folder = plan.traces.clone().unwrap_or_else(std::env::temp_dir);
-    let trace = |run: u32| folder.join(format!("{name}-{seed}-{}-{run}", std::process::id()));
-    simulate(plan, name, seed, slot, Some(trace(1)), output)?;
-    simulate(plan, name, seed, slot, Some(trace(2)), &mut Vec::new())?;
+    let trace = |time: u32| folder.join(format!("{name}-{seed}-{}-{time}", std::process::id()));
+    simulate(run, Some(trace(1)), output)?;
+    simulate(&Run { draws: false, ..*run }, Some(trace(2)), &mut Vec::new())?;
     if let Some(difference) = difference(&trace(1), &trace(2))? {
         return Err(format!("a second run with the same seed went another way, from here on:\n{difference}"));
     }
-    for run in 1..=2 {
+    for time in 1..=2 {
         // What is left behind is in the folder for what may be left behind.
-        let _ = fs::remove_file(trace(run));
+        let _ = fs::remove_file(trace(time));
     }
     Ok(())
 }
@@ -252,20 +279,17 @@ fn difference(a: &Path, b: &Path) -> Result<Option<String>, String> {
     Ok(Some(format!("{place}\nThe traces: {} {}", a.display(), b.display())))
 }
 
-fn simulate(
-    plan: &Plan,
-    name: &str,
-    seed: u64,
-    slot: usize,
-    trace: Option<PathBuf>,
-    output: &mut Vec<u8>,
-) -> Result<(), String> {
+fn simulate(run: &Run<'_>, trace: Option<PathBuf>, output: &mut Vec<u8>) -> Result<(), String> {
     let program = std::env::current_exe().map_err(|e| format!("cannot find the test binary: {e}"))?;
     let mut command = Command::new(program);
-    Settings { seed, strategy: plan.strategy, trace, processor: Some(slot) }.put_into(&mut command);
+    Settings { seed: run.seed, strategy: run.plan.strategy, trace, processor: Some(run.slot) }
+        .put_into(&mut command);
+    if !run.draws {
+        command.env(PICTURE_VARIABLE, "0");
+    }
     // A log is wanted where it always is; else titles that run at the same time would print into each other.
     let trust = if variable("RUST_LOG").is_some() { Trust::Own } else { Trust::OneOfMany };
-    run_title(command, name, REAL_LIMIT, trust, &mut |text| output.extend_from_slice(text))?;
+    run_title(command, run.name, REAL_LIMIT, trust, &mut |text| output.extend_from_slice(text))?;
     Ok(())
 }
 
@@ -282,7 +306,7 @@ fn failed(plan: &Plan, name: &str, failures: &[Failure], runs: u64) -> Failed {
     let replay = format!(
         "{name} failed with seed {}; this replays it:\n  {}",
         first.seed,
-        command(plan, name, first.seed)
+        command(plan.strategy, name, first.seed)
     );
     text += &format!("\n{replay}");
     lock(&REPLAYS).push(replay);
@@ -290,10 +314,9 @@ fn failed(plan: &Plan, name: &str, failures: &[Failure], runs: u64) -> Failed {
 }
 
 /// What a person types to run one seed of one title again.
-fn command(plan: &Plan, name: &str, seed: u64) -> String {
+pub(crate) fn command(strategy: sim::Strategy, name: &str, seed: u64) -> String {
     let mut words = vec![format!("{VARIABLE}=1"), format!("{SEED_VARIABLE}={seed}")];
-    if let Some(strategy) = variable(STRATEGY_VARIABLE).filter(|_| plan.strategy != sim::Strategy::default())
-    {
+    if let Some(strategy) = variable(STRATEGY_VARIABLE).filter(|_| strategy != sim::Strategy::default()) {
         words.push(format!("{STRATEGY_VARIABLE}={strategy}"));
     }
     if sim::is_instrumented() {
@@ -311,9 +334,4 @@ fn command(plan: &Plan, name: &str, seed: u64) -> String {
     }
     words.push(format!("--exact {name}"));
     words.join(" ")
-}
-
-/// These locks are held for a moment, by code that does not panic.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,11 +1,11 @@
 //! Titles in simulation: what the environment asks for, and the title's process.
 
-use crate::{Title, child, threads};
+use crate::lines::{self, Cut, KEPT_LEVEL};
+use crate::{Title, child, picture, threads};
 use labrpc::Latency;
 use log::{LevelFilter, Log, Metadata, Record};
 use std::fs::File;
 use std::io::Write;
-use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -37,7 +37,7 @@ pub(crate) struct Settings {
     pub(crate) processor: Option<usize>,
 }
 
-static STRATEGY: OnceLock<sim::Strategy> = OnceLock::new();
+static SETTINGS: OnceLock<Settings> = OnceLock::new();
 
 /// The value of a variable that is set to something.
 pub(crate) fn variable(name: &str) -> Option<String> {
@@ -92,12 +92,17 @@ impl Settings {
     }
 }
 
+/// Those of this process; None: it does not simulate.
+pub(crate) fn settings() -> Option<&'static Settings> {
+    SETTINGS.get()
+}
+
 /// How long messages take on a title's network: none in real time, and in a simulation 0.5 to 1 ms.
 pub fn latency() -> Latency {
     if !sim::is_simulated() {
         return Latency::default();
     }
-    let storm = STRATEGY.get() == Some(&sim::Strategy::Storm);
+    let storm = settings().is_some_and(|settings| settings.strategy == sim::Strategy::Storm);
     Latency { usual: Some(LATENCY), stragglers: storm.then_some(STRAGGLERS), stalls: storm.then_some(STALLS) }
 }
 
@@ -107,11 +112,10 @@ pub(crate) fn run(limit: Duration, title: Title) -> Option<u64> {
     let trace = settings.trace.as_ref().map(|path| {
         File::create(path).unwrap_or_else(|e| child::fail(&format!("cannot write {}: {e}", path.display())))
     });
-    STRATEGY.get_or_init(|| settings.strategy);
+    let Settings { seed, strategy, processor, .. } = SETTINGS.get_or_init(|| settings).clone();
     Logger::install();
     let hooks =
         sim::Hooks { describe: child::thread_name, fail: child::fail, places: threads::places_of_the_lab };
-    let Settings { seed, strategy, processor, .. } = settings;
     let options = sim::Options { seed, strategy, trace, processor, hooks };
     let (name, function) = title;
     let outcome = sim::run(options, name, move || {
@@ -127,6 +131,7 @@ pub(crate) fn run(limit: Duration, title: Title) -> Option<u64> {
         watch.unwrap_or_else(|e| {
             child::fail(&format!("cannot start a thread: {e}. {}", labrpc::thread_census()))
         });
+        picture::start();
         let own = threads::Own::now();
         function();
         over.store(true, Ordering::Relaxed);
@@ -137,22 +142,33 @@ pub(crate) fn run(limit: Duration, title: Title) -> Option<u64> {
     Some(seed)
 }
 
-/// Prints what RUST_LOG asks for, and traces everything. What is printed must not change the run: so every record is
-/// made, whether it is wanted or not, and what is wanted is written behind the simulation's back.
+/// Prints what RUST_LOG asks for, keeps what a picture shows, and traces everything. What is printed must not change the
+/// run: so every record is made and put into words, whether it is wanted or not, and what is wanted is written behind the
+/// simulation's back. The lab's own records, of the lowest level, need no words where nobody wants them.
 struct Logger {
     wanted: env_logger::Logger,
+    /// Not std's: another thread may hold its lock, and wait.
     stderr: File,
 }
 
 impl Logger {
     fn install() {
         let wanted = env_logger::Builder::from_default_env().build();
-        // Not through std's standard error: another thread may hold its lock, and wait.
-        let stderr = std::io::stderr().as_fd().try_clone_to_owned();
-        let stderr = stderr.unwrap_or_else(|e| child::fail(&format!("cannot write to standard error: {e}")));
-        let logger = Box::new(Logger { wanted, stderr: stderr.into() });
+        let stderr =
+            child::stderr().unwrap_or_else(|e| child::fail(&format!("cannot write to standard error: {e}")));
+        let logger = Box::new(Logger { wanted, stderr });
         log::set_boxed_logger(logger).expect("this is the process's first logger");
         log::set_max_level(LevelFilter::Trace);
+    }
+
+    /// Prints a record if it is wanted. `text`: what it says, if that is known.
+    fn print(&self, record: &Record<'_>, text: Option<&String>) {
+        if self.wanted.matches(record) {
+            let text = text.map_or_else(|| record.args().to_string(), String::clone);
+            let line = lines::printed(record, &text) + "\n";
+            // As with println, but for the panic: without standard error there is nobody to be told.
+            let _ = (&self.stderr).write_all(line.as_bytes());
+        }
     }
 }
 
@@ -162,14 +178,15 @@ impl Log for Logger {
     }
 
     fn log(&self, record: &Record<'_>) {
-        sim::trace(*record.args());
-        let time = child::elapsed();
+        if record.level() > KEPT_LEVEL {
+            sim::trace(*record.args());
+            return sim::outside(|| self.print(record, None));
+        }
+        let cut = Cut::of(record);
+        sim::trace(format_args!("{}", cut.text));
         sim::outside(|| {
-            if self.wanted.matches(record) {
-                let line = format!("{:10.6} {}\n", time.as_secs_f64(), record.args());
-                // As with println, but for the panic: without standard error there is nobody to be told.
-                let _ = (&self.stderr).write_all(line.as_bytes());
-            }
+            self.print(record, cut.whole.then_some(&cut.text));
+            lines::keep_cut(child::elapsed(), record, cut);
         });
     }
 

@@ -33,10 +33,12 @@ fn document(page: &Path, profile: &Path) -> String {
 
 /// What `checks` say of the page of a sample title, which must be that all is well.
 #[track_caller]
-fn check(title: &str, checks: &str) -> usize {
-    let samples = Command::new(env!("CARGO_BIN_EXE_sample-titles")).args(["--exact", title]).output();
-    let said = String::from_utf8(samples.unwrap().stderr).unwrap();
-    let page = said.lines().last().unwrap().strip_prefix("  picture: ").unwrap_or_else(|| panic!("{said}"));
+fn check(title: &str, environment: &[(&str, &str)], checks: &str) -> usize {
+    let mut samples = Command::new(env!("CARGO_BIN_EXE_sample-titles"));
+    let output = samples.args(["--exact", title]).envs(environment.iter().copied()).output().unwrap();
+    let said = String::from_utf8([output.stderr, output.stdout].concat()).unwrap();
+    let page =
+        said.lines().find_map(|line| line.strip_prefix("  picture: ")).unwrap_or_else(|| panic!("{said}"));
     let page = std::fs::read_to_string(page).unwrap();
     assert!(!page.contains("http"), "it needs nothing from the network");
 
@@ -57,7 +59,7 @@ fn check(title: &str, checks: &str) -> usize {
 #[test]
 #[ignore = "needs chromium; make page-check runs it"]
 fn a_page_is_used_by_keyboard_and_mouse() {
-    assert!(check("breaks_a_history", CHECKS) > 20);
+    assert!(check("breaks_a_history", &[], CHECKS) > 20);
 }
 
 #[test]
@@ -70,5 +72,20 @@ fn a_failure_of_a_server_is_on_its_lane() {
         made.id = "results";
         made.textContent = `${right ? "ok" : "FAILED"}: ${one.lane.name}, ${one.what}\nend of the results`;
         document.body.append(made);"#;
-    assert_eq!(check("panics_in_a_go_statement", checks), 1);
+    assert_eq!(check("panics_in_a_go_statement", &[], checks), 1);
+}
+
+#[cfg(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu", not(lab_without_sim)))]
+#[test]
+#[ignore = "needs chromium; make page-check runs it"]
+fn a_simulated_failure_says_how_it_is_replayed() {
+    assert!(check("breaks_a_history", &[("LAB_SIM", "1"), ("LAB_SEED", "7")], CHECKS) > 20);
+    let checks = r#"
+        const said = document.getElementById("remarks").innerText;
+        const right = said.includes("simulation, seed 7") && said.includes("LAB_SIM=1 LAB_SEED=7");
+        const made = document.createElement("pre");
+        made.id = "results";
+        made.textContent = `${right ? "ok" : "FAILED"}: ${said}\nend of the results`;
+        document.body.append(made);"#;
+    assert_eq!(check("panics_in_a_go_statement", &[("LAB_SIM", "1"), ("LAB_SEED", "7")], checks), 1);
 }

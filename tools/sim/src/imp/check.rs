@@ -54,6 +54,7 @@ pub(crate) fn replay(hooks: Hooks) -> Result<(), String> {
 fn sample(hooks: Hooks) -> (Totals, Vec<String>, Vec<u64>) {
     let mut seen = Vec::new();
     let (totals, left) = scheduler::simulate(1, Strategy::Uniform, None, hooks, || seen = program());
+    scheduler::forget();
     (totals, left, seen)
 }
 

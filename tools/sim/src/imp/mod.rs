@@ -110,12 +110,19 @@ pub(crate) fn outside<T>(f: impl FnOnce() -> T) -> T {
 }
 
 pub(crate) fn elapsed() -> Option<Duration> {
-    is_simulated().then(|| Duration::from_nanos(scheduler::elapsed()))
+    scheduler::elapsed().map(Duration::from_nanos)
 }
 
 pub(crate) fn trace(text: fmt::Arguments<'_>) {
     if let Some(me) = current() {
         scheduler::trace(me, text);
+    }
+}
+
+pub(crate) fn flush_trace() {
+    // In the simulator itself, or in something that it calls, the trace is being written.
+    if current().is_some() {
+        scheduler::flush_trace();
     }
 }
 

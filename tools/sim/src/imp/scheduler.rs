@@ -58,6 +58,8 @@ const WAIT: u32 = 0;
 const RUN: u32 = 1;
 /// The thread is to say where it is, and to wait on.
 const TELL: u32 = 2;
+/// The thread is to say that all are deadlocked.
+const DEADLOCK: u32 = 3;
 
 /// A simulated thread, as it is known to others. It lives as long as the process.
 pub(crate) struct Thread {
@@ -90,6 +92,9 @@ static SIMULATION: Shared = Shared(UnsafeCell::new(None));
 pub(crate) static PROGRESS: AtomicU64 = AtomicU64::new(0);
 /// The kernel's number of the thread that has the baton.
 pub(crate) static HOLDER: AtomicI32 = AtomicI32::new(0);
+/// How long the simulation has been going on, in nanoseconds, for everybody; or this, when there is none.
+static ELAPSED: AtomicU64 = AtomicU64::new(NONE);
+const NONE: u64 = u64::MAX;
 /// Counts the answers to `TELL`.
 static ANSWERS: AtomicU32 = AtomicU32::new(0);
 
@@ -104,6 +109,8 @@ pub(crate) enum State {
     /// For the word at this address.
     Futex(usize),
     Sleep,
+    /// As it sleeps, but it was made to: it goes on with whatever it does.
+    Pause,
     /// For the end of the thread with this number.
     Join(usize),
     Exited,
@@ -115,7 +122,7 @@ impl fmt::Display for State {
             State::Ready => f.write_str("could run"),
             State::Running => f.write_str("runs"),
             State::Futex(_) => f.write_str("waits for a lock, a channel or a condition"),
-            State::Sleep => f.write_str("sleeps"),
+            State::Sleep | State::Pause => f.write_str("sleeps"),
             State::Join(id) => write!(f, "waits for the end of thread {id}"),
             State::Exited => f.write_str("has ended"),
         }
@@ -141,6 +148,13 @@ struct Record {
     stack: usize,
 }
 
+impl Record {
+    /// Whether a time for which it waits keeps the simulation from being deadlocked.
+    fn counts(&self) -> bool {
+        !self.stands_by || self.state == State::Pause
+    }
+}
+
 pub(crate) struct Simulation {
     clock: u64,
     strategy: Strategy,
@@ -155,7 +169,7 @@ pub(crate) struct Simulation {
     /// Time, number, thread, which of its waits.
     timers: BinaryHeap<Reverse<(u64, u64, usize, u64)>>,
     timers_made: u64,
-    /// How many threads that do not stand by wait until a time.
+    /// How many threads that count wait until a time.
     timed: usize,
     reads: u32,
     steps: u64,
@@ -221,7 +235,10 @@ fn with<T>(f: impl FnOnce(&mut Simulation) -> T) -> T {
         // while the one that has the baton waits for the answer. And this one is not here twice: `f` calls nothing that
         // is simulated, because the thread is outside.
         let simulation = unsafe { &mut *SIMULATION.0.get() };
-        f(simulation.as_mut().expect("a simulated thread runs in a simulation"))
+        let simulation = simulation.as_mut().expect("a simulated thread runs in a simulation");
+        let result = f(simulation);
+        ELAPSED.store(simulation.clock - CLOCK_START, Ordering::Relaxed);
+        result
     })
 }
 
@@ -285,7 +302,7 @@ impl Simulation {
             self.waiters.push((address, id));
         }
         if let Some(deadline) = deadline {
-            self.timed += usize::from(!record.stands_by);
+            self.timed += usize::from(record.counts());
             self.timers.push(Reverse((deadline, self.timers_made, id, record.waits)));
             self.timers_made += 1;
         }
@@ -295,7 +312,7 @@ impl Simulation {
     fn unpark(&mut self, id: usize, timed_out: bool) {
         let record = &mut self.threads[id];
         if record.deadline.take().is_some() {
-            self.timed -= usize::from(!record.stands_by);
+            self.timed -= usize::from(record.counts());
         }
         if let State::Futex(_) = record.state
             && timed_out
@@ -371,6 +388,12 @@ impl Simulation {
         self.ready.swap_remove(place)
     }
 
+    /// The first thread that has not ended, but for the one that only waits for what the program takes for the first.
+    fn witness(&self) -> &'static Thread {
+        let (first, others) = self.threads.split_first().expect("a simulation has threads");
+        others.iter().find(|record| record.state != State::Exited).unwrap_or(first).thread
+    }
+
     /// Puts the running thread among those that could run, or has it pause.
     fn step_aside(&mut self, id: usize) {
         if let Some((between, longest)) = pauses(self.strategy)
@@ -378,7 +401,7 @@ impl Simulation {
         {
             self.next_pause = self.clock + self.choices.below(2 * between);
             let until = self.clock + self.choices.below(longest);
-            return self.park(id, State::Sleep, Some(until));
+            return self.park(id, State::Pause, Some(until));
         }
         self.threads[id].state = State::Ready;
         self.ready.push(id);
@@ -422,15 +445,15 @@ fn pauses(strategy: Strategy) -> Option<(u64, u64)> {
 fn switch(me: &'static Thread, next: Option<&'static Thread>) {
     let Some(next) = next else { deadlock(me) };
     if next.id != me.id {
-        hand_over(next);
+        hand_over(next, RUN);
         wait_for_baton(me);
     } else {
         with(Simulation::bury);
     }
 }
 
-fn hand_over(next: &Thread) {
-    next.baton.store(RUN, Ordering::Release);
+fn hand_over(next: &Thread, what_for: u32) {
+    next.baton.store(what_for, Ordering::Release);
     real::wake(&next.baton);
 }
 
@@ -439,6 +462,7 @@ fn wait_for_baton(me: &'static Thread) {
         match me.baton.load(Ordering::Acquire) {
             RUN => break,
             TELL => outside(|| tell(me)),
+            DEADLOCK => deadlock(me),
             value => real::wait(&me.baton, value),
         }
     }
@@ -558,9 +582,14 @@ pub(crate) fn from_wall(wall: u64) -> u64 {
     (wall + CLOCK_START).saturating_sub(WALL_START)
 }
 
-/// The time since the simulation's start, in nanoseconds, for its holder; it is not charged for.
-pub(crate) fn elapsed() -> u64 {
-    with(|s| s.clock - CLOCK_START)
+/// The time since the simulation's start, in nanoseconds, on any thread; it is not charged for.
+pub(crate) fn elapsed() -> Option<u64> {
+    Some(ELAPSED.load(Ordering::Relaxed)).filter(|elapsed| *elapsed != NONE)
+}
+
+/// The simulation that has ended was none that others are to know of.
+pub(crate) fn forget() {
+    ELAPSED.store(NONE, Ordering::Relaxed);
 }
 
 /// The time on the monotonic clock after `wait` nanoseconds.
@@ -644,7 +673,7 @@ pub(crate) fn exit() {
     }
     // SAFETY: threads are never freed.
     let me: &'static Thread = unsafe { &*me };
-    let next = with(|s| {
+    let (next, what_for) = with(|s| {
         s.threads[me.id].state = State::Exited;
         s.dying = Some(me.id);
         for id in 0..s.threads.len() {
@@ -652,11 +681,11 @@ pub(crate) fn exit() {
                 s.unpark(id, false);
             }
         }
-        s.next()
+        // This thread cannot say that it leaves the others in a deadlock: its thread-local values are gone.
+        s.next().map_or_else(|| (s.witness(), DEADLOCK), |next| (next, RUN))
     });
-    let Some(next) = next else { deadlock(me) };
     SELF.set(null());
-    hand_over(next);
+    hand_over(next, what_for);
 }
 
 /// Waits for the end of a thread.
@@ -684,6 +713,10 @@ pub(crate) fn stand_by(me: &'static Thread) {
 
 pub(crate) fn trace(me: &'static Thread, text: fmt::Arguments<'_>) {
     with(|s| s.trace(me.id, text));
+}
+
+pub(crate) fn flush_trace() {
+    with(|s| s.trace.iter_mut().for_each(Trace::flush));
 }
 
 pub(crate) fn is_tracing() -> bool {
@@ -723,9 +756,7 @@ pub(crate) fn simulate(
         let totals =
             Totals { nanoseconds: s.clock - CLOCK_START, steps: s.steps, fingerprint: s.fingerprint };
         s.trace(me.id, format_args!("end: {totals:?}"));
-        if let Some(trace) = &mut s.trace {
-            trace.flush();
-        }
+        s.trace.iter_mut().for_each(Trace::flush);
         let others = s.threads.iter().skip(1).filter(|record| record.state != State::Exited);
         (totals, others.map(|record| record.name.clone()).collect())
     });
@@ -735,6 +766,7 @@ pub(crate) fn simulate(
 
 /// Nobody can ever run again: says who waits where, and fails.
 fn deadlock(me: &'static Thread) -> ! {
+    flush_trace();
     OUTSIDE.set(OUTSIDE.get() + 1);
     let describe = with(|s| s.hooks.describe);
     // SAFETY: this thread does not read its own answer before it has written it.

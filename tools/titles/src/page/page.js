@@ -990,6 +990,10 @@
     $("message").textContent = data.message;
     $("failure").hidden = !data.failed;
     const remarks = [];
+    if (data.simulation)
+      remarks.push(
+        `simulation, seed ${data.simulation[0]}: all times are virtual. This replays it:\n  ${data.simulation[1]}`,
+      );
     if (data.droppedOperations > 0)
       remarks.push(
         `Only the last ${quoted(data.operations.length, "operation")} are kept; ${data.droppedOperations} before them are not.`,
