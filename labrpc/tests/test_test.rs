@@ -1,12 +1,39 @@
-//! labrpc's ten tests (test_test.go), and those of what this labrpc has beyond Go's.
+//! labrpc's ten tests (test_test.go), and those of what this labrpc has beyond Go's. They run as the titles of Raft do.
 
 use crossbeam_channel::{RecvTimeoutError, bounded, unbounded};
 use labrpc::{ClientEnd, Network, Receiver, Server, Service, make_service};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize, Serializer};
-use std::process::Command;
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+fn main() -> ExitCode {
+    titles::run(&[
+        ("test_basic", test_basic),
+        ("test_types", test_types),
+        ("test_disconnect", test_disconnect),
+        ("test_counts", test_counts),
+        ("test_concurrent_many", test_concurrent_many),
+        ("test_unreliable", test_unreliable),
+        ("test_concurrent_one", test_concurrent_one),
+        ("test_regression1", test_regression1),
+        ("test_killed", test_killed),
+        ("test_benchmark", test_benchmark),
+        ("a_replaced_servers_answer_is_thrown_away", a_replaced_servers_answer_is_thrown_away),
+        ("a_reply_that_is_held_back_arrives", a_reply_that_is_held_back_arrives),
+        ("the_arguments_of_a_stalled_caller_are_read_late", the_arguments_of_a_stalled_caller_are_read_late),
+        (
+            "cleanup_ends_pending_calls_at_once_and_later_ones_too",
+            cleanup_ends_pending_calls_at_once_and_later_ones_too,
+        ),
+        (
+            "the_thread_of_a_go_statement_is_reused_and_named",
+            the_thread_of_a_go_statement_is_reused_and_named,
+        ),
+        ("a_go_statement_is_running_from_the_start", a_go_statement_is_running_from_the_start),
+    ])
+}
 
 #[derive(Serialize, Deserialize, Default)]
 struct JunkArgs {
@@ -48,10 +75,6 @@ impl JunkServer {
     fn handler4(&self, args: &JunkArgs, reply: &mut JunkReply) {
         reply.x = format!("struct {}", args.x);
     }
-
-    fn panics(&self, _args: &i32, _reply: &mut i32) {
-        panic!("index out of luck");
-    }
 }
 
 impl Receiver for JunkServer {
@@ -61,7 +84,6 @@ impl Receiver for JunkServer {
             .method("Handler2", &self, Self::handler2)
             .method("Hang", &self, Self::hang)
             .method("Handler4", &self, Self::handler4)
-            .method("Panics", &self, Self::panics)
     }
 }
 
@@ -91,7 +113,6 @@ fn handler2(end: &ClientEnd, arg: i32) -> Option<String> {
     end.call("JunkServer.Handler2", &arg, &mut reply).then_some(reply)
 }
 
-#[test]
 fn test_basic() {
     let net = network(&Arc::default());
     let end = enabled_end(&net, "e");
@@ -102,7 +123,6 @@ fn test_basic() {
     assert_eq!(reply, 9099);
 }
 
-#[test]
 fn test_types() {
     let net = network(&Arc::default());
     let end = enabled_end(&net, "e");
@@ -111,7 +131,6 @@ fn test_types() {
     assert_eq!(reply, JunkReply { x: "struct 5".to_string() });
 }
 
-#[test]
 fn test_disconnect() {
     let net = network(&Arc::default());
     let end = net.make_end("e");
@@ -129,7 +148,6 @@ fn test_disconnect() {
     assert_eq!(net.get_count("s"), 1);
 }
 
-#[test]
 fn test_counts() {
     let net = network(&Arc::default());
     let end = enabled_end(&net, "e");
@@ -140,7 +158,6 @@ fn test_counts() {
     assert_eq!(net.get_total_count(), 17);
 }
 
-#[test]
 fn test_concurrent_many() {
     let net = network(&Arc::default());
     std::thread::scope(|scope| {
@@ -158,7 +175,6 @@ fn test_concurrent_many() {
     assert_eq!(net.get_count("s"), 200);
 }
 
-#[test]
 fn test_unreliable() {
     let js = Arc::<JunkServer>::default();
     let net = network(&js);
@@ -181,7 +197,6 @@ fn test_unreliable() {
     assert!(ok < executed && executed < 300, "{executed} requests arrived, {ok} replies");
 }
 
-#[test]
 fn test_concurrent_one() {
     let js = Arc::<JunkServer>::default();
     let net = network(&js);
@@ -197,7 +212,6 @@ fn test_concurrent_one() {
 }
 
 /// An RPC that is delayed while the end is disabled must not delay later ones.
-#[test]
 fn test_regression1() {
     let js = Arc::<JunkServer>::default();
     let net = network(&js);
@@ -219,7 +233,6 @@ fn test_regression1() {
 }
 
 /// An RPC that is stuck in a server gets unstuck when the server is deleted.
-#[test]
 fn test_killed() {
     let (_hanging, hang) = bounded(0);
     let net = network(&Arc::new(JunkServer { hang: Some(hang), ..JunkServer::default() }));
@@ -234,7 +247,6 @@ fn test_killed() {
 }
 
 /// Go's benchmark; it prints the time and asserts nothing about it.
-#[test]
 fn test_benchmark() {
     let net = network(&Arc::default());
     let end = enabled_end(&net, "e");
@@ -247,7 +259,6 @@ fn test_benchmark() {
 }
 
 /// An answer that comes after its server was replaced is thrown away.
-#[test]
 fn a_replaced_servers_answer_is_thrown_away() {
     let (hanging, hang) = bounded(0);
     let net = network(&Arc::new(JunkServer { hang: Some(hang), ..JunkServer::default() }));
@@ -263,7 +274,6 @@ fn a_replaced_servers_answer_is_thrown_away() {
 }
 
 /// A reply that is held back to reorder it arrives, whatever has happened to its end and its server meanwhile.
-#[test]
 fn a_reply_that_is_held_back_arrives() {
     let net = Network::new();
     net.add_server("r", server(&Arc::default()));
@@ -293,7 +303,6 @@ impl Serialize for Read {
 }
 
 /// As if the thread had lost the processor: what it is about to send may have changed when it goes on.
-#[test]
 fn the_arguments_of_a_stalled_caller_are_read_late() {
     let stall = Duration::from_millis(20);
     let net = network(&Arc::default());
@@ -314,7 +323,6 @@ fn is_running(name: &str) -> bool {
     labrpc::running().iter().any(|task| task.name == name)
 }
 
-#[test]
 fn cleanup_ends_pending_calls_at_once_and_later_ones_too() {
     let (_hanging, hang) = bounded(0);
     let net = network(&Arc::new(JunkServer { hang: Some(hang), ..JunkServer::default() }));
@@ -332,7 +340,6 @@ fn cleanup_ends_pending_calls_at_once_and_later_ones_too() {
     assert_eq!(handler2(&end, 1), None);
 }
 
-#[test]
 fn the_thread_of_a_go_statement_is_reused_and_named() {
     let (tx, rx) = bounded(0);
     for _ in 0..50 {
@@ -351,7 +358,6 @@ fn the_thread_of_a_go_statement_is_reused_and_named() {
 }
 
 /// What was handed over is never overlooked: not before its thread has begun it either.
-#[test]
 fn a_go_statement_is_running_from_the_start() {
     let (hanging, hang) = bounded::<()>(0);
     for i in 0..20 {
@@ -361,72 +367,4 @@ fn a_go_statement_is_running_from_the_start() {
         assert!(is_running(&name));
     }
     drop(hanging);
-}
-
-/// Runs the ignored test `name` of this binary in a process of its own, and returns what it says as it dies.
-fn last_words_of(name: &str) -> String {
-    let exe = std::env::current_exe().expect("this test binary");
-    let output = Command::new(exe).args(["--exact", name, "--ignored"]).output().expect("it starts");
-    let words = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(2), "{words}");
-    words
-}
-
-fn die_calling(svc_meth: &str) {
-    let net = network(&Arc::default());
-    let end = enabled_end(&net, "e");
-    let ok = end.call(svc_meth, &1, &mut 0);
-    println!("the call returned {ok}: the panic became a lost reply");
-}
-
-#[test]
-#[ignore = "ends the process; a_handlers_panic_ends_the_process runs it"]
-fn die_in_a_handler() {
-    die_calling("JunkServer.Panics");
-}
-
-#[test]
-#[ignore = "ends the process; an_unknown_method_is_fatal_and_names_the_choices runs it"]
-fn die_of_an_unknown_method() {
-    die_calling("JunkServer.Handler9");
-}
-
-#[test]
-#[ignore = "ends the process; an_unknown_method_is_fatal_and_names_the_choices runs it"]
-fn die_of_an_unknown_service() {
-    die_calling("Raft.RequestVote");
-}
-
-#[test]
-#[ignore = "ends the process; arguments_of_the_wrong_type_are_fatal runs it"]
-fn die_of_wrong_arguments() {
-    let net = network(&Arc::default());
-    enabled_end(&net, "e").call("JunkServer.Handler1", &300_u16, &mut 0);
-}
-
-#[test]
-fn a_handlers_panic_ends_the_process() {
-    let words = last_words_of("die_in_a_handler");
-    assert!(words.contains("server s: JunkServer.Panics handler panicked: index out of luck"), "{words}");
-}
-
-#[test]
-fn an_unknown_method_is_fatal_and_names_the_choices() {
-    let choices = "there are JunkServer.Handler1, JunkServer.Handler2, JunkServer.Handler4, JunkServer.Hang";
-    for (test, what) in [
-        ("die_of_an_unknown_method", "unknown method Handler9"),
-        ("die_of_an_unknown_service", "unknown service Raft"),
-    ] {
-        let words = last_words_of(test);
-        assert!(words.contains(what) && words.contains(choices), "{words}");
-    }
-}
-
-#[test]
-fn arguments_of_the_wrong_type_are_fatal() {
-    let words = last_words_of("die_of_wrong_arguments");
-    assert!(
-        words.contains("JunkServer.Handler1: the caller's arguments are not what the handler takes"),
-        "{words}"
-    );
 }
