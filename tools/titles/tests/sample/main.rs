@@ -156,22 +156,25 @@ fn fails_now_and_then() {
 fn shares_a_lock() {
     titles::begin("Test: sample");
     let lock = Arc::new(Mutex::new(()));
-    let hold = move || {
-        let _held = lock.lock();
-        // Simulated threads change at allocations.
-        (0..1000).for_each(|i| drop(std::hint::black_box(Box::new(i))));
-    };
+    // Simulated threads change at allocations, of which ten take a microsecond.
+    let work = |n| (0..n).for_each(|i| drop(std::hint::black_box(Box::new(i))));
     picture::servers(1);
     picture::observe({
-        let hold = hold.clone();
+        let lock = lock.clone();
         move |_| {
-            hold();
+            let _held = lock.lock();
+            work(20_000);
             None
         }
     });
     let clients = (0..2).map(|i| {
-        let hold = hold.clone();
-        titles::spawn(format!("client {i}"), move || (0..1000).for_each(|_| hold()))
+        let lock = lock.clone();
+        titles::spawn(format!("client {i}"), move || {
+            for _ in 0..2000 {
+                work(1000);
+                drop(lock.lock());
+            }
+        })
     });
     clients.collect::<Vec<_>>().into_iter().for_each(titles::Task::wait);
     titles::passed("  ... Passed --   0.0  3    12    1".to_string());
