@@ -89,7 +89,7 @@ page-check:
 	$(CARGO) test --package titles --test page -- --ignored --nocapture
 
 assessment:
-	$(CARGO) run --quiet --package grade --bin grade -- assessment lab3-assessment.tar
+	$(CARGO) run --quiet --package grade --bin grade -- assessment lab3-assessment.tar $(ASSESSMENT)
 
 e2e:
 	tools/grade/e2e

@@ -3,6 +3,7 @@
 //! Nothing is unpacked: the archive is read in memory, and what comes out is the text of four files whose names are
 //! known here. So no name in the archive ever becomes a path.
 
+use proc_macro2::{TokenStream, TokenTree};
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
@@ -44,6 +45,46 @@ pub struct Handin {
     pub texts: [String; 4],
     /// What was passed over.
     pub remarks: Vec<String>,
+}
+
+/// Words that no file may have. The compiler's lint against unsafe code does not see functions that are all assembly
+/// (`#[unsafe(naked)]`), nor anything that comes out of a macro of another crate.
+const FORBIDDEN: [&str; 2] = ["unsafe", "macro_export"];
+
+impl Handin {
+    /// Which forbidden word there is, and where. Comments and strings may have them.
+    pub fn forbidden(&self) -> Option<String> {
+        FILES.iter().zip(&self.texts).find_map(|((name, _), text)| {
+            let (line, word) = forbidden_word(text)?;
+            Some(format!(
+                "{name} has the word `{word}` in line {line}. Hand-ins are graded without unsafe code, and with no \
+                 macros for other crates."
+            ))
+        })
+    }
+}
+
+/// The first forbidden word of a file's code, and its line.
+fn forbidden_word(text: &str) -> Option<(usize, String)> {
+    let Ok(tokens) = text.parse::<TokenStream>() else {
+        // Nobody but a compiler can tell what is a comment here, so they count.
+        return text.lines().enumerate().find_map(|(i, line)| {
+            let mut words = line.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+            Some((i + 1, words.find(|word| FORBIDDEN.contains(word))?.to_string()))
+        });
+    };
+    let mut streams = vec![tokens.into_iter()];
+    while let Some(stream) = streams.last_mut() {
+        match stream.next() {
+            Some(TokenTree::Group(group)) => streams.push(group.stream().into_iter()),
+            Some(TokenTree::Ident(ident)) if FORBIDDEN.iter().any(|word| ident == word) => {
+                return Some((ident.span().start().line, ident.to_string()));
+            }
+            Some(_) => {}
+            None => drop(streams.pop()),
+        }
+    }
+    None
 }
 
 /// Reads the archive at `path`, or says in one sentence what is wrong with it and how to mend it.
@@ -407,6 +448,39 @@ mod tests {
         let mut broken = bytes.clone();
         broken[1024 + 3] ^= 1;
         refused(&broken, &["damaged", "\"raft.rs\""]);
+    }
+
+    #[test]
+    fn forbidden_words_are_found_wherever_they_do_something() {
+        let of = |text: &str| {
+            let archive = Tar::without("client.rs").file("client.rs", format!("// one\n{text}\n").as_bytes());
+            parse(&archive.bytes()).unwrap().forbidden()
+        };
+        for text in [
+            "#[unsafe(naked)] fn f() {}",
+            "#[macro_export] macro_rules! m { () => {} }",
+            "#[cfg_attr(all(), macro_export)] macro_rules! m { () => {} }",
+            "fn f() { g(h![unsafe {}]) }",
+            "/* /* */ */ unsafe fn f() {}",
+            "const A: &str = \"\"; unsafe fn f() {}",
+            // Not to be taken apart: then comments count.
+            "' // unsafe",
+        ] {
+            let why = of(text).unwrap_or_else(|| panic!("{text}"));
+            assert!(
+                why.starts_with("client.rs has the word `") && why.contains("in line 2."),
+                "{text}: {why}"
+            );
+        }
+        for text in [
+            "// unsafe",
+            "/// This is unsafe.",
+            "/* unsafe /* #[macro_export] */ unsafe */",
+            "const A: &str = \"unsafe\"; const B: &str = r#\"\" unsafe {}\"#;",
+            "fn f() { let is_unsafe = unsafely(); }",
+        ] {
+            assert_eq!(of(text), None, "{text}");
+        }
     }
 
     #[test]

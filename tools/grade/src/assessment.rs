@@ -1,6 +1,7 @@
 //! Writes what an instructor imports into Autolab: one tar with the assessment's settings, and with everything that is
 //! needed to grade without a network.
 
+use crate::deadlines::{self, DEADLINE};
 use crate::lab::Part;
 use crate::layout;
 use clap::ValueEnum;
@@ -10,6 +11,7 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 use tar::{EntryType, Header};
 
 /// Where the job's Makefile is in the workspace.
@@ -24,13 +26,17 @@ const LATE_DAYS: i64 = 3;
 
 const DAY: i64 = 24 * 60 * 60;
 
-/// Writes the assessment `name` to `out`, with the titles of `part` and with own points, if there are any; `pristine` is
-/// the lab's workspace.
+/// How late a job may start its grader.
+const LATE_START: u64 = 30;
+
+/// Writes the assessment `name` to `out`, with the titles of `part` and with own points, if there are any, and so many
+/// simulated seeds of each title; `pristine` is the lab's workspace.
 pub fn write(
     pristine: &Path,
     name: &str,
     part: Part,
     own: Option<Vec<f64>>,
+    seeds: u32,
     out: &Path,
 ) -> Result<(), String> {
     if !name.starts_with(|c: char| c.is_ascii_alphabetic())
@@ -39,9 +45,14 @@ pub fn write(
         return Err(format!("{name:?}: a name begins with a letter and has letters, digits, _ and - only"));
     }
     let points = part.points(own)?;
+    let usual: Vec<f64> = part.titles().iter().map(|title| title.seconds).collect();
+    let most = deadlines::most_seeds(Duration::from_secs(DEADLINE - LATE_START), &usual, 1);
+    if seeds > most {
+        return Err(format!("--seeds {seeds}: a job of Autolab has time for {most} of each of these titles"));
+    }
     let makefile = pristine.join(AUTOGRADE_MAKEFILE);
     let makefile = fs::read_to_string(&makefile).map_err(|e| format!("{}: {e}", makefile.display()))?;
-    let makefile = with_options(&makefile, part, &points)?;
+    let makefile = with_options(&makefile, part, &points, seeds)?;
     let folder = std::env::temp_dir().join(format!("grade-assessment-{}", std::process::id()));
     let written = autograde(pristine, &folder).and_then(|autograde| {
         let now = seconds_since_1970();
@@ -61,13 +72,14 @@ pub fn write(
 }
 
 /// The job's Makefile, which grades these titles.
-fn with_options(makefile: &str, part: Part, points: &[f64]) -> Result<String, String> {
+fn with_options(makefile: &str, part: Part, points: &[f64], seeds: u32) -> Result<String, String> {
     if !makefile.contains(OPTIONS) {
         return Err(format!("{AUTOGRADE_MAKEFILE} has no line {:?}", OPTIONS.trim()));
     }
     let word = part.to_possible_value().map(|value| value.get_name().to_string()).unwrap_or_default();
     let points: Vec<String> = points.iter().map(f64::to_string).collect();
-    let options = format!("\nOPTIONS = --part {word} --points {}\n", points.join(","));
+    let seeds = if seeds > 0 { format!(" --seeds {seeds}") } else { String::new() };
+    let options = format!("\nOPTIONS = --part {word} --points {}{seeds}\n", points.join(","));
     Ok(makefile.replace(OPTIONS, &options))
 }
 
@@ -347,18 +359,27 @@ mod tests {
         let text = yml("lab3b", Part::B, &points, 0);
         assert_eq!(text.matches("- name: \"").count(), 8);
         assert!(text.contains("\"16 InstallSnapshot RPC\"\n  description: ''\n  max_score: 7.0\n"), "{text}");
-        let job = with_options(makefile, Part::B, &points).unwrap();
+        let job = with_options(makefile, Part::B, &points, 0).unwrap();
         assert!(job.contains("\nOPTIONS = --part 3B --points 7,2.5,0,5,5,5,5,5\n"), "{job}");
-        assert!(with_options("grade:\n", Part::B, &points).unwrap_err().contains("OPTIONS"));
+        let job = with_options(makefile, Part::B, &points, 3).unwrap();
+        assert!(job.contains(" --points 7,2.5,0,5,5,5,5,5 --seeds 3\n"), "{job}");
+        assert!(with_options("grade:\n", Part::B, &points, 0).unwrap_err().contains("OPTIONS"));
     }
 
     #[test]
     fn names_are_such_as_autolab_takes() {
         for name in ["", "3lab", "a b", "../x", "lab/3"] {
             let nowhere = Path::new("/nonexistent");
-            let error = write(nowhere, name, Part::A, None, nowhere).unwrap_err();
+            let error = write(nowhere, name, Part::A, None, 0, nowhere).unwrap_err();
             assert!(error.contains("begins with a letter"), "{error}");
         }
+    }
+
+    #[test]
+    fn a_job_is_not_given_more_seeds_than_it_has_time_for() {
+        let nowhere = Path::new("/nonexistent");
+        let error = write(nowhere, "lab3", Part::Both, None, 1000, nowhere).unwrap_err();
+        assert!(error.starts_with("--seeds 1000: a job of Autolab has time for "), "{error}");
     }
 
     #[test]

@@ -50,6 +50,8 @@ pub struct Builder<'a> {
     pub folders: &'a Folders,
     /// The sources of all dependencies, if they come with the workspace.
     pub vendor: Option<PathBuf>,
+    /// Whether titles can be simulated.
+    pub simulator: bool,
 }
 
 /// How a build ended.
@@ -132,9 +134,14 @@ impl Builder<'_> {
             .env("CARGO_INCREMENTAL", "0")
             .env("CARGO_TERM_COLOR", "never")
             .env("RUSTC", self.toolchain.program("rustc"))
-            // The crate roots forbid it too; what comes from elsewhere is exempt. The simulator cannot do without it: it is
-            // built as a crate that does nothing.
-            .env("RUSTFLAGS", "-Funsafe_code --cfg lab_without_sim");
+            .env("RUSTFLAGS", self.flags());
+    }
+
+    /// No unsafe code, but for what comes from elsewhere. The simulator cannot do without: it is built as a crate that
+    /// does nothing, unless it is needed. Then it allows itself what is denied here; a hand-in cannot, because the roots of
+    /// its crates forbid it.
+    fn flags(&self) -> &'static str {
+        if self.simulator { "-Dunsafe_code" } else { "-Funsafe_code --cfg lab_without_sim" }
     }
 
     /// The user's own, unless the workspace brings all that is needed.
@@ -161,7 +168,7 @@ impl Builder<'_> {
     /// What the cache was built from.
     fn stamp(&self) -> String {
         let lock = std::fs::read_to_string(self.folders.workspace().join("Cargo.lock")).unwrap_or_default();
-        format!("{}\n{lock}", self.toolchain.version)
+        format!("{}\n{}\n{lock}", self.toolchain.version, self.flags())
     }
 
     /// Whether there was one that fits.
@@ -260,6 +267,16 @@ mod tests {
             "reason": "compiler-message", "message": {"level": level, "rendered": rendered}
         });
         format!("{message}\n")
+    }
+
+    #[test]
+    fn a_cache_without_the_simulator_is_none_for_a_build_with_it() {
+        let toolchain = Toolchain { sysroot: PathBuf::new(), version: "rustc 1".to_string() };
+        let folders = Folders::make(None).unwrap();
+        let [without, with] = [false, true].map(|simulator| {
+            Builder { toolchain: &toolchain, folders: &folders, vendor: None, simulator }.stamp()
+        });
+        assert_ne!(without, with);
     }
 
     #[test]

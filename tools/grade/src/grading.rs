@@ -44,6 +44,9 @@ pub struct Plan {
     pub points: Vec<f64>,
     pub runs: usize,
     pub must_pass: usize,
+    /// How many seeds of each title are simulated, from the first on; 0: none, and there is no simulator in the build.
+    pub seeds: u32,
+    pub first_seed: u64,
     /// Which part of the points a submission gets that does not compile.
     pub broken_part: f64,
     /// Parts of names; empty: all titles.
@@ -78,11 +81,24 @@ impl Grading {
                 points: 0.0,
                 runs: Vec::new(),
                 must_pass: plan.must_pass,
+                simulated: Vec::new(),
+                seeds: plan.seeds as usize,
                 not_run: None,
             })
             .collect();
         if rows.is_empty() {
             return Err(format!("no title that is graded has {} in its name", plan.filter.join(" or ")));
+        }
+        let usual: Vec<f64> = (0..titles.len()).filter(wanted).map(|i| titles[i].seconds).collect();
+        let most = deadlines::most_seeds(plan.time, &usual, plan.must_pass);
+        if plan.seeds > most {
+            // No hand-in is to lose points for want of time.
+            return Err(format!(
+                "--seeds {}: beside the real runs there is time for {most} of each title within {} s; ask for fewer, or \
+                 set a later --deadline",
+                plan.seeds,
+                plan.time.as_secs()
+            ));
         }
         let folders = Folders::make(plan.work.as_deref())?;
         let user = (rustix::process::getuid().is_root() && folders.are_open()).then_some(NOBODY);
@@ -141,6 +157,10 @@ impl Grading {
             Ok(binary) => std::fs::read(binary).map_err(|e| format!("cannot read the test binary: {e}"))?,
             Err(why) => return Ok(Err(why)),
         };
+        // Only now: the compiler says more, if it says anything.
+        if let Some(why) = handin.forbidden() {
+            return Ok(Err(why));
+        }
         if let Some(gaps) = confine::gaps() {
             say(&format!("remark: the code under test is not fully confined; {gaps}"));
         }
@@ -149,13 +169,14 @@ impl Grading {
             self.plan.began.elapsed().as_secs_f64()
         ));
         self.run_titles(&binary)?;
+        self.simulate_titles(&binary)?;
         Ok(Ok(()))
     }
 
     fn builder<'a>(&'a self, toolchain: &'a Toolchain) -> Result<Builder<'a>, String> {
         layout::copy_pristine(&self.plan.pristine, &self.folders.workspace(), false)?;
         let vendor = self.plan.pristine.join("vendor").canonicalize().ok();
-        Ok(Builder { toolchain, folders: &self.folders, vendor })
+        Ok(Builder { toolchain, folders: &self.folders, vendor, simulator: self.plan.seeds > 0 })
     }
 
     fn run_titles(&self, binary: &[u8]) -> Result<(), String> {
@@ -167,13 +188,14 @@ impl Grading {
                     let failures = row.runs.iter().filter(|run| matches!(run, Verdict::Failed(_))).count();
                     let title = self.title(row);
                     let hopeless = failures > self.plan.runs - self.plan.must_pass;
-                    (title.ok_or("a title is unknown")?, row.passed() || hopeless)
+                    (title.ok_or("a title is unknown")?, row.passed_in_real_time() || hopeless)
                 };
                 if decided {
                     continue;
                 }
                 let later = self.later(round, i);
-                let share = deadlines::share(self.left(), title.seconds, later.into_iter());
+                let seeds = deadlines::seeds_reserve(self.plan.seeds, count);
+                let share = deadlines::share(self.left(), title.seconds, later.into_iter(), seeds);
                 let verdict = self.run_title(binary, title.function, title.problem, share)?;
                 let row = &mut lock(&self.rows)[i];
                 row.runs.push(verdict);
@@ -193,12 +215,77 @@ impl Grading {
     fn later(&self, round: usize, i: usize) -> Vec<f64> {
         let rows = lock(&self.rows);
         let seconds = |row: &Row| self.title(row).map_or(0.0, |title| title.seconds);
-        let this_round = rows[i + 1..].iter().filter(|row| !row.passed()).map(seconds);
+        let this_round = rows[i + 1..].iter().filter(|row| !row.passed_in_real_time()).map(seconds);
         // As many more as each may need to pass.
         let rest = self.plan.runs - 1 - round;
         let needs = |row: &Row| rest.min(self.plan.must_pass.saturating_sub(row.runs.len()));
         let rounds = rows.iter().flat_map(|row| std::iter::repeat_n(seconds(row), needs(row)));
         this_round.chain(rounds).collect()
+    }
+
+    /// Simulates the titles that have passed in real time. Each gets its part of the time that is left.
+    fn simulate_titles(&self, binary: &[u8]) -> Result<(), String> {
+        let passed: Vec<usize> = {
+            let rows = lock(&self.rows);
+            (0..rows.len()).filter(|i| rows[*i].seeds > 0 && rows[*i].passed_in_real_time()).collect()
+        };
+        if passed.is_empty() {
+            return Ok(());
+        }
+        say(&format!(
+            "simulating what has passed, with --seeds {} --first-seed {} ({:.0} s since the start)",
+            self.plan.seeds,
+            self.plan.first_seed,
+            self.plan.began.elapsed().as_secs_f64()
+        ));
+        for (done, &i) in passed.iter().enumerate() {
+            let share = self.left() / (passed.len() - done) as u32;
+            self.simulate_title(binary, i, share)?;
+        }
+        Ok(())
+    }
+
+    /// Simulates a title until a seed fails, all have passed, or its share of the time is up.
+    fn simulate_title(&self, binary: &[u8], i: usize, share: Duration) -> Result<(), String> {
+        let title = self.title(&lock(&self.rows)[i]).ok_or("a title is unknown")?;
+        let began = Instant::now();
+        print(&format!("{}, simulated ... ", title.problem));
+        for number in 0..self.plan.seeds {
+            let seed = self.plan.first_seed.wrapping_add(number.into());
+            let left = share.saturating_sub(began.elapsed());
+            let ended = if left < Duration::from_secs(1) {
+                None
+            } else {
+                Some(self.run_confined(binary, title.function, left.min(deadlines::LONGEST), Some(seed))?)
+            };
+            let verdict = match ended {
+                Some((Ok(line), _)) => Verdict::Passed(Figures::parse(&line)),
+                Some((Err(why), output)) if began.elapsed() < share => {
+                    say(&format!("FAILED with seed {seed}"));
+                    show_failure(&output, &why);
+                    print(&report::replay(title.function, seed));
+                    Verdict::Failed(format!("simulated with seed {seed}: {}", why.trim_start()))
+                }
+                _ => {
+                    say("the time is up");
+                    Verdict::Failed(format!(
+                        "it was simulated with {number} of {} seeds: the time was up",
+                        self.plan.seeds
+                    ))
+                }
+            };
+            let row = &mut lock(&self.rows)[i];
+            let passed = matches!(verdict, Verdict::Passed(_));
+            row.simulated.push(verdict);
+            if !passed {
+                return Ok(());
+            }
+            if row.passed() {
+                row.points = row.worth;
+            }
+        }
+        say(&format!("passed, in {:.1} s of real time", began.elapsed().as_secs_f64()));
+        Ok(())
     }
 
     fn run_title(
@@ -213,6 +300,29 @@ impl Grading {
             say("not run");
             return Ok(Verdict::Failed("it was not run: the time was up".to_string()));
         }
+        let (result, output) = self.run_confined(binary, function, share, None)?;
+        Ok(match result {
+            Ok(line) => {
+                let figures = Figures::parse(&line);
+                say(&format!("passed, {:.1} s", figures.seconds));
+                Verdict::Passed(figures)
+            }
+            Err(why) => {
+                say("FAILED");
+                show_failure(&output, &why);
+                Verdict::Failed(why)
+            }
+        })
+    }
+
+    /// Runs a title once, in simulation if there is a seed; its last line or why it failed, and what it printed.
+    fn run_confined(
+        &self,
+        binary: &[u8],
+        function: &str,
+        limit: Duration,
+        seed: Option<u64>,
+    ) -> Result<(Result<String, String>, String), String> {
         // A title before this one may have changed whatever it could write to.
         let place = self.folders.root().join("title");
         let made = || -> std::io::Result<PathBuf> {
@@ -238,26 +348,15 @@ impl Grading {
         let mut command = confine::command(&program, &allowance);
         command.env_clear().env("HOME", &scratch).env("TMPDIR", &scratch).current_dir(&scratch);
         command.env(titles::FOLDER_VARIABLE, self.folders.workspace());
+        if let Some(seed) = seed {
+            titles::simulate(&mut command, seed);
+        }
         let mut output = Excerpt::default();
-        let result = titles::run_title(command, function, share, titles::Trust::Foreign, &mut |text| {
+        let result = titles::run_title(command, function, limit, titles::Trust::Foreign, &mut |text| {
             output.push(text)
         });
         strays::kill_all();
-        Ok(match result {
-            Ok(line) => {
-                let figures = Figures::parse(&line);
-                say(&format!("passed, {:.1} s", figures.seconds));
-                Verdict::Passed(figures)
-            }
-            Err(why) => {
-                say("FAILED");
-                // The harness has printed its reason already.
-                let output = output.text();
-                let reason = if output.contains(why.trim()) { "" } else { &why };
-                print(&report::quoted(&format!("{output}\n{reason}")));
-                Verdict::Failed(why)
-            }
-        })
+        Ok((result, output.text()))
     }
 
     fn left(&self) -> Duration {
@@ -301,6 +400,13 @@ impl Grading {
         eprintln!("the grader failed, not the hand-in: {why}");
         std::process::exit(1);
     }
+}
+
+/// Prints what a title has printed, and why it failed.
+fn show_failure(output: &str, why: &str) {
+    // The harness has printed its reason already.
+    let reason = if output.contains(why.trim()) { "" } else { why };
+    print(&report::quoted(&format!("{output}\n{reason}")));
 }
 
 fn one_line(text: &str) -> String {

@@ -69,6 +69,9 @@ enum What {
         /// Their points, with commas between.
         #[arg(long, value_delimiter = ',', value_name = "LIST")]
         points: Option<Vec<f64>>,
+        /// How many simulated seeds of each title must pass too (docs/simulation.md).
+        #[arg(long, value_name = "N", default_value_t = 0)]
+        seeds: u32,
         /// The lab's workspace.
         #[arg(long, value_name = "FOLDER", default_value = WORKSPACE)]
         workspace: PathBuf,
@@ -92,7 +95,7 @@ struct Options {
     #[arg(long, value_name = "FOLDER")]
     cache: Option<PathBuf>,
     /// The scores are printed by then, whatever hangs.
-    #[arg(long, value_name = "SECONDS", default_value_t = 870, value_parser = clap::value_parser!(u64).range(20..))]
+    #[arg(long, value_name = "SECONDS", default_value_t = deadlines::DEADLINE, value_parser = clap::value_parser!(u64).range(20..))]
     deadline: u64,
     /// How long the hand-in may take to compile.
     #[arg(long, value_name = "SECONDS", default_value_t = 120)]
@@ -112,6 +115,12 @@ struct Options {
     /// How many of its runs a title must pass; all, unless this is given.
     #[arg(long, value_name = "M", value_parser = clap::value_parser!(u8).range(1..))]
     must_pass: Option<u8>,
+    /// How many simulated seeds of each title must pass too (docs/simulation.md).
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seeds: u32,
+    /// The first of them, to grade as before; without it, one that nobody knows.
+    #[arg(long, value_name = "SEED", requires = "seeds")]
+    first_seed: Option<u64>,
     /// What a submission gets that does not compile, in percent of all points.
     #[arg(long, value_name = "PERCENT", default_value_t = 0.0)]
     broken: f64,
@@ -132,6 +141,7 @@ impl Options {
         if !(0.0..=100.0).contains(&self.broken) {
             return Err("--broken is a percentage".to_string());
         }
+        can_simulate(self.seeds)?;
         Ok(Plan {
             pristine: self
                 .workspace
@@ -147,11 +157,23 @@ impl Options {
             points: self.part.points(self.points)?,
             runs: self.runs.into(),
             must_pass: must_pass.into(),
+            seeds: self.seeds,
+            first_seed: self.first_seed.unwrap_or_else(titles::fresh_seed),
             broken_part: self.broken / 100.0,
             filter: self.titles,
             gradescope: self.gradescope,
         })
     }
+}
+
+fn can_simulate(seeds: u32) -> Result<(), String> {
+    if seeds > 0 && !titles::CAN_SIMULATE {
+        return Err(
+            "--seeds: there is a simulator for x86-64 Linux (glibc) only; grade there, or without it"
+                .to_string(),
+        );
+    }
+    Ok(())
 }
 
 fn main() -> ExitCode {
@@ -163,8 +185,8 @@ fn main() -> ExitCode {
     let done = match Cli::parse().what {
         What::Handin { archive, options } => grade(&archive, options, began),
         What::Folder { folder, out, jobs, options } => folder::grade(&folder, &out, jobs.into(), &options),
-        What::Assessment { out, name, part, points, workspace } => {
-            assessment::write(&workspace, &name, part, points, &out)
+        What::Assessment { out, name, part, points, seeds, workspace } => {
+            assessment::write(&workspace, &name, part, points, seeds, &out)
         }
         What::Prepare { options } => prepare(options, began),
     };

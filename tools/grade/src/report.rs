@@ -17,6 +17,15 @@ pub enum Verdict {
     Failed(String),
 }
 
+impl Verdict {
+    fn figures(&self) -> Option<&Figures> {
+        match self {
+            Verdict::Passed(figures) => Some(figures),
+            Verdict::Failed(_) => None,
+        }
+    }
+}
+
 /// The numbers of a line such as "  ... Passed --  15.1  5  4653  126".
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Figures {
@@ -49,45 +58,53 @@ pub struct Row {
     /// Its runs, of which so many had to pass.
     pub runs: Vec<Verdict>,
     pub must_pass: usize,
+    /// Its simulated runs, of which there had to be so many, and all had to pass.
+    pub simulated: Vec<Verdict>,
+    pub seeds: usize,
     /// Why it was not run.
     pub not_run: Option<String>,
 }
 
 impl Row {
     pub fn passed(&self) -> bool {
-        self.passes() >= self.must_pass
+        self.passed_in_real_time() && passes(&self.simulated) >= self.seeds
     }
 
-    fn passes(&self) -> usize {
-        self.runs.iter().filter(|run| matches!(run, Verdict::Passed(_))).count()
+    /// Whether its runs in real time have passed.
+    pub fn passed_in_real_time(&self) -> bool {
+        passes(&self.runs) >= self.must_pass
     }
 
     /// Of the last run that passed.
     fn figures(&self) -> Option<&Figures> {
-        self.runs.iter().rev().find_map(|run| match run {
-            Verdict::Passed(figures) => Some(figures),
-            Verdict::Failed(_) => None,
-        })
+        self.runs.iter().rev().find_map(Verdict::figures)
     }
 
     /// The first line of what went wrong, or was odd.
     fn remark(&self) -> String {
         if !self.passed() {
-            let failed = self.runs.iter().find_map(|run| match run {
+            let (runs, neither) = if self.passed_in_real_time() {
+                (&self.simulated, "it was not simulated with all its seeds: the time was up")
+            } else {
+                (&self.runs, "it was not run")
+            };
+            let failed = runs.iter().find_map(|run| match run {
                 Verdict::Failed(why) => Some(why.as_str()),
                 Verdict::Passed(_) => None,
             });
-            let why = failed.or(self.not_run.as_deref()).unwrap_or("it was not run");
-            return first_line(why);
+            return first_line(failed.or(self.not_run.as_deref()).unwrap_or(neither));
         }
-        match self.figures() {
-            // Every operation needs a server, and a server is reached by an RPC.
-            Some(figures) if figures.rpcs < figures.operations => {
-                "fewer RPCs than operations: have a look at how it works".to_string()
-            }
-            _ => String::new(),
+        // Every operation needs a server, and a server is reached by an RPC.
+        let is_odd = |figures: &Figures| figures.rpcs < figures.operations;
+        if self.figures().into_iter().chain(self.simulated.iter().filter_map(Verdict::figures)).any(is_odd) {
+            return "fewer RPCs than operations: have a look at how it works".to_string();
         }
+        String::new()
     }
+}
+
+fn passes(runs: &[Verdict]) -> usize {
+    runs.iter().filter(|run| run.figures().is_some()).count()
 }
 
 fn first_line(text: &str) -> String {
@@ -112,7 +129,7 @@ pub fn table(rows: &[Row]) -> String {
             (false, _) => "FAIL",
         };
         let result = if row.runs.len() > 1 {
-            format!("{result} {}/{}", row.passes(), row.runs.len())
+            format!("{result} {}/{}", passes(&row.runs), row.runs.len())
         } else {
             result.into()
         };
@@ -187,6 +204,16 @@ pub fn quoted(text: &str) -> String {
     shortened(text, SHOWN).lines().fold(String::new(), |all, line| all + "    | " + line + "\n")
 }
 
+/// What a student can do about a seed that has failed.
+pub fn replay(function: &str, seed: u64) -> String {
+    format!(
+        "    A simulated run (docs/simulation.md): its seconds are virtual. To run this seed at home, on x86-64 Linux:\n      \
+         {}\n    A seed means the same run only in the same binary, and yours may differ from the grader's. If it passes\n    \
+         there, put LAB_RUNS=100 in front: that runs a hundred seeds from this one on.\n",
+        titles::replay("kvraft", "test_test", function, seed)
+    )
+}
+
 /// The beginning and the end of a text, at most about `size` bytes in all, without control characters.
 pub fn shortened(text: &str, size: usize) -> String {
     let text = clean(text);
@@ -254,7 +281,16 @@ mod tests {
 
     fn row(problem: &'static str, worth: f64, run: Verdict) -> Row {
         let points = if matches!(run, Verdict::Passed(_)) { worth } else { 0.0 };
-        Row { problem, worth, points, runs: vec![run], must_pass: 1, not_run: None }
+        Row {
+            problem,
+            worth,
+            points,
+            runs: vec![run],
+            must_pass: 1,
+            simulated: Vec::new(),
+            seeds: 0,
+            not_run: None,
+        }
     }
 
     fn rows() -> Vec<Row> {
@@ -326,6 +362,35 @@ mod tests {
         assert!(row.passed() && table(&[row.clone()]).contains("pass 1/2"));
         row.must_pass = 2;
         assert!(!row.passed() && table(&[row]).contains("FAIL 1/2"));
+    }
+
+    #[test]
+    fn each_seed_must_pass_and_the_one_that_failed_is_named() {
+        let mut row = rows().remove(0);
+        row.seeds = 2;
+        row.simulated.push(Verdict::Passed(Figures::default()));
+        assert!(!row.passed());
+        assert!(
+            table(&[row.clone()]).contains("    it was not simulated with all its seeds: the time was up\n")
+        );
+        let mut failed = row.clone();
+        failed.simulated.push(Verdict::Failed("simulated with seed 7: it hung\nmore".to_string()));
+        assert!(!failed.passed());
+        let text = table(&[failed]);
+        assert!(text.contains("FAIL") && text.contains("    simulated with seed 7: it hung\n"), "{text}");
+        row.simulated.push(Verdict::Passed(Figures { seconds: 1.0, rpcs: 0, operations: 9 }));
+        assert!(row.passed() && table(&[row.clone()]).contains("fewer RPCs than operations"));
+        // What failed in real time says so, whatever its seeds do.
+        row.runs = vec![Verdict::Failed("it panicked".to_string())];
+        assert!(!row.passed() && table(&[row]).contains("    it panicked\n"));
+    }
+
+    #[test]
+    fn a_seed_that_failed_comes_with_the_command_that_runs_it() {
+        let text = replay("test_basic_3a", 17);
+        let command = "LAB_SIM=1 LAB_SEED=17 cargo test -p kvraft --test test_test -- --exact test_basic_3a";
+        assert!(text.lines().any(|line| line.trim() == command), "{text}");
+        assert!(text.lines().all(|line| line.starts_with("    ")), "{text}");
     }
 
     #[test]

@@ -17,7 +17,8 @@
 //!
 //! A title fails by panicking, on any thread. Then a [`picture`] of it is drawn, and its log is kept, in `target/pictures`.
 //!
-//! A program that judges other people's solutions runs single titles of a test binary with [`run_title`].
+//! A program that judges other people's solutions runs single titles of a test binary with [`run_title`], in simulation
+//! too ([`simulate`], [`fresh_seed`], [`replay`]).
 //!
 //! `RUST_LOG=debug` prints what the servers log (their `dprintf!`); `LAB_PICTURE=1` draws a picture of a title that passes
 //! too, and `LAB_PICTURE=0` none; `LAB_PEAK_THREADS=1` prints how many threads a title's process had at its peak.
@@ -39,7 +40,8 @@ mod threads;
 pub use child::{begin, elapsed, passed};
 pub use operations::{Operation, excerpt, operation};
 pub use process::{FOLDER_VARIABLE, Trust, run_title};
-pub use simulation::latency;
+pub use seeds::{fresh as fresh_seed, replay};
+pub use simulation::{latency, simulate};
 pub use tasks::{Task, spawn};
 
 use std::process::ExitCode;
@@ -47,6 +49,9 @@ use std::time::Duration;
 
 /// How long a title may take, in real time (`checkTimeout` in the Go lab's config.go).
 pub const LIMIT: Duration = Duration::from_secs(120);
+
+/// Whether titles can be simulated: the simulator is for x86-64 Linux.
+pub const CAN_SIMULATE: bool = sim::SUPPORTED;
 
 /// A title: the name of its test function, and the function.
 pub type Title = (&'static str, fn());

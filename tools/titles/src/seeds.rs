@@ -29,6 +29,11 @@ const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
 /// Seeds that nobody asked for are below this: short enough to be typed.
 const SEEDS: u64 = 1_000_000_000;
 
+/// A seed that nobody could foresee.
+pub fn fresh() -> u64 {
+    rand::random::<u64>() % SEEDS
+}
+
 /// What the environment asks for.
 pub(crate) struct Plan {
     first: u64,
@@ -103,7 +108,7 @@ impl Plan {
         if runs == 0 {
             return Err(format!("{RUNS_VARIABLE}=0: it says how many seeds of each title to run"));
         }
-        let first = simulation::number(SEED_VARIABLE)?.unwrap_or_else(|| rand::random::<u64>() % SEEDS);
+        let first = simulation::number(SEED_VARIABLE)?.unwrap_or_else(fresh);
         let jobs = std::thread::available_parallelism().map_or(1, usize::from);
         Ok(Some(Plan {
             first,
@@ -282,7 +287,7 @@ fn difference(a: &Path, b: &Path) -> Result<Option<String>, String> {
 fn simulate(run: &Run<'_>, trace: Option<PathBuf>, output: &mut Vec<u8>) -> Result<(), String> {
     let program = std::env::current_exe().map_err(|e| format!("cannot find the test binary: {e}"))?;
     let mut command = Command::new(program);
-    Settings { seed: run.seed, strategy: run.plan.strategy, trace, processor: Some(run.slot) }
+    Settings { seed: run.seed, strategy: run.plan.strategy, trace, processor: Some(run.slot), urgent: false }
         .put_into(&mut command);
     if !run.draws {
         command.env(PICTURE_VARIABLE, "0");
@@ -313,7 +318,12 @@ fn failed(plan: &Plan, name: &str, failures: &[Failure], runs: u64) -> Failed {
     text.into()
 }
 
-/// What a person types to run one seed of one title again.
+/// What a person types to run one seed of one title again, by the uniform strategy.
+pub fn replay(package: &str, test: &str, name: &str, seed: u64) -> String {
+    format!("{VARIABLE}=1 {SEED_VARIABLE}={seed} cargo test -p {package} --test {test} -- --exact {name}")
+}
+
+/// What a person types to run one seed of one title of this program again.
 pub(crate) fn command(strategy: sim::Strategy, name: &str, seed: u64) -> String {
     let mut words = vec![format!("{VARIABLE}=1"), format!("{SEED_VARIABLE}={seed}")];
     if let Some(strategy) = variable(STRATEGY_VARIABLE).filter(|_| strategy != sim::Strategy::default()) {

@@ -18,6 +18,7 @@ pub(crate) const SEED_VARIABLE: &str = "LAB_SEED";
 pub(crate) const STRATEGY_VARIABLE: &str = "LAB_STRATEGY";
 pub(crate) const TRACE_VARIABLE: &str = "LAB_TRACE";
 const PROCESSOR_VARIABLE: &str = "LAB_PROCESSOR";
+const URGENT_VARIABLE: &str = "LAB_URGENT";
 
 /// How long a message takes on its way, in a simulation: less than real networks in one building promise, more than
 /// nothing, so that there is time for something to happen meanwhile.
@@ -35,6 +36,8 @@ pub(crate) struct Settings {
     pub(crate) trace: Option<PathBuf>,
     /// Which of the processors that there are.
     pub(crate) processor: Option<usize>,
+    /// Whether somebody waits for it who has no time to lose.
+    pub(crate) urgent: bool,
 }
 
 static SETTINGS: OnceLock<Settings> = OnceLock::new();
@@ -74,6 +77,7 @@ impl Settings {
             strategy: strategy()?,
             trace: variable(TRACE_VARIABLE).map(PathBuf::from),
             processor: number(PROCESSOR_VARIABLE)?.map(|n| n as usize),
+            urgent: variable(URGENT_VARIABLE).is_some(),
         }))
     }
 
@@ -89,12 +93,22 @@ impl Settings {
         if let Some(processor) = self.processor {
             command.env(PROCESSOR_VARIABLE, processor.to_string());
         }
+        if self.urgent {
+            command.env(URGENT_VARIABLE, "1");
+        }
     }
 }
 
 /// Those of this process; None: it does not simulate.
 pub(crate) fn settings() -> Option<&'static Settings> {
     SETTINGS.get()
+}
+
+/// Has the title that `command` is to run (see [`crate::run_title`]) simulated with this seed, by the uniform strategy:
+/// what fails then can fail in real time. Unlike what a person simulates, it does not make way for other programs.
+pub fn simulate(command: &mut Command, seed: u64) {
+    let strategy = sim::Strategy::Uniform;
+    Settings { seed, strategy, trace: None, processor: None, urgent: true }.put_into(command);
 }
 
 /// How long messages take on a title's network: none in real time, and in a simulation 0.5 to 1 ms.
@@ -112,11 +126,11 @@ pub(crate) fn run(limit: Duration, title: Title) -> Option<u64> {
     let trace = settings.trace.as_ref().map(|path| {
         File::create(path).unwrap_or_else(|e| child::fail(&format!("cannot write {}: {e}", path.display())))
     });
-    let Settings { seed, strategy, processor, .. } = SETTINGS.get_or_init(|| settings).clone();
+    let Settings { seed, strategy, processor, urgent, .. } = SETTINGS.get_or_init(|| settings).clone();
     Logger::install();
     let hooks =
         sim::Hooks { describe: child::thread_name, fail: child::fail, places: threads::places_of_the_lab };
-    let options = sim::Options { seed, strategy, trace, processor, hooks };
+    let options = sim::Options { seed, strategy, trace, processor, steps_back: !urgent, hooks };
     let (name, function) = title;
     let outcome = sim::run(options, name, move || {
         let over = Arc::new(AtomicBool::new(false));

@@ -17,9 +17,9 @@ use std::time::Duration;
 
 pub(crate) const SUPPORTED: bool = true;
 
-/// How often the watch looks, and how many looks in a row may find nothing new: 10 s.
+/// How often the watch looks, and for how long it may find nothing new.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
-const PATIENCE: u32 = 20;
+const PATIENCE: Duration = Duration::from_secs(10);
 
 pub(crate) fn run(options: Options, name: &str, f: impl FnOnce() + Send + 'static) -> Outcome {
     let hooks = options.hooks;
@@ -30,7 +30,9 @@ pub(crate) fn run(options: Options, name: &str, f: impl FnOnce() + Send + 'stati
     let name = name.to_string();
     let first = std::thread::Builder::new().name("simulation".to_string()).spawn(move || {
         pin(options.processor);
-        step_back();
+        if options.steps_back {
+            step_back();
+        }
         if let Err(why) = check::replay(hooks) {
             (hooks.fail)(&why);
         }
@@ -60,11 +62,11 @@ pub(crate) fn run(options: Options, name: &str, f: impl FnOnce() + Send + 'stati
             Err(RecvTimeoutError::Disconnected) => (hooks.fail)("the simulation ended without a result"),
             Err(RecvTimeoutError::Timeout) => {}
         }
-        if let Some(places) = watch.look(PATIENCE) {
+        if let Some(places) = watch.look(LOOK_INTERVAL, PATIENCE) {
             (hooks.fail)(&format!(
                 "a thread has kept all others from running for {} s: it waits in a loop without a call that lets \
                  them run, or computes for very long, at\n{}",
-                (LOOK_INTERVAL * PATIENCE).as_secs(),
+                PATIENCE.as_secs(),
                 (hooks.places)(&places)
             ));
         }

@@ -87,18 +87,83 @@ fn places_of_holder() -> Vec<Place> {
 #[derive(Default)]
 pub(crate) struct Watch {
     progress: u64,
-    /// How many looks have found nothing new. Time says less: in a debugger, it passes for this thread too.
-    looks: u32,
+    /// How long the process had run when it was looked at last.
+    run: Duration,
+    /// How long nothing new was found. Not counted is the time in which the simulation could not get a processor: on a
+    /// machine with too much to do, it has the lowest priority.
+    stuck: Duration,
 }
 
 impl Watch {
-    /// Looks whether the simulation gets on; if so many looks in a row have found that it does not, where it is.
-    pub(crate) fn look(&mut self, patience: u32) -> Option<Vec<Place>> {
+    /// Looks, once in each interval, whether the simulation gets on; if it has not for so long, where it is. Time by the
+    /// clock says less: in a debugger, it passes for this thread too.
+    pub(crate) fn look(&mut self, interval: Duration, patience: Duration) -> Option<Vec<Place>> {
+        let run = processor_time();
         let progress = PROGRESS.load(Ordering::Relaxed);
         if progress != self.progress {
-            *self = Watch { progress, looks: 0 };
+            *self = Watch { progress, run, stuck: Duration::ZERO };
+            return None;
         }
-        self.looks += 1;
-        (self.looks > patience).then(places_of_holder)
+        self.stuck += if others_run() { run.saturating_sub(self.run).min(interval) } else { interval };
+        self.run = run;
+        (self.stuck >= patience).then(places_of_holder)
+    }
+}
+
+/// How long this process has run.
+fn processor_time() -> Duration {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the pointer is valid for writing.
+    unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &mut time) };
+    Duration::new(time.tv_sec.max(0) as u64, time.tv_nsec.max(0) as u32)
+}
+
+/// Whether another thread of this process runs, or would if it got a processor. The rest wait in the system.
+fn others_run() -> bool {
+    // SAFETY: it takes no argument and always succeeds.
+    let own = unsafe { libc::gettid() }.to_string();
+    let tasks = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    tasks.filter(|task| task.file_name() != own.as_str()).any(|task| {
+        // One that ends meanwhile has no file any more.
+        runs(&std::fs::read_to_string(task.path().join("stat")).unwrap_or_default())
+    })
+}
+
+/// The third field of a thread's stat: it runs, or waits for the disk. The second is a name in brackets, which may hold
+/// anything.
+fn runs(stat: &str) -> bool {
+    stat.rsplit_once(')').is_some_and(|(_, rest)| matches!(rest.split_whitespace().next(), Some("R" | "D")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    #[test]
+    fn a_threads_state_stands_behind_its_name() {
+        assert!(runs("7 (a) S 1) R 1 7 7 0"));
+        assert!(!runs("7 (R) S 1 7 7 0"));
+        assert!(!runs(""));
+    }
+
+    #[test]
+    fn what_runs_is_given_the_time_that_it_has_run() {
+        let stop = Arc::new(AtomicBool::new(false));
+        let thread = std::thread::spawn({
+            let stop = stop.clone();
+            move || while !stop.load(Ordering::Relaxed) {}
+        });
+        let mut watch =
+            Watch { progress: PROGRESS.load(Ordering::Relaxed), run: processor_time(), ..Watch::default() };
+        let (interval, patience) = (Duration::from_secs(5), Duration::from_secs(10));
+        // Three looks, by which it cannot have run for ten seconds.
+        assert!((0..3).all(|_| watch.look(interval, patience).is_none()));
+        let before = watch.stuck;
+        while watch.stuck == before {
+            watch.look(interval, patience);
+        }
+        stop.store(true, Ordering::Relaxed);
+        thread.join().unwrap();
     }
 }
