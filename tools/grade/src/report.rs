@@ -58,7 +58,7 @@ pub struct Row {
     /// Its runs, of which so many had to pass.
     pub runs: Vec<Verdict>,
     pub must_pass: usize,
-    /// Its simulated runs, of which there had to be so many, and all had to pass.
+    /// Its simulated runs, all of which had to pass, and how many there were to be: less is for want of time.
     pub simulated: Vec<Verdict>,
     pub seeds: usize,
     /// Why it was not run.
@@ -67,7 +67,7 @@ pub struct Row {
 
 impl Row {
     pub fn passed(&self) -> bool {
-        self.passed_in_real_time() && passes(&self.simulated) >= self.seeds
+        self.passed_in_real_time() && passes(&self.simulated) == self.simulated.len()
     }
 
     /// Whether its runs in real time have passed.
@@ -83,16 +83,16 @@ impl Row {
     /// The first line of what went wrong, or was odd.
     fn remark(&self) -> String {
         if !self.passed() {
-            let (runs, neither) = if self.passed_in_real_time() {
-                (&self.simulated, "it was not simulated with all its seeds: the time was up")
-            } else {
-                (&self.runs, "it was not run")
-            };
+            let runs = if self.passed_in_real_time() { &self.simulated } else { &self.runs };
             let failed = runs.iter().find_map(|run| match run {
                 Verdict::Failed(why) => Some(why.as_str()),
                 Verdict::Passed(_) => None,
             });
-            return first_line(failed.or(self.not_run.as_deref()).unwrap_or(neither));
+            return first_line(failed.or(self.not_run.as_deref()).unwrap_or("it was not run"));
+        }
+        if self.simulated.len() < self.seeds {
+            let (run, all) = (self.simulated.len(), self.seeds);
+            return format!("only {run} of {all} seeds were simulated: the time was up");
         }
         // Every operation needs a server, and a server is reached by an RPC.
         let is_odd = |figures: &Figures| figures.rpcs < figures.operations;
@@ -369,9 +369,11 @@ mod tests {
         let mut row = rows().remove(0);
         row.seeds = 2;
         row.simulated.push(Verdict::Passed(Figures::default()));
-        assert!(!row.passed());
+        // What could not be run costs nobody points.
+        let text = table(&[row.clone()]);
         assert!(
-            table(&[row.clone()]).contains("    it was not simulated with all its seeds: the time was up\n")
+            row.passed() && text.contains("    only 1 of 2 seeds were simulated: the time was up\n"),
+            "{text}"
         );
         let mut failed = row.clone();
         failed.simulated.push(Verdict::Failed("simulated with seed 7: it hung\nmore".to_string()));
