@@ -229,12 +229,14 @@ fn stale_snapshots_are_ignored() {
 fn appends_from_before_the_snapshot_are_taken() {
     let server = Follower::start(Persister::new());
     server.append(1, 3);
+    // Without it, the snapshot may come before any of them is on its way, and have them all.
+    server.expect(&[E(1)]);
     server.install(TERM, 20);
     // They were sent before, and tell what follows it too.
     assert!(server.append(4, 10), "an append that lies in the snapshot whole is refused");
     assert!(server.append(11, 25), "an append that begins in the snapshot is refused");
     assert!(!server.append(28, 30), "an append behind a gap is accepted");
-    server.expect(&[E(1), E(2), E(3), S(20)]);
+    server.expect(&[E(2), E(3), S(20)]);
     server.expect(&(21..=25).map(E).collect::<Vec<_>>());
     server.stop();
 }
