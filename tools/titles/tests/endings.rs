@@ -4,6 +4,7 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 use titles::{Trust, run_title};
@@ -13,6 +14,13 @@ fn samples(arguments: &[&str]) -> Command {
     command.args(arguments);
     ["RUST_LOG", "LAB_PEAK_THREADS", "LAB_PICTURE"].iter().for_each(|name| _ = command.env_remove(name));
     command
+}
+
+/// Not by this process: what another test starts meanwhile has the copy open for a moment too, and a program that is open
+/// for writing cannot be run.
+fn copy_samples(to: &Path) {
+    let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_sample-titles")).arg(to).status().unwrap();
+    assert!(copied.success());
 }
 
 fn output_of(command: &mut Command) -> (Output, String) {
@@ -78,7 +86,7 @@ fn a_picture_that_cannot_be_written_disturbs_nothing() {
     let folder = std::env::temp_dir().join(format!("titles-picture-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     let program = folder.join("sample-titles");
-    std::fs::copy(env!("CARGO_BIN_EXE_sample-titles"), &program).unwrap();
+    copy_samples(&program);
     // In the place of the folder.
     std::fs::write(folder.join("pictures"), "").unwrap();
     let (output, text) = output_of(Command::new(&program).args(["--exact", "panics"]));
@@ -250,7 +258,7 @@ fn the_token_is_in_no_place_that_safe_code_can_open() {
     std::fs::create_dir_all(&folder).unwrap();
     std::fs::set_permissions(&folder, PermissionsExt::from_mode(0o755)).unwrap();
     let program = folder.join("sample-titles");
-    std::fs::copy(env!("CARGO_BIN_EXE_sample-titles"), &program).unwrap();
+    copy_samples(&program);
     let mut command = Command::new(&program);
     command.current_dir(&folder);
     if rustix::process::getuid().is_root() {

@@ -5,6 +5,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// The programs that Chromium is called by.
 const BROWSERS: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "chrome"];
@@ -19,8 +20,8 @@ fn browser() -> PathBuf {
     found.unwrap_or_else(|| panic!("none of {BROWSERS:?} is there; on Debian: apt-get install chromium"))
 }
 
-/// The page's document, when its scripts have run.
-fn document(page: &Path, profile: &Path) -> String {
+/// The page's document, when its scripts have run, and what the browser said.
+fn document(page: &Path, profile: &Path) -> (String, String) {
     let mut command = Command::new(browser());
     // Chromium's own sandbox does not work for root; nothing but our page is opened.
     command.args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]);
@@ -28,7 +29,17 @@ fn document(page: &Path, profile: &Path) -> String {
     command.args(["--window-size=1280,800", "--virtual-time-budget=20000", "--dump-dom"]);
     command.arg(format!("--user-data-dir={}", profile.display()));
     let output = command.arg(format!("file://{}", page.display())).output().unwrap();
-    String::from_utf8_lossy(&output.stdout).into_owned()
+    let said = format!("{}: {}", output.status, String::from_utf8_lossy(&output.stderr));
+    (String::from_utf8_lossy(&output.stdout).into_owned(), said)
+}
+
+/// A new folder. Two browsers with one profile are one browser, of which one has no document; tests run at once.
+fn folder() -> PathBuf {
+    static MADE: AtomicUsize = AtomicUsize::new(0);
+    let number = MADE.fetch_add(1, Ordering::Relaxed);
+    let folder = std::env::temp_dir().join(format!("titles-page-{}-{number}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    folder
 }
 
 /// What `checks` say of the page of a sample title, which must be that all is well.
@@ -42,15 +53,15 @@ fn check(title: &str, environment: &[(&str, &str)], checks: &str) -> usize {
     let page = std::fs::read_to_string(page).unwrap();
     assert!(!page.contains("http"), "it needs nothing from the network");
 
-    let folder = std::env::temp_dir().join(format!("titles-page-{}-{title}", std::process::id()));
-    std::fs::create_dir_all(&folder).unwrap();
+    let folder = folder();
     let copy = folder.join("page.html");
     std::fs::write(&copy, page.replace("</html>", &format!("<script>{checks}</script>\n</html>"))).unwrap();
-    let document = document(&copy, &folder.join("profile"));
-    std::fs::remove_dir_all(&folder).unwrap();
+    let (document, said) = document(&copy, &folder.join("profile"));
+    // The browser's helpers may outlive it for a moment, and write there.
+    let _ = std::fs::remove_dir_all(&folder);
 
     let results = document.split_once("<pre id=\"results\">").and_then(|(_, rest)| rest.split_once("</pre>"));
-    let (results, _) = results.unwrap_or_else(|| panic!("the checks did not end: {document}"));
+    let (results, _) = results.unwrap_or_else(|| panic!("the checks did not end: {document}\n{said}"));
     println!("{results}");
     assert!(results.ends_with("end of the results") && !results.contains("FAILED: "), "{results}");
     results.matches("ok: ").count()

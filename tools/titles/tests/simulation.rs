@@ -63,11 +63,18 @@ fn folder(name: &str) -> PathBuf {
     folder
 }
 
+/// Not by this process: what another test starts meanwhile has the copy open for a moment too, and a program that is open
+/// for writing cannot be run.
+fn copy_samples(to: &Path) {
+    let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_sample-titles")).arg(to).status().unwrap();
+    assert!(copied.success());
+}
+
 /// A folder of its own for the pictures of a program, and the program.
 fn own_folder(name: &str) -> (PathBuf, PathBuf) {
     let folder = folder(name);
     let program = folder.join("sample-titles");
-    std::fs::copy(env!("CARGO_BIN_EXE_sample-titles"), &program).unwrap();
+    copy_samples(&program);
     (folder, program)
 }
 
