@@ -6,13 +6,24 @@
 //! thread that is parked is woken before them: on a busy machine that made RPCs several times slower.
 
 use parking_lot::{Condvar, Mutex};
+use std::cell::Cell;
 use std::hint::spin_loop;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// How long a receiver looks before it parks: longer than an RPC whose threads are awake takes, shorter than it takes
-/// to wake one.
-const SPIN: Duration = Duration::from_micros(5);
+/// How long a receiver looks before it parks: longer than it mostly takes to wake a thread. Two threads that take turns
+/// then find each other awake again after one of them has parked.
+const SPIN: Duration = Duration::from_micros(20);
+
+/// A thread that has parked `TRIES` times in a row parks at once: its RPCs are seldom, or the other thread waits for the
+/// same core. Of every `PERIOD` times it looks `TRIES` times again.
+const TRIES: u32 = 2;
+const PERIOD: u32 = 64;
+
+thread_local! {
+    /// How many times in a row this thread has parked.
+    static PARKED: Cell<u32> = const { Cell::new(0) };
+}
 
 /// Holds at most one value.
 pub(crate) struct Handover<T> {
@@ -37,10 +48,7 @@ impl<T> Handover<T> {
 
     /// Waits for the value, and takes it.
     pub(crate) fn take(&self) -> T {
-        let begun = Instant::now();
-        while !self.full.load(Ordering::Acquire) && begun.elapsed() < SPIN {
-            spin_loop();
-        }
+        self.look();
         let mut value = self.value.lock();
         loop {
             if let Some(value) = value.take() {
@@ -49,6 +57,18 @@ impl<T> Handover<T> {
             }
             self.filled.wait(&mut value);
         }
+    }
+
+    /// Looks for the value for a while, if that has been of use lately.
+    fn look(&self) {
+        let parked = PARKED.get();
+        if parked % PERIOD < TRIES {
+            let begun = Instant::now();
+            while !self.full.load(Ordering::Acquire) && begun.elapsed() < SPIN {
+                spin_loop();
+            }
+        }
+        PARKED.set(if self.full.load(Ordering::Acquire) { 0 } else { parked.wrapping_add(1) });
     }
 }
 
