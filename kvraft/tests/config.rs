@@ -54,11 +54,11 @@ pub struct Client {
 
 impl Config {
     pub fn new(n: usize, unreliable: bool, maxraftstate: Option<usize>) -> Arc<Config> {
-        titles::picture::servers(n);
-        titles::picture::unreliable(unreliable);
+        harness::picture::servers(n);
+        harness::picture::unreliable(unreliable);
         let net = Network::new();
         net.reliable(!unreliable);
-        net.latency(titles::latency());
+        net.latency(harness::latency());
         let cfg = Arc::new(Config {
             n,
             net,
@@ -70,7 +70,7 @@ impl Config {
             begun: Mutex::new(Begun { at: Instant::now(), rpcs: 0, operations: 0 }),
         });
         let weak = Arc::downgrade(&cfg);
-        titles::picture::observe(move |i| {
+        harness::picture::observe(move |i| {
             let kv = weak.upgrade()?.servers.lock().get(i)?.kv.clone()?;
             Some(kv.raft().get_state())
         });
@@ -83,7 +83,7 @@ impl Config {
 
     /// Prints the title, as "Test: one client (3A)".
     pub fn begin(&self, description: &str) {
-        titles::begin(description);
+        harness::begin(description);
         *self.begun.lock() = Begun {
             at: Instant::now(),
             rpcs: self.net.get_total_count(),
@@ -109,7 +109,7 @@ impl Config {
         let seconds = begun.at.elapsed().as_secs_f64();
         let rpcs = self.net.get_total_count() - begun.rpcs;
         let operations = self.operations.load(Ordering::SeqCst) - begun.operations;
-        titles::passed(format!("  ... Passed --  {seconds:4.1}  {} {rpcs:5} {operations:4}", self.n));
+        harness::passed(format!("  ... Passed --  {seconds:4.1}  {} {rpcs:5} {operations:4}", self.n));
     }
 
     /// Kills every server and shuts the network down.
@@ -151,7 +151,7 @@ impl Config {
             // A server that never ran has no ends.
             let ends = [servers[i].ends.get(j), servers[j].ends.get(i)];
             ends.into_iter().flatten().for_each(|end| self.net.enable(end, enabled));
-            titles::picture::link(i, j, enabled);
+            harness::picture::link(i, j, enabled);
         }
     }
 
@@ -250,7 +250,7 @@ impl Config {
 
     /// Separates server `i` from the network and from what it has saved; returns it, if it is up.
     fn cut_off(&self, i: usize) -> Option<Arc<KVServer>> {
-        titles::picture::down(i);
+        harness::picture::down(i);
         self.disconnect(i, &self.all());
         // Before the persister is copied: a client must not get a reply that promises what is saved afterwards.
         self.net.delete_server(i);
@@ -271,7 +271,7 @@ impl Config {
             host.ends = names;
             host.saved.clone()
         };
-        titles::picture::up(i);
+        harness::picture::up(i);
         let kv = start_kv_server(ends, i, saved, self.maxraftstate);
         self.servers.lock()[i].kv = Some(kv.clone());
         let mut server = Server::new();
@@ -314,15 +314,15 @@ impl Client {
         self.ends.clone()
     }
 
-    /// What this client did last, for [`titles::picture`].
+    /// What this client did last, for [`harness::picture`].
     pub fn last_operation(&self) -> u64 {
         self.last
     }
 
     /// The thread has the better name, if it has one: clients come and go.
-    fn begin(&mut self, what: String) -> titles::Operation {
+    fn begin(&mut self, what: String) -> harness::Operation {
         let who = labrpc::current_task().unwrap_or_else(|| self.name.clone());
-        let operation = titles::operation(who, what);
+        let operation = harness::operation(who, what);
         self.last = operation.id();
         operation
     }

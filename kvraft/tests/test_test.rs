@@ -7,6 +7,8 @@ mod logs;
 use appends::{check_appends, excerpt, nth};
 use config::{Client, Config};
 use crossbeam_channel::RecvTimeoutError;
+use harness::Task;
+use harness::picture::Finding;
 use linearizability::{
     CheckResult, KvInput, KvModel, KvOp, KvOutput, Operation, PartExplanation, Prefix,
     check_operations_timeout, explain_operations,
@@ -19,8 +21,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
-use titles::Task;
-use titles::picture::Finding;
 
 /// The tests allow a solution to take a second for an election, much more than the paper's time-outs.
 const ELECTION_TIMEOUT: Duration = Duration::from_secs(1);
@@ -35,7 +35,7 @@ const LINEARIZABILITY_CHECK_TIMEOUT: Duration = Duration::from_secs(1);
 const EXPLANATION_LIMIT: Duration = Duration::from_secs(3);
 
 fn main() -> ExitCode {
-    titles::run(&[
+    harness::run(&[
         ("test_basic_3a", test_basic_3a),
         ("test_concurrent_3a", test_concurrent_3a),
         ("test_unreliable_3a", test_unreliable_3a),
@@ -264,7 +264,7 @@ impl Generic {
             // Let the clients do something undisturbed first.
             sleep(Duration::from_secs(1));
             let (cfg, done) = (cfg.clone(), done.clone());
-            partitioner = Some(titles::spawn("partitioner", move || partition_at_random(&cfg, &done)));
+            partitioner = Some(harness::spawn("partitioner", move || partition_at_random(&cfg, &done)));
         }
         if self.partitions {
             // A leader without a majority cannot trim its log.
@@ -298,7 +298,7 @@ fn spawn_clients<T: Send + 'static>(
 ) -> Clients<T> {
     let clients = (0..n).map(|cli| {
         let (cfg, f) = (cfg.clone(), f.clone());
-        titles::spawn(format!("client thread {cli}"), move || f(cli, &mut cfg.make_client(&cfg.all())))
+        harness::spawn(format!("client thread {cli}"), move || f(cli, &mut cfg.make_client(&cfg.all())))
     });
     clients.collect()
 }
@@ -407,11 +407,11 @@ impl History {
 /// Says of a history that is not linearizable how far an order of the operations explains it, in words and for the
 /// picture. Nothing when no picture is wanted: it takes longer than the check.
 fn explain(operations: &[Operation<KvInput, KvOutput>], names: &[u64], begun: Instant) -> String {
-    if !titles::picture::is_on() {
+    if !harness::picture::is_on() {
         return String::new();
     }
     let parts = explain_operations(&KvModel, operations, EXPLANATION_LIMIT).parts;
-    let began = titles::elapsed().saturating_sub(begun.elapsed());
+    let began = harness::elapsed().saturating_sub(begun.elapsed());
     let named = |indexes: &[usize]| indexes.iter().map(|i| names[*i]).collect();
     let mut broken: Vec<_> = parts.iter().filter(|part| part.result == CheckResult::Illegal).collect();
     // What broke first comes first.
@@ -428,7 +428,7 @@ fn explain(operations: &[Operation<KvInput, KvOutput>], names: &[u64], begun: In
         })
         .collect();
     let text = findings.iter().map(|finding| format!("\n  {}", finding.note)).collect();
-    titles::picture::found(findings);
+    harness::picture::found(findings);
     text
 }
 
@@ -448,13 +448,13 @@ fn describe(
         }
     }
     let (done, all) = (prefix.order.len(), part.operations.len());
-    let held = titles::excerpt(&value);
+    let held = harness::excerpt(&value);
     let key = &operations[part.operations[0]].input.key;
     let mut text =
         format!("key {key:?}: an order explains {done} of its {all} operations; then it holds {held}");
     if let Some(broken) = prefix.refused.first().map(|i| &operations[*i]) {
         let [call, ret] = [broken.call, broken.ret].map(|time| began.as_secs_f64() + time as f64 / 1e9);
-        let got = titles::excerpt(&broken.output.value);
+        let got = harness::excerpt(&broken.output.value);
         text += &format!(", but a get from {call:.6} s to {ret:.6} s got {got}");
     }
     text
@@ -553,7 +553,7 @@ fn one_partition(title: Stage) {
     if end(Stage::NoProgressInMinority) {
         // The clerks of the minority can be ended in no other way; how long that takes is the next title's business.
         minority.heal(&cfg);
-        minority.check_completed(titles::LIMIT);
+        minority.check_completed(harness::LIMIT);
         return cfg.cleanup();
     }
 
@@ -578,8 +578,8 @@ impl Minority {
     fn start(cfg: &Arc<Config>, servers: &[usize]) -> Minority {
         let [mut putter, mut getter] = [cfg.make_client(servers), cfg.make_client(servers)];
         let ends = [putter.ends(), getter.ends()];
-        let put = titles::spawn("client thread: put in minority", move || putter.put("1", "15"));
-        let get = titles::spawn("client thread: get in minority", move || drop(getter.get("1")));
+        let put = harness::spawn("client thread: put in minority", move || putter.put("1", "15"));
+        let get = harness::spawn("client thread: get in minority", move || drop(getter.get("1")));
         Minority { put, get, ends }
     }
 
@@ -621,7 +621,7 @@ fn test_append_outlives_its_leader_extra() {
     [a, b, c].into_iter().for_each(|i| cfg.shutdown_server(i));
     let mut client = cfg.make_client(&[leader, heir]);
     let ends = client.ends();
-    let append = titles::spawn("client thread: append", move || client.append("k", &nth(0, 0)));
+    let append = harness::spawn("client thread: append", move || client.append("k", &nth(0, 0)));
     sleep(ELECTION_TIMEOUT);
 
     // A majority of which only that follower can be elected: the others lack the append.

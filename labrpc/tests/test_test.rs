@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 fn main() -> ExitCode {
-    titles::run(&[
+    harness::run(&[
         ("test_basic", test_basic),
         ("test_types", test_types),
         ("test_disconnect", test_disconnect),

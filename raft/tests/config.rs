@@ -67,11 +67,11 @@ struct Logs {
 
 impl Config {
     pub fn new(n: usize, unreliable: bool) -> Arc<Config> {
-        titles::picture::servers(n);
-        titles::picture::unreliable(unreliable);
+        harness::picture::servers(n);
+        harness::picture::unreliable(unreliable);
         let net = Network::new();
         net.reliable(!unreliable);
-        net.latency(titles::latency());
+        net.latency(harness::latency());
         // Lets the tests see whether a leader waits for RPCs that nobody answers.
         net.long_delays(true);
         let cfg = Arc::new(Config {
@@ -87,7 +87,7 @@ impl Config {
             ends: AtomicUsize::new(0),
         });
         let weak = Arc::downgrade(&cfg);
-        titles::picture::observe(move |i| {
+        harness::picture::observe(move |i| {
             let rf = weak.upgrade()?.servers.lock().get(i)?.raft.clone()?;
             Some(rf.get_state())
         });
@@ -102,7 +102,7 @@ impl Config {
 
     /// Prints the title, as "Test (2A): initial election".
     pub fn begin(&self, description: &str) {
-        titles::begin(description);
+        harness::begin(description);
         *self.begun.lock() = Begun {
             at: Instant::now(),
             rpcs: self.net.get_total_count(),
@@ -116,7 +116,7 @@ impl Config {
         let seconds = begun.at.elapsed().as_secs_f64();
         let rpcs = self.net.get_total_count() - begun.rpcs;
         let agreements = self.logs.max_index.load(Ordering::SeqCst) - begun.max_index;
-        titles::passed(format!("  ... Passed --  {seconds:4.1}  {} {rpcs:4} {agreements:4}", self.n));
+        harness::passed(format!("  ... Passed --  {seconds:4.1}  {} {rpcs:4} {agreements:4}", self.n));
     }
 
     /// Kills every server and shuts the network down.
@@ -136,7 +136,7 @@ impl Config {
 
     /// Crashes a server, but keeps its persistent state.
     pub fn crash1(&self, i: usize) {
-        titles::picture::down(i);
+        harness::picture::down(i);
         self.disconnect(i);
         self.net.delete_server(i);
         let (raft, reader) = {
@@ -173,7 +173,7 @@ impl Config {
         // Unbuffered, as in Go: a server that holds a lock while it applies is found out.
         let (apply_ch, applied) = bounded(0);
         let reader = Reader::start(i, applied, self.logs.clone());
-        titles::picture::up(i);
+        harness::picture::up(i);
         let rf = Raft::make(ends, i, saved, apply_ch);
         {
             let peer = &mut self.servers.lock()[i];
@@ -210,7 +210,7 @@ impl Config {
         // A server that never ran has no ends.
         let ends = [servers[i].ends.get(j), servers[j].ends.get(i)];
         ends.into_iter().flatten().for_each(|end| self.net.enable(end, enabled));
-        titles::picture::link(i, j, enabled);
+        harness::picture::link(i, j, enabled);
     }
 
     /// Lets the server reach those in `to`, and no others; whoever can reach it can be reached. Not in Go's Raft tests.
@@ -262,7 +262,7 @@ impl Config {
     fn start_on(&self, i: usize, rf: &Arc<Raft>, cmd: Command) -> (usize, u64, bool) {
         let (index, term, is_leader) = rf.start(&cmd);
         if is_leader {
-            titles::picture::started(i, format!("start({cmd}) = index {index}, term {term}"));
+            harness::picture::started(i, format!("start({cmd}) = index {index}, term {term}"));
             self.note_leader(i, term);
         }
         (index, term, is_leader)
@@ -305,18 +305,18 @@ impl Config {
 
     pub fn set_unreliable(&self, yes: bool) {
         self.net.reliable(!yes);
-        titles::picture::unreliable(yes);
+        harness::picture::unreliable(yes);
     }
 
     pub fn set_long_reordering(&self, yes: bool) {
         self.net.long_reordering(yes);
-        titles::picture::long_reordering(yes);
+        harness::picture::long_reordering(yes);
     }
 
     /// One message in ten takes up to half a second, and arrives behind those sent after it. Not in Go.
     pub fn set_stragglers(&self, yes: bool) {
         let stragglers = yes.then_some((10, Duration::from_millis(500)));
-        self.net.latency(Latency { stragglers, ..titles::latency() });
+        self.net.latency(Latency { stragglers, ..harness::latency() });
     }
 
     /// The thread with which server `i` sends its next RPC to `j` loses the processor there, for so long. Not in Go.
@@ -418,7 +418,7 @@ impl Config {
     /// it starts the command once only.
     #[track_caller]
     pub fn one(&self, cmd: Command, expected: usize, retry: bool) -> usize {
-        let _operation = titles::operation("test", format!("agreement on {cmd} by {expected} servers"));
+        let _operation = harness::operation("test", format!("agreement on {cmd} by {expected} servers"));
         let begun = Instant::now();
         let mut starts = 0;
         while begun.elapsed() < ONE_LIMIT {
@@ -483,7 +483,7 @@ impl Logs {
             panic!("apply error: server {server} applied at index {index} what was never started: {e}")
         });
         log::trace!("server {server}: applies {cmd} at index {index}");
-        titles::picture::applied(server, format!("apply index {index}: {cmd}"));
+        harness::picture::applied(server, format!("apply index {index}: {cmd}"));
         let mut applied = self.applied.lock();
         for (other, log) in applied.iter().enumerate() {
             if let Some(old) = log.get(&index).filter(|old| **old != cmd) {

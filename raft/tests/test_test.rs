@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 const RAFT_ELECTION_TIMEOUT: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
-    titles::run(&[
+    harness::run(&[
         ("test_initial_election_2a", test_initial_election_2a),
         ("test_re_election_2a", test_re_election_2a),
         ("test_basic_agree_2b", test_basic_agree_2b),
@@ -212,13 +212,13 @@ fn concurrent_starts(cfg: &Arc<Config>) -> bool {
     let starts: Vec<_> = (wanted.clone())
         .map(|cmd| {
             let cfg = cfg.clone();
-            titles::spawn(format!("start of {cmd}"), move || match cfg.start(leader, cmd) {
+            harness::spawn(format!("start of {cmd}"), move || match cfg.start(leader, cmd) {
                 (index, term1, true) if term1 == term => Some(index),
                 _ => None,
             })
         })
         .collect();
-    let indexes: Vec<usize> = starts.into_iter().filter_map(titles::Task::wait).collect();
+    let indexes: Vec<usize> = starts.into_iter().filter_map(harness::Task::wait).collect();
     if (0..cfg.n).any(|i| cfg.term(i) != term) {
         return false;
     }
@@ -550,7 +550,7 @@ fn test_unreliable_agree_2c() {
     for i in 1..50 {
         for cmd in 100 * i..100 * i + 4 {
             let cfg = cfg.clone();
-            agreements.push(titles::spawn(format!("agreement on {cmd}"), move || cfg.one(cmd, 1, true)));
+            agreements.push(harness::spawn(format!("agreement on {cmd}"), move || cfg.one(cmd, 1, true)));
         }
         cfg.one(i, 1, true);
     }
@@ -627,7 +627,7 @@ fn churn(unreliable: bool, title: &str) {
     let clients: Vec<_> = (0..CLIENTS)
         .map(|me| {
             let (cfg, stop) = (cfg.clone(), stop.clone());
-            titles::spawn(format!("client {me}"), move || churn_client(&cfg, me, &stop))
+            harness::spawn(format!("client {me}"), move || churn_client(&cfg, me, &stop))
         })
         .collect();
 
@@ -661,7 +661,7 @@ fn churn(unreliable: bool, title: &str) {
         cfg.connect(i);
     }
     stop.store(true, Ordering::SeqCst);
-    let values: Vec<Command> = clients.into_iter().flat_map(titles::Task::wait).collect();
+    let values: Vec<Command> = clients.into_iter().flat_map(harness::Task::wait).collect();
 
     sleep(RAFT_ELECTION_TIMEOUT);
     let last_index = cfg.one(random(), n, true);

@@ -15,7 +15,7 @@ use std::time::Duration;
 use tar::{EntryType, Header};
 
 /// Where the job's Makefile is in the workspace.
-const AUTOGRADE_MAKEFILE: &str = "tools/grade/autolab/autograde-Makefile";
+const AUTOGRADE_MAKEFILE: &str = "course/tools/autolab/autograde-Makefile";
 
 /// The line of it that takes options of `grade handin`.
 const OPTIONS: &str = "\nOPTIONS =\n";

@@ -69,7 +69,7 @@ impl Builder<'_> {
         let stamp = self.stamp();
         let warm = cache.is_some_and(|cache| self.copy_cache(cache, &stamp));
         // Cargo loads every member's manifest, and wants to see its files.
-        for (_, place) in crate::archive::FILES {
+        for (_, place) in *crate::archive::FILES {
             let place = self.folders.workspace().join(place);
             std::fs::write(&place, "").map_err(|e| format!("cannot write {}: {e}", place.display()))?;
         }

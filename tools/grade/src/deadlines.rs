@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// Longer than a title's own limit: the title's process then says itself what hangs.
-pub const LONGEST: Duration = Duration::from_secs(titles::LIMIT.as_secs() + 10);
+pub const LONGEST: Duration = Duration::from_secs(harness::LIMIT.as_secs() + 10);
 
 /// When the scores are printed, in seconds, unless somebody says otherwise: Autolab stops a job after at most 900.
 pub const DEADLINE: u64 = 870;

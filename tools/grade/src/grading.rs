@@ -342,12 +342,12 @@ impl Grading {
         };
         let mut command = confine::command(&program, &allowance);
         command.env_clear().env("HOME", &scratch).env("TMPDIR", &scratch).current_dir(&scratch);
-        command.env(titles::FOLDER_VARIABLE, self.folders.workspace());
+        command.env(harness::FOLDER_VARIABLE, self.folders.workspace());
         if let Some(seed) = seed {
-            titles::simulate(&mut command, seed);
+            harness::simulate(&mut command, seed);
         }
         let mut output = Excerpt::default();
-        let result = titles::run_title(command, function, limit, titles::Trust::Foreign, &mut |text| {
+        let result = harness::run_title(command, function, limit, harness::Trust::Foreign, &mut |text| {
             output.push(text)
         });
         strays::kill_all();

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 /// What of the workspace a hand-in is built with.
 const PARTS: [&str; 7] =
-    ["labgob", "labrpc", "linearizability", "raft", "kvraft", "tools/sim", "tools/titles"];
+    ["labgob", "labrpc", "linearizability", "raft", "kvraft", "tools/sim", "tools/harness"];
 
 /// The grader itself.
 const GRADER: &str = "tools/grade";
@@ -100,11 +100,10 @@ pub fn copy_pristine(pristine: &Path, to: &Path, with_grader: bool) -> Result<()
         for part in &parts {
             copy_folder(&pristine.join(part), &to.join(part))?;
         }
-        copy_file(&pristine.join("Cargo.lock"), &to.join("Cargo.lock"))?;
-        for manifest in ["Cargo.toml", "raft/Cargo.toml", "kvraft/Cargo.toml", "tools/titles/Cargo.toml"] {
-            adapt(&pristine.join(manifest), &to.join(manifest), &parts)?;
+        for file in ["Cargo.toml", "Cargo.lock"] {
+            copy_file(&pristine.join(file), &to.join(file))?;
         }
-        for place in FILES.map(|(_, place)| to.join(place)) {
+        for place in FILES.iter().map(|(_, place)| to.join(place)) {
             // The workspace that comes with an assessment has none of them.
             if place.exists() {
                 fs::remove_file(place)?;
@@ -145,64 +144,9 @@ fn copy_file(from: &Path, to: &Path) -> io::Result<()> {
     fs::OpenOptions::new().write(true).open(to)?.set_modified(changed)
 }
 
-/// Writes a manifest for the grader's workspace, with the time of the original.
-fn adapt(from: &Path, to: &Path, parts: &[&str]) -> io::Result<()> {
-    let text = adapted(&fs::read_to_string(from)?, parts);
-    fs::write(to, text)?;
-    let changed = fs::metadata(from)?.modified()?;
-    fs::OpenOptions::new().write(true).open(to)?.set_modified(changed)
-}
-
-/// A manifest with the members that are there, and without the targets that are not built: the tests of the reference
-/// solution only, and those of the test harness.
-fn adapted(manifest: &str, parts: &[&str]) -> String {
-    let mut text = String::new();
-    // A table at a time; the first piece is what precedes all tables.
-    for table in manifest.split_inclusive('\n').collect::<Vec<_>>().chunk_by(|_, line| !line.starts_with('['))
-    {
-        let (head, body) = (table[0].trim(), table.concat());
-        match head {
-            "[[test]]" if !body.contains("\"test_test\"") => {}
-            "[[bin]]" => {}
-            "[workspace]" => {
-                let before = body.find("members").unwrap_or(body.len());
-                let after = body[before..].find(']').map_or(body.len(), |end| before + end + 1);
-                let members: Vec<String> = parts.iter().map(|part| format!("\"{part}\"")).collect();
-                let members = members.join(", ");
-                text += &format!("{}members = [{members}]{}", &body[..before], &body[after..]);
-            }
-            _ => text += &body,
-        }
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_workspace_keeps_the_members_that_are_copied() {
-        let manifest = "[workspace]\nresolver = \"3\"\nmembers = [\n  \"labgob\",\n  \"tools/grade\"\n]\n\n\
-                        [workspace.package]\nversion = \"1\"\n";
-        assert_eq!(
-            adapted(manifest, &PARTS),
-            "[workspace]\nresolver = \"3\"\nmembers = [\"labgob\", \"labrpc\", \"linearizability\", \"raft\", \
-             \"kvraft\", \"tools/sim\", \"tools/titles\"]\n\n[workspace.package]\nversion = \"1\"\n"
-        );
-    }
-
-    #[test]
-    fn targets_that_are_not_built_are_left_out() {
-        let manifest = "[package]\nname = \"kvraft\"\n\n[[test]]\nname = \"test_test\"\nharness = false\n\n\
-                        [[test]]\nname = \"heartbeat\"\npath = \"tests/heartbeat.rs\"\n\n[[bin]]\nname = \"b\"\n\n\
-                        [dependencies]\nraft.workspace = true\n";
-        assert_eq!(
-            adapted(manifest, &PARTS),
-            "[package]\nname = \"kvraft\"\n\n[[test]]\nname = \"test_test\"\nharness = false\n\n\
-             [dependencies]\nraft.workspace = true\n"
-        );
-    }
 
     #[test]
     fn the_four_files_are_the_hand_ins_and_the_rest_is_pristine() {
@@ -210,7 +154,7 @@ mod tests {
         let pristine = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
         let to = folders.workspace();
         copy_pristine(&pristine, &to, false).unwrap();
-        for (_, place) in FILES {
+        for (_, place) in *FILES {
             assert!(!to.join(place).exists(), "{place}");
         }
         let texts = ["a", "b", "c", "d"].map(str::to_string);

@@ -1,5 +1,5 @@
 //! Grades a hand-in of Lab 3: builds the four files with a pristine copy of the workspace, runs the titles of 3A, of 3B
-//! or of both, and prints the scores as Autolab reads them. `docs/instructor.md` says how it is used, and what it cannot do.
+//! or of both, and prints the scores as Autolab reads them. `course/docs/instructor.md` says how it is used, and what it cannot do.
 #![forbid(unsafe_code)]
 
 mod archive;
@@ -158,7 +158,7 @@ impl Options {
             runs: self.runs.into(),
             must_pass: must_pass.into(),
             seeds: self.seeds,
-            first_seed: self.first_seed.unwrap_or_else(titles::fresh_seed),
+            first_seed: self.first_seed.unwrap_or_else(harness::fresh_seed),
             broken_part: self.broken / 100.0,
             filter: self.titles,
             gradescope: self.gradescope,
@@ -167,7 +167,7 @@ impl Options {
 }
 
 fn can_simulate(seeds: u32) -> Result<(), String> {
-    if seeds > 0 && !titles::CAN_SIMULATE {
+    if seeds > 0 && !harness::CAN_SIMULATE {
         return Err(
             "--seeds: there is a simulator for x86-64 Linux (glibc) only; grade there, or without it"
                 .to_string(),

@@ -210,7 +210,7 @@ pub fn replay(function: &str, seed: u64) -> String {
         "    A simulated run (docs/simulation.md): its seconds are virtual. To run this seed at home, on x86-64 Linux:\n      \
          {}\n    A seed means the same run only in the same binary, and yours may differ from the grader's. If it passes\n    \
          there, put LAB_RUNS=100 in front: that runs a hundred seeds from this one on.\n",
-        titles::replay("kvraft", "test_test", function, seed)
+        harness::replay("kvraft", "test_test", function, seed)
     )
 }
 

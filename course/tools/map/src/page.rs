@@ -1,0 +1,54 @@
+//! Reads the page: its tables, one for each Go file, of four columns.
+
+/// A row of a table: names of one Go file, and those that stand for them here.
+pub struct Row {
+    /// For messages.
+    pub line: usize,
+    /// The Go file, which is the heading above the table: "raft/config.go".
+    pub go_file: String,
+    /// What that file declares.
+    pub go: Vec<String>,
+    /// What stands for it here.
+    pub rust: Vec<String>,
+    /// Where each of `rust` is, in one of them.
+    pub files: Vec<String>,
+}
+
+/// The page's rows, and what is wrong with its form.
+pub struct Page {
+    /// Those of all its tables.
+    pub rows: Vec<Row>,
+    /// Rows that do not have four columns.
+    pub errors: Vec<String>,
+}
+
+impl Page {
+    /// Reads the tables under the headings of the third level.
+    pub fn parse(text: &str) -> Page {
+        let mut page = Page { rows: Vec::new(), errors: Vec::new() };
+        let mut go_file = None;
+        for (line, text) in (1..).zip(text.lines()) {
+            if let Some(heading) = text.strip_prefix("### ") {
+                go_file = Some(heading.trim().to_string());
+            } else if text.starts_with("## ") {
+                go_file = None;
+            } else if let (Some(go_file), true) = (&go_file, text.starts_with('|')) {
+                let cells: Vec<&str> = text.trim_matches('|').split('|').map(str::trim).collect();
+                let [go, rust, files, _] = cells[..] else {
+                    page.errors.push(format!("line {line}: {} columns, not 4: {text}", cells.len()));
+                    continue;
+                };
+                if go != "Go" && !go.starts_with("---") {
+                    let (go, rust, files) = (code(go), code(rust), code(files));
+                    page.rows.push(Row { line, go_file: go_file.clone(), go, rust, files });
+                }
+            }
+        }
+        page
+    }
+}
+
+/// What stands between backticks.
+fn code(cell: &str) -> Vec<String> {
+    cell.split('`').skip(1).step_by(2).map(str::to_string).collect()
+}

@@ -1,0 +1,1058 @@
+// Draws the title that the JSON beside this script describes (tools/harness/src/page.rs writes it) on one canvas: lanes
+// of clients and servers over one time axis. Only what is in view is drawn, and of what falls into one pixel, one.
+"use strict";
+(() => {
+  const data = JSON.parse(document.getElementById("data").textContent);
+  const $ = (id) => document.getElementById(id);
+  const chart = $("chart"),
+    canvas = chart.querySelector("canvas"),
+    pen = canvas.getContext("2d");
+
+  // Sizes in CSS pixels.
+  const NAMES = 118,
+    AXIS = 22,
+    OVERVIEW = 26,
+    OPERATION = 16,
+    NETWORK = 38,
+    SERVER = 44,
+    GAP = 3;
+  // More boxes of an order than this are not joined by its line: it would hide them.
+  const JOINED = 40;
+  // What is told beside a selected instant: so many microseconds before and after it, so many items.
+  const NEAR = 20000,
+    MOST_NEAR = 60;
+  // Not closer than 20 microseconds across the whole width.
+  const CLOSEST = 20;
+
+  // Items: what can be selected. Each has a lane, a time `t`, an `end`, and a kind, which says how it is drawn and told.
+  // Times are microseconds.
+
+  const end = Math.max(data.end, 1);
+  const quoted = (n, word) => `${n} ${word}${n === 1 ? "" : "s"}`;
+  const seconds = (t) => `${(t / 1e6).toFixed(6)} s`;
+  const span = (t) => (t >= 1e6 ? `${(t / 1e6).toFixed(3)} s` : t >= 1e3 ? `${(t / 1e3).toFixed(2)} ms` : `${t} µs`);
+
+  // What the failure is about.
+  let focus = null;
+
+  const operationById = new Map();
+  const markById = new Map();
+  const lanes = [];
+  const serverLanes = [];
+  const clientLanes = [];
+
+  function makeLanes() {
+    const network = { kind: "network", name: "network", items: networkItems(), height: NETWORK };
+    lanes.push(network);
+    const order = data.clients.map((name, number) => ({ kind: "client", name, number, items: [] }));
+    for (const lane of order) clientLanes[lane.number] = lane;
+    order.sort((a, b) => a.name.localeCompare(b.name, "en", { numeric: true }));
+    lanes.push(...order);
+    for (let i = 0; i < data.servers; i++) {
+      const lane = { kind: "server", name: `server ${i}`, number: i, items: [], height: SERVER };
+      serverLanes.push(lane);
+      lanes.push(lane);
+    }
+    for (const [id, lane, call, ret, what, result] of data.operations) {
+      const item = {
+        kind: "operation",
+        id,
+        t: call,
+        end: ret < 0 ? end : ret,
+        pending: ret < 0,
+        what,
+        result: result || "",
+      };
+      operationById.set(id, item);
+      clientLanes[lane].items.push(item);
+    }
+    for (const [id, t, server, kind, what] of data.marks) {
+      const item = { kind: kind === 0 ? "start" : "apply", id, t, end: t, what };
+      markById.set(id, item);
+      serverLanes[server].items.push(item);
+    }
+    for (const [t, server, up] of data.lives) {
+      serverLanes[server].items.push({ kind: up ? "up" : "down", t, end: t, what: up ? "starts" : "crashes" });
+    }
+    for (const [t, server, term, leads] of data.states) {
+      serverLanes[server].items.push({
+        kind: "state",
+        t,
+        end: t,
+        term,
+        leads,
+        what: `${leads ? "leader" : "follower"}, term ${term}`,
+      });
+    }
+    if (data.focus) focus = (data.focus[0] === "operation" ? operationById : markById).get(data.focus[1]);
+    const nobodys = { kind: "client", name: "other log", items: [] };
+    for (const [t, where, topic, text, level] of data.lines) {
+      const lane = where === null ? nobodys : where < 0 ? serverLanes[-1 - where] || nobodys : clientLanes[where];
+      lane.items.push({ kind: "line", t, end: t, topic, what: text, level });
+    }
+    if (nobodys.items.length > 0) lanes.push(nobodys);
+    // A failure that is about nothing in particular is about a server, if it names one.
+    const named = !focus && data.failed && /server (\d+)/.exec(data.message);
+    if (named && serverLanes[named[1]]) {
+      focus = { kind: "failure", t: end, end, what: data.message.split("\n")[0] };
+      serverLanes[named[1]].items.push(focus);
+    }
+    for (const lane of lanes) {
+      lane.items.sort((a, b) => a.t - b.t);
+      lane.items.forEach((item) => {
+        item.lane = lane;
+      });
+      if (lane.kind === "client") pack(lane);
+    }
+  }
+
+  // Operations that overlap, as those of a test that starts several, go into rows of their own.
+  function pack(lane) {
+    lane.rows = [];
+    for (const item of lane.items) {
+      if (item.kind !== "operation") continue;
+      let row = lane.rows.findIndex((items) => items[items.length - 1].end <= item.t);
+      if (row < 0) row = lane.rows.push([]) - 1;
+      item.row = row;
+      lane.rows[row].push(item);
+    }
+    lane.height = Math.max(1, lane.rows.length) * OPERATION;
+  }
+
+  // Which servers can reach each other, and how bad the network is, from each change on.
+  function networkItems() {
+    const modes = data.networks.map(([t, unreliable, reordering]) => {
+      const words = [unreliable ? "unreliable" : "reliable"].concat(reordering ? ["long reordering"] : []);
+      return { kind: "mode", t, what: words.join(", "), bad: unreliable || reordering };
+    });
+    const groups = data.groups.map(([t, lowest]) => {
+      const members = new Map();
+      lowest.forEach((group, server) => members.set(group, [...(members.get(group) || []), server]));
+      // The largest first: group A has the majority, if any has.
+      const list = [...members.values()].sort((a, b) => b.length - a.length || a[0] - b[0]);
+      const letters = [];
+      list.forEach((group, i) =>
+        group.forEach((server) => {
+          letters[server] =
+            group.length === 1 && data.servers > 1 ? "alone" : String.fromCharCode(65 + Math.min(i, 25));
+        }),
+      );
+      const parts = list.filter((group) => group.length > 1).map((group) => group.join(" "));
+      const alone = list.filter((group) => group.length === 1).map((group) => group[0]);
+      const what =
+        list.length === 1
+          ? "all connected"
+          : parts.length === 0
+            ? "nobody connected"
+            : parts.concat(alone.length > 0 ? [`alone: ${alone.join(" ")}`] : []).join(" | ");
+      return { kind: "groups", t, what, letters: list.length === 1 ? null : letters };
+    });
+    for (const list of [modes, groups])
+      list.forEach((item, i) => {
+        item.end = i + 1 < list.length ? list[i + 1].t : end;
+      });
+    return modes.concat(groups);
+  }
+
+  // What a server was, from each change on: [from, to, {term, leads}], null: down, undefined: not known.
+  function spansOf(lane) {
+    const spans = [];
+    let state,
+      up = false,
+      from = 0;
+    const close = (t) => {
+      if (t > from) spans.push([from, t, up ? state : null]);
+      from = t;
+    };
+    for (const item of lane.items) {
+      if (item.kind === "up" || item.kind === "down") {
+        close(item.t);
+        up = item.kind === "up";
+        state = undefined;
+      } else if (item.kind === "state" && up) {
+        close(item.t);
+        state = item;
+      }
+    }
+    close(end);
+    return spans;
+  }
+
+  makeLanes();
+  const groupItems = lanes[0].items.filter((item) => item.kind === "groups");
+  for (const lane of serverLanes) lane.spans = spansOf(lane);
+
+  // What the checker found out.
+
+  for (const finding of data.findings) {
+    const at = (ids) => ids.map((id) => operationById.get(id)).filter(Boolean);
+    finding.order = at(finding.order);
+    finding.refused = at(finding.refused);
+    for (const item of at(finding.part)) {
+      item.verdict = "after";
+      item.finding = finding;
+    }
+    let t = 0;
+    finding.order.forEach((item, i) => {
+      item.verdict = "explained";
+      item.number = i + 1;
+      // The earliest instants at which they can have taken effect.
+      t = item.point = Math.max(t, item.t);
+    });
+    finding.refused.forEach((item, i) => {
+      item.verdict = i === 0 ? "broken" : "refused";
+    });
+  }
+  // The part of the history that is shown: that of the selected operation, or the one that broke first.
+  const shownFinding = () => (selected && selected.finding) || data.findings[0];
+  if (focus && !focus.verdict) focus.verdict = "broken";
+
+  // The view: from `view.from` to `view.to`, scrolled down by `view.y`.
+
+  const view = { from: 0, to: end, y: 0 };
+  let width = 0,
+    height = 0,
+    selected = null,
+    found = [],
+    word = "",
+    topic = "",
+    drawing = false,
+    colours = {};
+
+  const x = (t) => NAMES + ((t - view.from) / (view.to - view.from)) * (width - NAMES);
+  const time = (px) => view.from + ((px - NAMES) / (width - NAMES)) * (view.to - view.from);
+
+  function look(from, to) {
+    const most = end * 1.04,
+      wide = Math.min(Math.max(to - from, CLOSEST), most);
+    const middle = (from + to) / 2;
+    view.from = Math.min(Math.max(middle - wide / 2, -0.01 * end), most - wide - 0.01 * end);
+    view.to = view.from + wide;
+    redraw();
+  }
+
+  function zoom(factor, at = (view.from + view.to) / 2) {
+    look(at - (at - view.from) * factor, at + (view.to - at) * factor);
+  }
+
+  const whole = () => look(-0.01 * end, end * 1.03);
+  const total = () => lanes.reduce((sum, lane) => sum + lane.height + GAP, 0);
+  const room = () => height - AXIS - OVERVIEW;
+
+  function scroll(y) {
+    view.y = Math.max(0, Math.min(y, total() - room()));
+    redraw();
+  }
+
+  function redraw() {
+    if (drawing) return;
+    drawing = true;
+    requestAnimationFrame(() => {
+      drawing = false;
+      draw();
+    });
+  }
+
+  // The first of the items whose `edge` ("t" or "end", by which they are ordered) is at `t` or later.
+  function firstFrom(items, edge, t) {
+    let low = 0,
+      high = items.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (items[middle][edge] < t) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+
+  const isShown = (item) => item.kind !== "line" || topic === "" || (topic !== "none" && item.topic === topic);
+  const isFound = (item) => word !== "" && (item.what.includes(word) || (item.result || "").includes(word));
+
+  // Drawing.
+
+  function readColours() {
+    const style = getComputedStyle(document.documentElement);
+    for (const name of [
+      "ground",
+      "raised",
+      "line",
+      "text",
+      "quiet",
+      "bad",
+      "accent",
+      "read",
+      "write",
+      "edge",
+      "found",
+      "mark",
+      "down",
+      "saturation",
+      "leader",
+      "follower",
+    ])
+      colours[name] = style.getPropertyValue(`--${name}`).trim();
+    colours.hatch = hatch(colours.quiet);
+    colours.badHatch = hatch(colours.bad);
+  }
+
+  function hatch(colour) {
+    const tile = document.createElement("canvas");
+    tile.width = tile.height = 6;
+    const ink = tile.getContext("2d");
+    ink.strokeStyle = colour;
+    ink.beginPath();
+    for (const d of [-6, 0, 6]) {
+      ink.moveTo(d, 6);
+      ink.lineTo(d + 6, 0);
+    }
+    ink.stroke();
+    return pen.createPattern(tile, "repeat");
+  }
+
+  // Terms that follow each other differ in hue.
+  const termColour = (term, leads) =>
+    `hsl(${(term * 137 + 210) % 360} ${colours.saturation} ${leads ? colours.leader : colours.follower})`;
+  const groupColour = { A: "accent", B: "found", C: "mark", alone: "quiet" };
+
+  function resize() {
+    const ratio = window.devicePixelRatio || 1;
+    width = chart.clientWidth;
+    height = chart.clientHeight;
+    canvas.width = width * ratio;
+    canvas.height = height * ratio;
+    pen.setTransform(ratio, 0, 0, ratio, 0, 0);
+    scroll(view.y);
+  }
+
+  // Writes the first of the texts that has room, or else the beginning of the last.
+  function write(texts, left, right, y, colour, bold) {
+    const space = right - left - 6;
+    if (space < 7) return;
+    pen.font = `${bold ? "600 " : ""}11px system-ui, sans-serif`;
+    const fits = (text) => pen.measureText(text).width <= space;
+    const list = [].concat(texts);
+    let shown = list.find(fits);
+    for (let last = list[list.length - 1]; shown === undefined && last.length > 1;) {
+      last = last.slice(0, Math.min(last.length - 1, Math.ceil((last.length * space) / pen.measureText(last).width)));
+      if (fits(`${last}…`)) shown = `${last}…`;
+    }
+    if (shown === undefined) return;
+    pen.fillStyle = colour;
+    pen.fillText(shown, left + 3, y);
+  }
+
+  function draw() {
+    pen.fillStyle = colours.ground;
+    pen.fillRect(0, 0, width, height);
+    pen.textBaseline = "middle";
+    pen.save();
+    pen.beginPath();
+    pen.rect(0, AXIS, width, room());
+    pen.clip();
+    let y = AXIS - view.y;
+    for (const lane of lanes) {
+      lane.y = y;
+      if (y + lane.height > AXIS && y < height - OVERVIEW) drawLane(lane, y);
+      y += lane.height + GAP;
+    }
+    drawFailure(AXIS, height - OVERVIEW);
+    drawOrder();
+    for (const lane of lanes) drawName(lane);
+    pen.restore();
+    drawAxis();
+    drawOverview();
+  }
+
+  function drawLane(lane, y) {
+    pen.fillStyle = colours.line;
+    pen.fillRect(NAMES, y + lane.height + 1, width - NAMES, 0.5);
+    pen.save();
+    pen.beginPath();
+    pen.rect(NAMES, y, width - NAMES, lane.height + GAP);
+    pen.clip();
+    if (lane.kind === "network") drawNetwork(lane, y);
+    if (lane.kind === "server") drawServer(lane, y);
+    if (lane.kind === "client") {
+      lane.rows.forEach((row, i) => drawOperations(row, y + i * OPERATION));
+      drawInstants(lane, y, OPERATION);
+    }
+    pen.restore();
+  }
+
+  function drawName(lane) {
+    pen.fillStyle = colours.ground;
+    pen.fillRect(0, lane.y, NAMES - 1, lane.height + GAP);
+    const mine = selected && selected.lane === lane;
+    write((mine ? "▸ " : "") + lane.name, 4, NAMES, lane.y + Math.min(lane.height, 20) / 2 + 1, colours.text, mine);
+  }
+
+  function drawNetwork(lane, y) {
+    for (const item of lane.items) {
+      if (item.end < view.from || item.t > view.to) continue;
+      const left = Math.max(x(item.t), NAMES),
+        right = Math.min(x(item.end), width);
+      const top = y + (item.kind === "mode" ? 0 : 19);
+      const bad = item.kind === "mode" ? item.bad : item.letters;
+      pen.fillStyle = bad ? colours.down : colours.raised;
+      pen.fillRect(left, top, Math.max(right - left - 1, 1), 18);
+      write(item.what, left, right, top + 9, colours.text);
+      outline(item, left, top, right - left - 1, 18);
+    }
+  }
+
+  function drawServer(lane, y) {
+    for (const [from, to, state] of lane.spans) {
+      if (to < view.from || from > view.to) continue;
+      const left = Math.max(x(from), NAMES),
+        right = Math.min(x(to), width),
+        wide = Math.max(right - left - 0.5, 1);
+      if (state === null) {
+        pen.fillStyle = colours.down;
+        pen.fillRect(left, y + 1, wide, 17);
+        pen.fillStyle = colours.hatch;
+        pen.fillRect(left, y + 1, wide, 17);
+        write("down", left, right, y + 10, colours.text, true);
+      } else if (state) {
+        pen.fillStyle = termColour(state.term, state.leads);
+        pen.fillRect(left, y + (state.leads ? 1 : 5), wide, state.leads ? 17 : 10);
+        const texts = [`term ${state.term}`, `${state.term}`];
+        if (state.leads)
+          texts.unshift(`LEADER, term ${state.term}`, `LEADER ${state.term}`, `L ${state.term}`, `L${state.term}`);
+        write(texts, left, right, y + 10, state.leads ? "#fff" : colours.text, state.leads);
+      }
+    }
+    for (const item of groupItems) {
+      const letter = item.letters && item.letters[lane.number];
+      if (!letter || item.end < view.from || item.t > view.to) continue;
+      const left = Math.max(x(item.t), NAMES),
+        right = Math.min(x(item.end), width);
+      pen.fillStyle = colours[groupColour[letter] || "mark"];
+      if (letter === "alone") pen.fillStyle = colours.hatch;
+      pen.fillRect(left, y + 20, Math.max(right - left - 1, 1), 9);
+      pen.font = "600 9px system-ui, sans-serif";
+      const text = [letter === "alone" ? letter : `group ${letter}`, letter].find(
+        (one) => 2 * pen.measureText(one).width + 8 < right - left,
+      );
+      if (text) {
+        pen.fillStyle = colours.ground;
+        pen.fillRect(left + 3, y + 20, pen.measureText(text).width + 6, 9);
+        pen.fillStyle = colours.text;
+        pen.fillText(text, left + 6, y + 25);
+      }
+    }
+    drawInstants(lane, y + 30, SERVER - 30);
+  }
+
+  // On a server's lane its lines need not begin with its name.
+  const OWN = /^server \d+[:,] */;
+  // Their texts are in no other place of the lane.
+  const signs = new Set(["line", "start", "apply"]);
+
+  // Starts, applies, changes and lines of the log: a sign each, and its text where there is room.
+  function drawInstants(lane, y, high) {
+    const items = lane.items;
+    let last = -1;
+    for (let i = firstFrom(items, "t", view.from); i < items.length && items[i].t <= view.to; i++) {
+      const item = items[i];
+      if (item.kind === "operation" || !isShown(item)) continue;
+      const at = x(item.t),
+        special = item === selected || item.verdict || isFound(item);
+      if (at - last < 1.5 && !special) continue;
+      last = at;
+      drawSign(item, at, y, high);
+      let next = i + 1;
+      while (next < items.length && (!isShown(items[next]) || items[next].kind === "operation")) next++;
+      const right = next < items.length ? Math.min(x(items[next].t), width) : width;
+      if (lane.kind === "server" && signs.has(item.kind) && right - at > 34)
+        write(item.what.replace(OWN, ""), at + 3, right, y + high / 2, colours.text);
+      outline(item, at - 4, y, 8, high - 1);
+    }
+  }
+
+  function drawSign(item, at, y, high) {
+    const middle = y + high / 2;
+    pen.fillStyle = item.kind === "line" ? (item.level ? colours.bad : colours.quiet) : colours.text;
+    pen.beginPath();
+    if (item.kind === "start") {
+      pen.moveTo(at - 4, middle + 5);
+      pen.lineTo(at + 4, middle + 5);
+      pen.lineTo(at, middle - 5);
+      pen.fillStyle = colours.accent;
+    } else if (item.kind === "apply") {
+      pen.arc(at, middle, 3.2, 0, 7);
+      pen.fillStyle = colours.mark;
+    } else if (item.kind === "failure") {
+      pen.fillStyle = colours.bad;
+      pen.font = "600 13px system-ui, sans-serif";
+      pen.fillText("✗", at - 5, middle);
+    } else if (item.kind === "line") {
+      pen.rect(at - 0.5, middle - 4, 1.2, 8);
+    } else {
+      pen.rect(at - 0.5, y, 1.2, 4);
+    }
+    pen.fill();
+  }
+
+  function drawOperations(row, y) {
+    let last = -1;
+    for (let i = firstFrom(row, "end", view.from); i < row.length && row[i].t <= view.to; i++) {
+      const item = row[i];
+      const left = x(item.t),
+        right = Math.max(x(item.end), left + 1.5);
+      const special = item === selected || item.verdict === "broken" || isFound(item);
+      if (right - last < 1 && !special) continue;
+      last = right;
+      drawOperation(item, Math.max(left, NAMES - 4), Math.min(right, width + 4), y);
+    }
+  }
+
+  function drawOperation(item, left, right, y) {
+    const wide = Math.max(right - left - 0.7, 1),
+      high = OPERATION - 3;
+    const reads = item.what.startsWith("get"),
+      shown = shownFinding(),
+      mine = item.finding === shown;
+    pen.globalAlpha = shown && !mine && item !== selected ? 0.3 : 1;
+    pen.fillStyle = reads ? colours.read : colours.write;
+    pen.fillRect(left, y + 1, wide, high);
+    if (wide > 2 && ((mine && (item.verdict === "after" || item.verdict === "refused")) || item.pending)) {
+      const alpha = pen.globalAlpha;
+      pen.globalAlpha = 0.4 * alpha;
+      pen.fillStyle = item.pending ? colours.hatch : colours.badHatch;
+      pen.fillRect(left, y + 1, wide, high);
+      pen.globalAlpha = alpha;
+    }
+    if (wide > 3) {
+      pen.strokeStyle = colours.edge;
+      pen.lineWidth = 1;
+      pen.strokeRect(left + 0.5, y + 1.5, wide - 1, high - 1);
+    }
+    const sign = item.verdict === "broken" ? "✗ " : mine && item.number ? `${item.number}. ` : "";
+    write(
+      `${sign}${item.what} ${item.result}${item.pending ? " (pending)" : ""}`,
+      left,
+      right,
+      y + 9,
+      colours.text,
+      item.verdict === "broken",
+    );
+    pen.globalAlpha = 1;
+    outline(item, left, y + 1, wide, high);
+  }
+
+  // What is selected, found, or breaks the history.
+  function outline(item, left, top, wide, high) {
+    const rings = [
+      [item === selected, colours.accent, 3],
+      [item.verdict === "broken", colours.bad, 2],
+      [isFound(item), colours.found, 2],
+    ];
+    let grow = 0;
+    for (const [yes, colour, thick] of rings) {
+      if (!yes) continue;
+      grow += thick / 2;
+      pen.strokeStyle = colour;
+      pen.lineWidth = thick;
+      pen.strokeRect(left - grow, top - grow, Math.max(wide, 2) + 2 * grow, high + 2 * grow);
+      grow += thick / 2;
+    }
+  }
+
+  // The order in which the explained operations can have taken effect.
+  function drawOrder() {
+    const shown = shownFinding();
+    const inView = shown ? shown.order.filter((item) => item.end >= view.from && item.point <= view.to) : [];
+    if (inView.length > JOINED) return;
+    pen.strokeStyle = colours.text;
+    pen.lineWidth = 1;
+    pen.globalAlpha = 0.5;
+    pen.beginPath();
+    for (const item of inView) pen.lineTo(x(item.point), item.lane.y + item.row * OPERATION + OPERATION / 2);
+    pen.stroke();
+    pen.globalAlpha = 1;
+  }
+
+  function drawFailure(top, bottom) {
+    if (!data.failed) return;
+    const at = x(end);
+    if (at < NAMES || at > width) return;
+    pen.strokeStyle = colours.bad;
+    pen.lineWidth = 2;
+    pen.setLineDash([6, 4]);
+    pen.beginPath();
+    pen.moveTo(at, top);
+    pen.lineTo(at, bottom);
+    pen.stroke();
+    pen.setLineDash([]);
+  }
+
+  function drawAxis() {
+    pen.fillStyle = colours.raised;
+    pen.fillRect(0, 0, width, AXIS);
+    const rough = ((view.to - view.from) * 90) / Math.max(width - NAMES, 1);
+    const power = 10 ** Math.floor(Math.log10(rough));
+    const step = power * [1, 2, 5, 10].find((k) => k * power >= rough);
+    const digits = Math.max(0, Math.min(6, 6 - Math.floor(Math.log10(step))));
+    pen.font = "11px system-ui, sans-serif";
+    for (let t = Math.max(0, Math.ceil(view.from / step) * step); t <= view.to; t += step) {
+      pen.fillStyle = colours.quiet;
+      pen.fillRect(x(t), AXIS - 5, 1, 5);
+      pen.fillText(`${(t / 1e6).toFixed(digits)} s`, x(t) + 3, AXIS / 2);
+    }
+    const at = x(end);
+    if (data.failed && at >= NAMES && at <= width + 1) {
+      const text = "✗ failed";
+      const left = Math.min(at + 4, width - 52);
+      pen.fillStyle = colours.raised;
+      pen.fillRect(left - 2, 1, 56, AXIS - 6);
+      pen.fillStyle = colours.bad;
+      pen.font = "600 11px system-ui, sans-serif";
+      pen.fillText(text, left, AXIS / 2);
+    }
+    pen.fillStyle = colours.raised;
+    pen.fillRect(0, 0, NAMES - 4, AXIS);
+  }
+
+  // The whole title in small, and which part of it is in view.
+  const small = (t) => NAMES + (t / end) * (width - NAMES - 8);
+  function drawOverview() {
+    const top = height - OVERVIEW;
+    pen.fillStyle = colours.raised;
+    pen.fillRect(0, top, width, OVERVIEW);
+    write("whole title", 4, NAMES, top + OVERVIEW / 2, colours.quiet);
+    for (const item of groupItems) {
+      if (!item.letters) continue;
+      pen.fillStyle = colours.found;
+      pen.fillRect(small(item.t), top + OVERVIEW - 6, Math.max(small(item.end) - small(item.t), 1), 4);
+    }
+    for (const lane of serverLanes) {
+      for (const [from, to, state] of lane.spans) {
+        if (!state || !state.leads) continue;
+        pen.fillStyle = termColour(state.term, true);
+        pen.fillRect(small(from), top + 6, Math.max(small(to) - small(from), 1), 8);
+      }
+    }
+    if (focus) {
+      pen.fillStyle = colours.bad;
+      pen.fillText("✗", small(focus.t) - 4, top + 10);
+    }
+    const left = Math.max(small(view.from), NAMES),
+      right = Math.min(small(view.to), width - 2);
+    pen.strokeStyle = colours.accent;
+    pen.lineWidth = 2;
+    pen.strokeRect(left, top + 2, Math.max(right - left, 4), OVERVIEW - 4);
+  }
+
+  // Telling what is selected.
+
+  const kinds = {
+    line: "log",
+    start: "start",
+    apply: "apply",
+    failure: "failure",
+    up: "server starts",
+    down: "server crashes",
+    state: "role and term",
+    mode: "network",
+    groups: "who reaches whom",
+  };
+
+  function headline(item) {
+    if (item.kind === "operation") return `${item.lane.name}: ${item.what} ${item.result}`;
+    const topic = item.kind === "line" ? ` (${item.topic})` : "";
+    return `${item.lane.name}, ${kinds[item.kind]}${topic}: ${item.level ? `${item.level}: ` : ""}${item.what}`;
+  }
+
+  function told(item) {
+    const texts = [];
+    if (item.kind === "operation") {
+      texts.push(
+        item.pending
+          ? `Called at ${seconds(item.t)}; pending when the title ended.`
+          : `Called at ${seconds(item.t)}, returned at ${seconds(item.end)}, took ${span(item.end - item.t)}.`,
+      );
+    } else {
+      texts.push(item.end > item.t ? `From ${seconds(item.t)} to ${seconds(item.end)}.` : `At ${seconds(item.t)}.`);
+    }
+    if (item.finding && item.verdict === "broken") texts.push(`✗ This breaks the history. ${item.finding.note}`);
+    else if (item.kind === "failure") texts.push("✗ The title failed then; this is what the server did before.");
+    else if (item.verdict === "broken") texts.push(`✗ The failure is about this: ${data.message.split("\n")[0]}`);
+    else if (item.verdict === "refused") texts.push("It cannot come next in the order either.");
+    else if (item.verdict === "after") texts.push("The order ends before this operation.");
+    else if (item.number) texts.push(`Number ${item.number} in the longest order that explains the results.`);
+    return texts;
+  }
+
+  function element(tag, text, className) {
+    const made = document.createElement(tag);
+    if (text !== undefined) made.textContent = text;
+    if (className) made.className = className;
+    return made;
+  }
+
+  function table(caption, heads, rows, items) {
+    const made = element("table");
+    made.append(element("caption", caption));
+    const head = made.createTHead().insertRow();
+    heads.forEach((text) => head.append(element("th", text)));
+    const body = made.createTBody();
+    rows.forEach((cells, i) => {
+      const row = body.insertRow();
+      cells.forEach((cell) => row.append(element("td", cell)));
+      if (items[i] === selected) row.className = "chosen";
+      row.addEventListener("click", () => select(items[i]));
+    });
+    return made;
+  }
+
+  // What happened on all lanes while the selected operation ran, or before and after the selected instant.
+  function around(item) {
+    const margin = item.kind === "operation" ? 0 : NEAR;
+    const lines = lanes.flatMap((lane) =>
+      lane.items.slice(
+        firstFrom(lane.items, "t", item.t - margin),
+        firstFrom(lane.items, "t", item.end + margin + 1),
+      ),
+    );
+    return lines.filter((near) => timely.has(near.kind) && isShown(near)).sort((a, b) => a.t - b.t);
+  }
+
+  const timely = new Set(["line", "start", "apply", "failure", "up", "down", "state"]);
+
+  function tell(item) {
+    $("said").replaceChildren(
+      element("h2", headline(item)),
+      ...told(item).map((text) => element("p", text, text.startsWith("✗") ? "bad" : "")),
+    );
+    const tables = [];
+    if (item.finding && item.verdict === "broken") {
+      const last = item.finding.order.slice(-8);
+      tables.push(
+        table(
+          "The end of the order that explains the results",
+          ["", "called", "operation"],
+          last.map((one) => [`${one.number}.`, seconds(one.t), `${one.lane.name}: ${one.what} ${one.result}`]),
+          last,
+        ),
+      );
+    }
+    const lines = around(item);
+    if (lines.length > 0) {
+      // Those from the selected instant back, or from the operation's call on.
+      const begin = Math.max(0, item.kind === "operation" ? 0 : lines.indexOf(item) - MOST_NEAR / 2);
+      const shown = lines.slice(begin, begin + MOST_NEAR);
+      const caption =
+        (item.kind === "operation" ? "While it ran" : `Within ${span(NEAR)}`) +
+        (lines.length > shown.length ? `: ${shown.length} of ${lines.length}` : "");
+      tables.push(
+        table(
+          caption,
+          ["at", "where", "what"],
+          shown.map((near) => [
+            seconds(near.t),
+            near.lane.name,
+            near.topic ? `${near.topic}: ${near.what}` : near.what,
+          ]),
+          shown,
+        ),
+      );
+    }
+    $("around").replaceChildren(...tables);
+    $("detail").scrollTop = 0;
+  }
+
+  // Selecting and moving.
+
+  function select(item, closer) {
+    if (!item) return;
+    selected = item;
+    tell(item);
+    const lane = item.lane;
+    const top = lanes.slice(0, lanes.indexOf(lane)).reduce((sum, before) => sum + before.height + GAP, 0);
+    if (top < view.y) scroll(top);
+    if (top + lane.height > view.y + room()) scroll(top + lane.height - room());
+    const long = item.end - item.t,
+      wide = view.to - view.from;
+    if (closer) {
+      const margin = Math.max(long * 1.5, 2e4);
+      look(item.t - margin, item.end + margin);
+    } else if (item.t < view.from || item.t > view.to) {
+      look(item.t - wide / 2, item.t + wide / 2);
+    }
+    redraw();
+  }
+
+  function goToFailure() {
+    chart.focus({ preventScroll: true });
+    if (focus) return select(focus, true);
+    // Nothing is known but the time.
+    look(end - Math.min(end, 2e6), end + 1e5);
+    $("said").replaceChildren(
+      element("h2", `The title failed at ${seconds(end)}`),
+      element("p", data.message.split("\n")[0], "bad"),
+    );
+    $("around").replaceChildren();
+  }
+
+  // The next item in the lane that can be seen, in either direction.
+  function beside(direction) {
+    const items = selected.lane.items;
+    let i = items.indexOf(selected) + direction;
+    while (i >= 0 && i < items.length && !isShown(items[i])) i += direction;
+    return items[i];
+  }
+
+  function inOtherLane(direction) {
+    let i = lanes.indexOf(selected.lane) + direction;
+    while (i >= 0 && i < lanes.length) {
+      const near = nearest(lanes[i], selected.t);
+      if (near) return near;
+      i += direction;
+    }
+    return undefined;
+  }
+
+  function nearest(lane, t) {
+    let best,
+      distance = Infinity;
+    for (const item of lane.items) {
+      if (!isShown(item)) continue;
+      const away = item.t > t ? item.t - t : item.end < t ? t - item.end : 0;
+      if (away <= distance) {
+        best = item;
+        distance = away;
+      }
+    }
+    return best;
+  }
+
+  function nextFound() {
+    if (found.length === 0) return;
+    select(found[(found.indexOf(selected) + 1) % found.length]);
+  }
+
+  function find(text) {
+    word = text;
+    found =
+      text === ""
+        ? []
+        : lanes
+            .flatMap((lane) => lane.items)
+            .filter((item) => isFound(item) && isShown(item))
+            .sort((a, b) => a.t - b.t);
+    $("found").textContent =
+      text === "" ? "" : `${quoted(found.length, "hit")}${found.length > 0 ? "; Enter goes to the next" : ""}`;
+    redraw();
+  }
+
+  function keyDown(event) {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    const start = () =>
+      selected || focus || nearest(lanes.find((lane) => lane.items.length > 0) || lanes[0], view.from);
+    const move = {
+      ArrowLeft: () => beside(-1),
+      ArrowRight: () => beside(1),
+      ArrowUp: () => inOtherLane(-1),
+      ArrowDown: () => inOtherLane(1),
+      Home: () => selected.lane.items.find(isShown),
+      End: () => selected.lane.items.filter(isShown).pop(),
+    }[event.key];
+    const act = {
+      "+": () => zoom(0.5, selected ? selected.t : undefined),
+      "=": () => zoom(0.5, selected ? selected.t : undefined),
+      "-": () => zoom(2),
+      0: whole,
+      f: goToFailure,
+      n: nextFound,
+      Enter: () => selected && select(selected, true),
+    }[event.key];
+    if (!move && !act) return;
+    event.preventDefault();
+    if (act) act();
+    else select(selected ? move() : start());
+  }
+
+  function itemAt(px, py) {
+    const lane = lanes.find((one) => py >= one.y && py < one.y + one.height + GAP);
+    if (!lane || py < AXIS || py > height - OVERVIEW) return undefined;
+    const slack = (5 * (view.to - view.from)) / Math.max(width - NAMES, 1),
+      t = time(px);
+    const row = lane.rows && Math.floor((py - lane.y) / OPERATION);
+    let best,
+      distance = slack;
+    for (const item of lane.items) {
+      if (item.t > t + slack) break;
+      if (!isShown(item) || (item.kind === "operation" && item.row !== row)) continue;
+      if (lane.kind === "network" && (item.kind === "mode") !== py - lane.y < 19) continue;
+      const away = item.t > t ? item.t - t : item.end < t ? t - item.end : 0;
+      if (away <= distance) {
+        best = item;
+        distance = away;
+      }
+    }
+    return best;
+  }
+
+  function tip(event) {
+    const box = canvas.getBoundingClientRect(),
+      px = event.clientX - box.left,
+      py = event.clientY - box.top;
+    const item = px > NAMES ? itemAt(px, py) : undefined;
+    $("tip").hidden = !item;
+    canvas.style.cursor = item ? "pointer" : "grab";
+    if (!item) return;
+    $("tip").textContent = `${headline(item)} — ${told(item)[0]}`;
+    $("tip").style.left = `${Math.min(px + 14, width - 330)}px`;
+    $("tip").style.top = py > height / 2 ? "" : `${py + 16}px`;
+    $("tip").style.bottom = py > height / 2 ? `${height - py + 10}px` : "";
+  }
+
+  function listen() {
+    let drag = null;
+    canvas.addEventListener("pointerdown", (event) => {
+      const box = canvas.getBoundingClientRect();
+      drag = {
+        x: event.clientX,
+        y: event.clientY,
+        from: view.from,
+        to: view.to,
+        top: view.y,
+        moved: false,
+        overview: event.clientY - box.top > height - OVERVIEW,
+      };
+      canvas.setPointerCapture(event.pointerId);
+      $("tip").hidden = true;
+    });
+    canvas.addEventListener("pointermove", (event) => {
+      if (!drag) return tip(event);
+      const dx = event.clientX - drag.x,
+        dy = event.clientY - drag.y;
+      drag.moved ||= Math.abs(dx) + Math.abs(dy) > 4;
+      if (!drag.moved) return;
+      const shift = drag.overview ? (dx * end) / (width - NAMES) : (-dx * (drag.to - drag.from)) / (width - NAMES);
+      look(drag.from + shift, drag.to + shift);
+      if (!drag.overview) scroll(drag.top - dy);
+    });
+    canvas.addEventListener("pointerup", (event) => {
+      const box = canvas.getBoundingClientRect(),
+        px = event.clientX - box.left;
+      if (drag && !drag.moved && drag.overview) {
+        const t = ((px - NAMES) / (width - NAMES)) * end,
+          wide = view.to - view.from;
+        look(t - wide / 2, t + wide / 2);
+      } else if (drag && !drag.moved) {
+        select(itemAt(px, event.clientY - box.top));
+      }
+      drag = null;
+    });
+    canvas.addEventListener("pointerleave", () => {
+      $("tip").hidden = true;
+    });
+    canvas.addEventListener(
+      "wheel",
+      (event) => {
+        event.preventDefault();
+        const box = canvas.getBoundingClientRect(),
+          px = event.clientX - box.left,
+          wide = view.to - view.from;
+        const sideways = event.shiftKey ? event.deltaX || event.deltaY : event.deltaX;
+        if (px < NAMES) scroll(view.y + event.deltaY);
+        else if (Math.abs(sideways) > Math.abs(event.deltaY) || event.shiftKey)
+          look(view.from + (sideways * wide) / 800, view.to + (sideways * wide) / 800);
+        else zoom(Math.exp(event.deltaY * 0.002), time(px));
+      },
+      { passive: false },
+    );
+    chart.addEventListener("keydown", keyDown);
+    $("failure").addEventListener("click", goToFailure);
+    $("all").addEventListener("click", whole);
+    $("closer").addEventListener("click", () => zoom(0.5));
+    $("farther").addEventListener("click", () => zoom(2));
+    $("find").addEventListener("input", (event) => find(event.target.value));
+    $("find").addEventListener("keydown", (event) => {
+      if (event.key === "Enter") nextFound();
+    });
+    $("topic").addEventListener("change", (event) => {
+      topic = event.target.value;
+      find(word);
+    });
+    new ResizeObserver(resize).observe(chart);
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+      readColours();
+      redraw();
+    });
+  }
+
+  function fillIn() {
+    document.body.classList.add(data.failed ? "failed" : "passed");
+    document.querySelector("h1").textContent = data.description || data.name;
+    $("verdict").textContent = data.failed ? `✗ FAILED after ${(end / 1e6).toFixed(1)} s` : "✓ passed";
+    $("message").textContent = data.message;
+    $("failure").hidden = !data.failed;
+    const remarks = [];
+    if (data.simulation)
+      remarks.push(
+        `simulation, seed ${data.simulation[0]}: all times are virtual. This replays it:\n  ${data.simulation[1]}`,
+      );
+    if (data.droppedOperations > 0)
+      remarks.push(
+        `Only the last ${quoted(data.operations.length, "operation")} are kept; ${data.droppedOperations} before them are not.`,
+      );
+    if (data.droppedMarks > 0)
+      remarks.push(`Of the starts and applies, ${data.droppedMarks} at the beginning are not kept.`);
+    if (data.droppedLines > 0)
+      remarks.push(
+        `${quoted(data.droppedLines, "line")} of the log were not kept, since that would have slowed the servers; RUST_LOG=debug prints them all.`,
+      );
+    if (data.linesLeftOut > 0)
+      remarks.push(
+        `Of the log, the lines nearest to the ${data.failed ? "failure" : "end"} are here; ${data.linesLeftOut} more are in the file beside this page.`,
+      );
+    if (data.silent)
+      remarks.push(
+        `Server ${data.silent[0]} has not answered get_state() since ${seconds(data.silent[1])}: from then on, terms and roles are not known.`,
+      );
+    $("remarks").hidden = remarks.length === 0;
+    $("remarks").textContent = remarks.join("\n");
+    const topics = [...new Set(data.lines.map((line) => line[2]))].sort();
+    $("topic").append(
+      new Option("all lines", ""),
+      new Option("no lines", "none"),
+      ...topics.map((name) => new Option(name, name)),
+    );
+    $("legend").textContent =
+      "A box is an operation, from its call to its return; get is paler than put and append; hatched and open: pending. " +
+      "A server's band says its term, and is high and dark while it leads; hatched: down. The strip under it is the group of servers that it reaches: " +
+      "A is the largest. ▲ a command was started here, ● applied, | a line of the log. ✗ and a red frame: what the failure is about. " +
+      "Numbers and a line: the longest order of operations that explains their results; hatched in red: what it does not reach. " +
+      "That is shown for one key at a time, the others are faint: for that of the selected operation, or the one that broke first.";
+    // A message about an element that is missing or doubled names it.
+    const named = /element "([^"]*)"/.exec(data.message);
+    if (named) {
+      $("find").value = named[1];
+      find(named[1]);
+    }
+  }
+
+  readColours();
+  fillIn();
+  listen();
+  resize();
+  whole();
+  draw();
+  if (data.failed) {
+    const said = focus ? told(focus)[0] : "";
+    $("said").replaceChildren(
+      element("h2", focus ? headline(focus) : "The failure"),
+      element("p", said),
+      element("p", "“Go to the failure” shows it in the timeline."),
+    );
+  } else {
+    $("said").replaceChildren(
+      element("p", "Nothing is selected. Click an operation, or use the arrow keys in the chart."),
+    );
+  }
+  document.body.dataset.openedAfter = String(Math.round(performance.now()));
+  // For tests of this page.
+  window.picture = { lanes, view, draw, zoom, itemAt, selected: () => selected };
+})();

@@ -1,0 +1,357 @@
+//! Titles that end in every way a title can end, for the tests of the harness.
+
+use harness::picture::{self, Finding};
+use parking_lot::Mutex;
+use std::fmt;
+use std::fs::File;
+use std::io::Write;
+use std::os::fd::AsFd;
+use std::process::{Command, ExitCode};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Barrier};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+/// Longer than any test waits.
+const FOREVER: Duration = Duration::from_secs(600);
+
+fn main() -> ExitCode {
+    harness::run_within(
+        Duration::from_secs(3),
+        &[
+            ("passes", passes),
+            ("panics", panics),
+            ("panics_on_a_thread", panics_on_a_thread),
+            ("panics_in_a_go_statement", panics_in_a_go_statement),
+            ("dies_by_exit", exits),
+            ("dies_by_abort", aborts),
+            ("hangs", hangs),
+            ("deadlocks", deadlocks),
+            ("leaves_a_go_statement", leaves_a_go_statement),
+            ("leaves_a_thread", leaves_a_thread),
+            ("leaves_a_thread_without_a_name", leaves_a_thread_without_a_name),
+            ("forges", forges),
+            ("writes_to_the_harnesss_channel", writes_to_the_channel),
+            ("looks_for_the_token", looks_for_the_token),
+            ("leaves_a_process", leaves_a_process),
+            ("leaves_a_process_and_exits", leaves_a_process_and_exits),
+            ("prints_without_end", prints_without_end),
+            ("prints_one_long_line", prints_one_long_line),
+            ("breaks_a_history", breaks_a_history),
+            ("logs_without_end", logs_without_end),
+            ("dies_not", passes),
+            ("waits_without_end", waits_without_end),
+            ("spins", spins),
+            ("fails_now_and_then", fails_now_and_then),
+            ("shares_a_lock", shares_a_lock),
+            ("leaves_nobody", leaves_nobody),
+            ("logs_what_is_locked", logs_what_is_locked),
+        ],
+    )
+}
+
+fn passes() {
+    harness::begin("Test: sample");
+    drop(harness::operation("client 1", "get(\"x\")"));
+    labrpc::go("server 1: ends", || log::debug!("a line of the log"));
+    harness::passed("  ... Passed --   0.0  3    12    1".to_string());
+}
+
+fn panics() {
+    harness::begin("Test: sample");
+    harness::passed("  ... Passed --".to_string());
+    panic!("expected one leader, got none");
+}
+
+fn panics_on_a_thread() {
+    let thread = std::thread::Builder::new().name("server 1: own thread".to_string());
+    thread.spawn(|| panic!("index out of bounds")).expect("a thread starts");
+    sleep(FOREVER);
+}
+
+fn panics_in_a_go_statement() {
+    picture::servers(3);
+    (0..3).for_each(picture::up);
+    labrpc::go("server 2: applier", || panic!("apply out of order"));
+    sleep(FOREVER);
+}
+
+fn exits() {
+    println!("test result: ok. 12 passed");
+    std::process::exit(0);
+}
+
+fn aborts() {
+    std::process::abort();
+}
+
+fn hangs() {
+    harness::begin("Test: sample");
+    drop(harness::operation("client 1", "put(\"x\")"));
+    let _operation = harness::operation("client 1", "get(\"x\")");
+    labrpc::go("server 1: stuck", || sleep(FOREVER));
+    sleep(FOREVER);
+}
+
+fn deadlocks() {
+    let locks = [Arc::new(Mutex::new(())), Arc::new(Mutex::new(()))];
+    let both_hold_one = Arc::new(Barrier::new(2));
+    for i in 0..2 {
+        let (first, second) = (locks[i].clone(), locks[1 - i].clone());
+        let both_hold_one = both_hold_one.clone();
+        labrpc::go(format!("server {i}: locker"), move || {
+            let _first = first.lock();
+            both_hold_one.wait();
+            let _second = second.lock();
+        });
+    }
+    sleep(FOREVER);
+}
+
+/// No locks, so this is nothing that parking_lot could find.
+fn waits_without_end() {
+    let (_tx, rx) = crossbeam_channel::bounded::<()>(0);
+    labrpc::go("server 1: waits for a message", {
+        let rx = rx.clone();
+        move || {
+            let _ = rx.recv();
+        }
+    });
+    let _ = rx.recv();
+}
+
+fn spins() {
+    let flag = Arc::new(AtomicU32::new(0));
+    labrpc::go("server 1: sets the flag", {
+        let flag = flag.clone();
+        move || flag.store(1, Ordering::SeqCst)
+    });
+    while flag.load(Ordering::SeqCst) == 0 {
+        std::hint::spin_loop();
+    }
+}
+
+/// Two threads read a number, and then write one more.
+fn fails_now_and_then() {
+    harness::begin("Test: sample");
+    let begun = Instant::now();
+    let number = Arc::new(Mutex::new(0));
+    let add = |i: u32| {
+        let number = number.clone();
+        harness::spawn(format!("client {i}"), move || {
+            sleep(Duration::from_millis(rand::random_range(0..10)));
+            let old = *number.lock();
+            log::debug!("client {i} has read {old}");
+            sleep(Duration::from_millis(1));
+            *number.lock() = old + 1;
+        })
+    };
+    let tasks: Vec<_> = (0..2).map(add).collect();
+    tasks.into_iter().for_each(harness::Task::wait);
+    assert!(*number.lock() == 2, "lost update at {:?}", begun.elapsed());
+    harness::passed("  ... Passed --   0.0  3    12    1".to_string());
+}
+
+/// With the thread that asks servers for their state: it holds the lock, and gives away the processor.
+fn shares_a_lock() {
+    harness::begin("Test: sample");
+    let lock = Arc::new(Mutex::new(()));
+    // Simulated threads change at allocations, of which ten take a microsecond.
+    let work = |n| (0..n).for_each(|i| drop(std::hint::black_box(Box::new(i))));
+    picture::servers(1);
+    picture::observe({
+        let lock = lock.clone();
+        move |_| {
+            let _held = lock.lock();
+            work(20_000);
+            None
+        }
+    });
+    let clients = (0..2).map(|i| {
+        let lock = lock.clone();
+        harness::spawn(format!("client {i}"), move || {
+            for _ in 0..2000 {
+                work(1000);
+                drop(lock.lock());
+            }
+        })
+    });
+    clients.collect::<Vec<_>>().into_iter().for_each(harness::Task::wait);
+    harness::passed("  ... Passed --   0.0  3    12    1".to_string());
+}
+
+/// To put it into words takes a lock.
+struct Locked(Arc<Mutex<u32>>);
+
+impl fmt::Display for Locked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0.lock())
+    }
+}
+
+fn logs_what_is_locked() {
+    harness::begin("Test: sample");
+    let number = Arc::new(Mutex::new(0));
+    let counts = harness::spawn("client 1", {
+        let number = number.clone();
+        move || {
+            for _ in 0..20 {
+                let mut number = number.lock();
+                sleep(Duration::from_millis(1));
+                *number += 1;
+            }
+        }
+    });
+    let number = Locked(number);
+    for _ in 0..20 {
+        log::debug!("server 1: {number}");
+        sleep(Duration::from_micros(100));
+    }
+    counts.wait();
+    harness::passed("  ... Passed --   0.0  3    12    1".to_string());
+}
+
+/// The last thread that could run ends.
+fn leaves_nobody() {
+    let (tx, rx) = crossbeam_channel::bounded::<()>(1);
+    std::thread::spawn(|| log::debug!("server 1: ends"));
+    let _ = rx.recv();
+    drop(tx);
+}
+
+fn leaves_a_go_statement() {
+    labrpc::go("server 3: lingers", || sleep(FOREVER));
+    harness::passed("  ... Passed --".to_string());
+}
+
+fn leaves_a_thread() {
+    let thread = std::thread::Builder::new().name("my own thread".to_string());
+    thread.spawn(|| sleep(FOREVER)).expect("a thread starts");
+    harness::passed("  ... Passed --".to_string());
+}
+
+/// Linux gives it the name of the thread that starts it.
+fn leaves_a_thread_without_a_name() {
+    labrpc::go("server 3: starts another", || drop(std::thread::spawn(|| sleep(FOREVER))));
+    harness::passed("  ... Passed --".to_string());
+}
+
+/// It even keeps the harness from printing.
+fn prints_without_end() {
+    let mut stdout = std::io::stdout().lock();
+    while writeln!(stdout, "tick").is_ok() {}
+}
+
+/// The report comes at the end of this line.
+fn prints_one_long_line() {
+    print!("{}", "x".repeat(100_000));
+}
+
+/// What a cheat could print: the harness's own words, but not its token.
+fn forges() {
+    println!("passed");
+    println!("{} passed", "0".repeat(32));
+    println!("test forges ... ok");
+    panic!("it is not");
+}
+
+/// The same, written to where the harness reports.
+fn writes_to_the_channel() {
+    let channel = std::io::stdin().as_fd().try_clone_to_owned().expect("standard input is open");
+    writeln!(File::from(channel), "passed\npassed 0\npassed {} line\nhello", "0".repeat(32))
+        .expect("it is writable");
+    panic!("it is not");
+}
+
+/// Everything that safe code can open. What it finds, it prints; finding nothing, it fails.
+fn looks_for_the_token() {
+    for file in ["mem", "environ", "cmdline", "fd/0"] {
+        match std::fs::read(format!("/proc/self/{file}")) {
+            Ok(text) => println!("{file}: {}", String::from_utf8_lossy(&text)),
+            Err(e) => println!("{file}: {}", e.kind()),
+        }
+    }
+    match File::open("/proc/self/mem") {
+        Ok(_) => println!("the memory is open"),
+        Err(_) => println!("the memory is closed"),
+    }
+    panic!("looked");
+}
+
+/// Has one of everything that a picture shows.
+fn breaks_a_history() {
+    harness::begin("Test: sample");
+    picture::servers(3);
+    let (asked, answered) = crossbeam_channel::unbounded();
+    picture::observe(move |server| {
+        // Nobody may wait for it any more.
+        let _ = asked.send(server);
+        Some((7, server == 1))
+    });
+    let link = |connected: bool, links: &[(usize, usize)]| {
+        // What happens within a millisecond is one change.
+        sleep(Duration::from_millis(2));
+        links.iter().for_each(|(i, j)| picture::link(*i, *j, connected));
+    };
+    (0..3).for_each(picture::up);
+    link(true, &[(0, 1), (0, 2), (1, 2)]);
+    picture::unreliable(true);
+    picture::long_reordering(true);
+    let done = |who: &str, what: &str, result: &str| {
+        let operation = harness::operation(who, what);
+        let id = operation.id();
+        sleep(Duration::from_millis(2));
+        operation.returned(result);
+        id
+    };
+    let order = vec![done("client 1", "put(\"k\", \"a\")", ""), done("client 2", "append(\"k\", \"b\")", "")];
+    done("client 1", "put(\"other\", \"x </script> y\")", "");
+    picture::started(1, "start(1) = index 1, term 7");
+    picture::applied(1, "apply index 1: 1");
+    let (logged, wait) = crossbeam_channel::bounded::<()>(0);
+    labrpc::go("server 1: applier", move || {
+        log::debug!("server 1, term 7: applies");
+        drop(logged);
+    });
+    // Nothing is sent: this waits for the thread's end.
+    let _ = wait.recv();
+    // Each of them has been asked, and what was said then is noted when the next round begins.
+    for _ in 0..4 {
+        // For a time: to a simulation, those who are asked by nobody but a watcher are deadlocked.
+        answered.recv_timeout(FOREVER).expect("the harness asks");
+    }
+    link(false, &[(0, 1), (1, 2)]);
+    picture::down(1);
+    let broken = done("client 2", "get(\"k\")", "held by nobody");
+    let part = order.iter().copied().chain([broken]).collect();
+    picture::found(vec![Finding {
+        order,
+        refused: vec![broken],
+        part,
+        note: "key \"k\" was held by nobody".into(),
+    }]);
+    panic!("history of 4 operations is not linearizable");
+}
+
+/// More than can be kept, and each line longer than is kept.
+fn logs_without_end() {
+    harness::begin("Test: sample");
+    let text = "x".repeat(1000);
+    for i in 0..100_000 {
+        log::debug!("server 2: line {i} {text}");
+    }
+    panic!("enough");
+}
+
+#[expect(clippy::zombie_processes, reason = "that is the point")]
+fn leaves_a_process() {
+    let left = Command::new("sleep").arg("600").spawn().expect("sleep starts");
+    println!("left: {}.", left.id());
+    harness::passed("  ... Passed --   0.0  3    12    1".to_string());
+}
+
+/// It holds standard input and output.
+fn leaves_a_process_and_exits() {
+    leaves_a_process();
+    std::process::exit(0);
+}

@@ -1,0 +1,292 @@
+//! Sample titles in simulation: run as a user would, and their output read.
+#![cfg(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu", not(lab_without_sim)))]
+#![allow(clippy::unwrap_used, reason = "clippy.toml allows it in tests; this is for their helpers")]
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Whether the titles of this name passed, and all that was printed.
+fn simulate(title: &str, environment: &[(&str, &str)]) -> (bool, String) {
+    simulate_with(Path::new(env!("CARGO_BIN_EXE_sample-tests")), title, environment)
+}
+
+/// The same with a copy of the program: it leaves its pictures beside itself.
+fn simulate_with(program: &Path, title: &str, environment: &[(&str, &str)]) -> (bool, String) {
+    let mut command = Command::new(program);
+    command.args(["--exact", title]).env("LAB_SIM", "1").env_remove("RUST_LOG").env_remove("LAB_PICTURE");
+    for name in ["LAB_SEED", "LAB_RUNS", "LAB_STRATEGY", "LAB_TRACE", "LAB_TWICE", "LAB_KEEP_GOING"] {
+        command.env_remove(name);
+    }
+    let output = command.envs(environment.iter().copied()).output().unwrap();
+    let text = [&output.stdout[..], &output.stderr[..]].concat();
+    (output.status.success(), String::from_utf8(text).unwrap())
+}
+
+#[track_caller]
+fn fails(title: &str, messages: &[&str]) {
+    let (passed, text) = simulate(title, &[("LAB_SEED", "7")]);
+    assert!(!passed, "{text}");
+    for message in messages {
+        assert!(text.contains(message), "{message:?} is missing in: {text}");
+    }
+    let last = text.split_once("this replays it:").unwrap().1;
+    assert!(last.contains("\n  LAB_SIM=1 LAB_SEED=7 "), "{text}");
+    assert!(last.contains(&format!(" --exact {title}\n")), "{text}");
+    let (log, picture) = drawn(&text, title, 7);
+    // What is in quotes there has a backslash before each.
+    let message = messages[0].replace('"', "\\\"");
+    assert!(log.contains(messages[0]) && picture.contains(&message), "{log}");
+}
+
+/// The log and the picture that are named behind a failure, before what replays it. Both say that too.
+#[track_caller]
+fn drawn(text: &str, title: &str, seed: u32) -> (String, String) {
+    let replays = format!("\n{title} failed with seed {seed}; this replays it:\n  ");
+    let (failure, replay) = text.split_once(&replays).unwrap_or_else(|| panic!("{text}"));
+    let replay = replay.lines().next().unwrap();
+    let mut last = failure.lines().rev().skip_while(|line| !line.starts_with("  picture: "));
+    let [picture, log] = ["  picture: ", "  log: "].map(|name| {
+        let path = last.next().and_then(|line| line.strip_prefix(name)).unwrap_or_else(|| panic!("{text}"));
+        assert!(path.contains(&format!("pictures/{title}-seed-{seed}.")), "{path}");
+        std::fs::read_to_string(path).unwrap()
+    });
+    assert!(log.contains(&format!("# simulation, seed {seed}; this replays it:\n#   {replay}\n")), "{log}");
+    assert!(picture.contains(&format!("\"simulation\":[\"{seed}\",\"{replay}\"]")), "{replay}");
+    (log, picture)
+}
+
+/// A new folder.
+fn folder(name: &str) -> PathBuf {
+    let folder = std::env::temp_dir().join(format!("sim-{name}-{}", std::process::id()));
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+/// Not by this process: what another test starts meanwhile has the copy open for a moment too, and a program that is open
+/// for writing cannot be run.
+fn copy_samples(to: &Path) {
+    let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_sample-tests")).arg(to).status().unwrap();
+    assert!(copied.success());
+}
+
+/// A folder of its own for the pictures of a program, and the program.
+fn own_folder(name: &str) -> (PathBuf, PathBuf) {
+    let folder = folder(name);
+    let program = folder.join("sample-tests");
+    copy_samples(&program);
+    (folder, program)
+}
+
+/// The names of the pictures in such a folder.
+fn pictures(folder: &Path) -> Vec<String> {
+    let names = std::fs::read_dir(folder.join("pictures")).into_iter().flatten();
+    let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<String> = names.filter(|name| name.ends_with(".html")).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn a_title_that_passes_names_its_seed_and_says_that_its_time_is_not_real() {
+    let (passed, text) = simulate("passes", &[("LAB_SEED", "7")]);
+    assert!(passed, "{text}");
+    assert!(text.contains("  ... Passed --   0.0  3    12    1  (virtual time, seed 7)\n"), "{text}");
+    let (passed, text) = simulate("passes", &[]);
+    assert!(passed && text.contains("(virtual time, seed "), "{text}");
+}
+
+#[test]
+fn time_limits_are_of_virtual_time() {
+    fails(
+        "hangs",
+        &["test took longer than 3 seconds", "FAILED after 3.", "pending for 3.", "s: server 1: stuck"],
+    );
+}
+
+#[test]
+fn threads_that_all_wait_are_named_with_their_lines() {
+    fails(
+        "waits_without_end",
+        &[
+            "deadlock: every thread waits",
+            "thread \"server 1: waits for a message\" waits for a lock, a channel or a condition, at\n",
+            "thread \"waits_without_end\" waits",
+            "sample/main.rs:",
+        ],
+    );
+    // Of these parking_lot knows more, and says it first.
+    fails(
+        "deadlocks",
+        &["deadlock: these threads wait for each other's locks", "server 0: locker", "sample/main.rs:"],
+    );
+}
+
+#[test]
+fn a_thread_that_spins_is_named_with_its_line() {
+    fails("spins", &["a thread has kept all others from running", "sample/main.rs:", "spins"]);
+}
+
+/// Its watchers alone still wait for a time.
+#[test]
+fn a_thread_that_ends_can_leave_a_deadlock() {
+    fails("leaves_nobody", &["deadlock: every thread waits", "thread \"leaves_nobody\" waits"]);
+}
+
+/// One that only watches may have lost the processor while others wait for it.
+#[test]
+fn a_watcher_that_holds_a_lock_is_no_deadlock() {
+    let environment = [("LAB_SEED", "1"), ("LAB_RUNS", "20"), ("LAB_STRATEGY", "pauses")];
+    let (passed, text) = simulate("shares_a_lock", &environment);
+    assert!(passed, "{text}");
+}
+
+#[test]
+fn a_panic_is_drawn() {
+    fails("panics", &["thread \"panics\": expected one leader, got none"]);
+    fails("panics_in_a_go_statement", &["thread \"server 2: applier\": apply out of order"]);
+}
+
+#[test]
+fn threads_that_are_left_are_named() {
+    fails("leaves_a_go_statement", &["1 thread is left", "server 3: lingers"]);
+    fails("leaves_a_thread", &["1 thread is left", "my own thread (started by std::thread)"]);
+}
+
+#[test]
+fn a_seed_that_fails_is_found_and_replayed() {
+    let (passed, text) = simulate("fails_now_and_then", &[("LAB_SEED", "1"), ("LAB_RUNS", "200")]);
+    assert!(!passed, "{text}");
+    let (_, seed) = text.split_once("failed with seed ").unwrap();
+    let (seed, _) = seed.split_once(';').unwrap();
+    let failure = |text: &str| text.lines().find(|line| line.contains("FAILED after")).unwrap().to_string();
+    let first = failure(&text);
+    assert!(first.contains("lost update at"), "{text}");
+    for log in ["", "debug"] {
+        let (passed, text) = simulate("fails_now_and_then", &[("LAB_SEED", seed), ("RUST_LOG", log)]);
+        assert!(!passed, "{text}");
+        assert_eq!(failure(&text), first);
+        assert_eq!(text.contains("client 1 has read"), log == "debug", "{text}");
+    }
+    // Others do not fail, or this were no test of the seed.
+    let (_, text) =
+        simulate("fails_now_and_then", &[("LAB_SEED", "1"), ("LAB_RUNS", "50"), ("LAB_KEEP_GOING", "1")]);
+    let (failures, _) = text.split_once(" of 50 seeds failed").unwrap();
+    let failures: u32 = failures.rsplit(char::is_whitespace).next().unwrap().parse().unwrap();
+    assert!((1..50).contains(&failures), "{text}");
+    // Each with what was said of it.
+    let (_, list) = text.split_once(" of 50 seeds failed:\n").unwrap();
+    let named = list.lines().take_while(|line| line.starts_with("  ") && line.contains(": "));
+    assert_eq!(named.count() as u32, failures, "{text}");
+}
+
+#[test]
+fn two_runs_are_compared() {
+    let (passed, text) = simulate("passes", &[("LAB_SEED", "1"), ("LAB_TWICE", "1")]);
+    assert!(passed, "{text}");
+}
+
+#[test]
+fn a_trace_is_the_same_for_one_seed_and_strategy_only() {
+    let folder = folder("traces");
+    let trace = |run: &str, seed: &str, strategy: &str| {
+        let to = folder.join(run);
+        let environment =
+            [("LAB_SEED", seed), ("LAB_STRATEGY", strategy), ("LAB_TRACE", to.to_str().unwrap())];
+        simulate("fails_now_and_then", &environment);
+        std::fs::read_to_string(to.join(format!("fails_now_and_then-{seed}"))).unwrap()
+    };
+    for strategy in ["uniform", "priorities", "pauses", "storm"] {
+        let first = trace("first", "3", strategy);
+        assert!(first.contains("client 0 has read"), "{first}");
+        assert_eq!(first, trace("second", "3", strategy), "{strategy}");
+        assert_ne!(first, trace("third", "4", strategy), "{strategy}");
+    }
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+/// Roles and terms are asked for by a thread of the simulation, and the title fails after that.
+#[test]
+fn a_picture_shows_what_happened_in_virtual_time() {
+    fails("breaks_a_history", &["history of 4 operations is not linearizable"]);
+    let (_, text) = simulate("breaks_a_history", &[("LAB_SEED", "7"), ("RUST_LOG", "debug")]);
+    let (log, picture) = drawn(&text, "breaks_a_history", 7);
+    let (_, states) = picture.split_once("\"states\":[").unwrap();
+    assert!(states.starts_with('[') && states.split_once('\n').unwrap().0.contains(",1,7,1]"), "{states}");
+    let (_, end) = picture.split_once("\"end\":").unwrap();
+    let end: u64 = end.split_once('\n').unwrap().0.parse().unwrap();
+    assert!((30_000..1_000_000).contains(&end), "after {end} us");
+    let line = log.lines().find(|line| line.contains("server 1, term 7: applies")).unwrap();
+    assert!(line.contains(" S1 ") && text.contains(line), "{line}: printed as it is kept");
+}
+
+#[test]
+fn a_run_is_the_same_whatever_is_drawn_and_printed() {
+    let (folder, program) = own_folder("observed");
+    let trace = |title: &str, environment: &[(&str, &str)]| {
+        let to = folder.join("traces");
+        let environment = [&[("LAB_SEED", "5"), ("LAB_TRACE", to.to_str().unwrap())], environment].concat();
+        simulate_with(&program, title, &environment);
+        std::fs::read_to_string(to.join(format!("{title}-5"))).unwrap()
+    };
+    // One that fails, and one that passes. The last locks what it logs.
+    for (title, said) in [
+        ("breaks_a_history", "has done: client 2: get(\"k\")"),
+        ("passes", "end: "),
+        ("logs_what_is_locked", "server 1: 1"),
+    ] {
+        let first = trace(title, &[]);
+        assert!(first.contains(said), "{first}");
+        for environment in [[("LAB_PICTURE", "0")], [("LAB_PICTURE", "1")], [("RUST_LOG", "debug")]] {
+            assert_eq!(first, trace(title, &environment), "{environment:?}");
+        }
+    }
+    let drawn = ["breaks_a_history", "logs_what_is_locked", "passes"];
+    assert_eq!(pictures(&folder), drawn.map(|title| format!("{title}-seed-5.html")));
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+/// Each failure of many would take up some megabytes.
+#[test]
+fn of_many_failures_the_first_is_drawn() {
+    let (folder, program) = own_folder("many");
+    let many = [("LAB_SEED", "1"), ("LAB_RUNS", "30")];
+    let (_, text) =
+        simulate_with(&program, "fails_now_and_then", &[&many[..], &[("LAB_PICTURE", "0")]].concat());
+    assert!(text.contains("lost update") && pictures(&folder).is_empty(), "{text}");
+    for more in [&[][..], &[("LAB_KEEP_GOING", "1")], &[("LAB_PICTURE", "1")], &[("LAB_TWICE", "1")]] {
+        let (_, text) = simulate_with(&program, "fails_now_and_then", &[&many[..], more].concat());
+        let (_, seed) = text.split_once("failed with seed ").unwrap();
+        let seed: u32 = seed.split_once(';').unwrap().0.parse().unwrap();
+        let (_, picture) = drawn(&text, "fails_now_and_then", seed);
+        assert!(picture.contains("lost update at"), "{text}");
+        assert_eq!(pictures(&folder), [format!("fails_now_and_then-seed-{seed}.html")], "{text}");
+    }
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+#[test]
+fn of_one_title_the_newest_pictures_are_kept() {
+    let (folder, program) = own_folder("newest");
+    simulate_with(&program, "leaves_a_thread", &[("LAB_SEED", "1")]);
+    for seed in ["11", "12", "13", "21", "22", "23"] {
+        simulate_with(&program, "panics", &[("LAB_SEED", seed)]);
+    }
+    let kept = ["leaves_a_thread-seed-1.html".to_string()].into_iter();
+    let kept = kept.chain([12, 13, 21, 22, 23].map(|seed| format!("panics-seed-{seed}.html")));
+    assert_eq!(pictures(&folder), kept.collect::<Vec<_>>());
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+#[test]
+fn what_is_asked_for_wrongly_is_said() {
+    for (environment, message) in [
+        (&[("LAB_SEED", "x")][..], "LAB_SEED=x: it must be a whole number"),
+        (&[("LAB_RUNS", "0")], "LAB_RUNS=0"),
+        (&[("LAB_STRATEGY", "luck")], "no strategy \"luck\"; there are uniform, priorities, pauses, storm"),
+        (&[("LAB_SIM", "0"), ("LAB_SEED", "1")], "LAB_SEED is for simulations: set LAB_SIM=1 too"),
+    ] {
+        let (passed, text) = simulate("passes", environment);
+        assert!(!passed && text.contains(message), "{text}");
+    }
+}
