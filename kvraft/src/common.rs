@@ -5,22 +5,22 @@
 
 use serde::{Deserialize, Serialize};
 
-/// How a request ended that reached the leader.
+/// The result of a request that the leader has executed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Err {
     #[default]
     OK,
-    /// A get of a key that is not there.
+    /// The key of a get has no value.
     ErrNoKey,
 }
 
-/// Which request of which client: a server recognises by it what it has already executed.
+/// The identity of a request. A server recognises by it a request that it has executed already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct RequestId {
-    /// Drawn at random by each clerk.
+    /// The clerk's random number.
     pub(crate) client: u64,
-    /// 1 for a clerk's first request. A clerk has one request at a time: when a server sees one, it may forget those
-    /// before.
+    /// The request's number: 1 for the clerk's first. A clerk has one request at a time, so a server may forget all
+    /// earlier ones.
     pub(crate) seq: u64,
 }
 
@@ -40,7 +40,7 @@ pub(crate) struct PutAppendArgs {
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct PutAppendReply {
-    /// The server is not the leader, or no longer: the request may be executed later, or never.
+    /// True: the server does not lead, or has stopped leading. The request may be executed later, or never.
     pub(crate) wrong_leader: bool,
     pub(crate) err: Err,
 }

@@ -4,11 +4,11 @@
 //! | call | what it does |
 //! | --- | --- |
 //! | [`make_clerk`] | makes a client: a [`Clerk`] |
-//! | [`Clerk::get`] | the value of a key; empty when there is none |
+//! | [`Clerk::get`] | returns the value of a key; empty when there is none |
 //! | [`Clerk::put`] | replaces the value of a key |
-//! | [`Clerk::append`] | adds to the end of the value of a key; as `put` when there is none |
+//! | [`Clerk::append`] | adds to the end of the value of a key; without a value, acts as `put` |
 //! | [`start_kv_server`] | starts a server: a [`KVServer`], with a Raft server in it |
-//! | [`KVServer::raft`] | its Raft server |
+//! | [`KVServer::raft`] | returns its Raft server |
 //! | [`KVServer::kill`] | ends the server and its threads |
 //!
 //! `client.rs`, `server.rs` and `common.rs` are the files that a student writes.

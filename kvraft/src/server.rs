@@ -2,17 +2,18 @@
 //!
 //! - [`start_kv_server`] starts a [`KVServer`];
 //! - the handlers "Get" and "PutAppend" put an [`Op`] into the log and wait until it has been executed;
-//! - the apply loop executes what is committed, and tells the handler that waits for it.
+//! - the apply loop executes committed entries, and passes each result to the handler that waits for it.
 //!
-//! Gets go through the log too: a leader that has been deposed without knowing it cannot answer one.
+//! Gets go through the log too, so that they are linearizable (section 8 of the Raft paper): a leader that was deposed
+//! and does not know it yet cannot answer from an old store.
 //!
-//! When the log has become too large, the apply loop gives Raft a snapshot of the state machine; and when Raft gives it
-//! one, it replaces the state machine (Lab 3B).
+//! When the log is too large, the apply loop passes a snapshot of the state machine to Raft. A snapshot that arrives from
+//! Raft replaces the state machine (Lab 3B).
 //!
 //! # Locking
 //! `KVServer::state` guards the state machine and the waiting handlers. A handler holds it across `Raft::start`, so that
-//! the apply loop cannot pass the new entry before the handler waits for it, and the apply loop across `Raft::snapshot`;
-//! Raft takes no lock of ours. Nobody waits while holding it.
+//! the apply loop cannot reach the new entry before the handler waits for it. The apply loop holds it across
+//! `Raft::snapshot`. Raft takes no lock of the service. Nobody waits for anything while holding this lock.
 
 use crate::common::{Err, GetArgs, GetReply, PutAppendArgs, PutAppendReply, PutOrAppend, RequestId};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
@@ -24,10 +25,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How often a waiting handler looks whether its server still leads. An operation that succeeds does not wait for it.
+/// How often a waiting handler checks whether its server still leads. Operations that succeed do not wait for this.
 const LEADERSHIP_CHECK: Duration = Duration::from_millis(20);
 
-/// How many committed entries may wait for the apply loop.
+/// The most committed entries that wait for the apply loop.
 const APPLY_QUEUE: usize = 64;
 
 /// A command in Raft's log.
@@ -51,29 +52,29 @@ impl Kind {
     }
 }
 
-/// What a request gave: a get's value, or None where the key was not there. None for puts and appends.
+/// The result of a request: a get's value, or None if there is no such key. None for puts and appends.
 type Output = Option<String>;
 
-/// The state machine: the same on all servers that have executed the same entries. This is what a snapshot holds.
+/// The state machine, and the content of a snapshot. Servers that have executed the same entries have the same one.
 #[derive(Default, Serialize, Deserialize)]
 struct Machine {
     store: HashMap<String, String>,
-    /// Each client's last executed put or append. A client has one request at a time, and takes nothing from the
-    /// reply to these, so that its number is all there is to remember.
+    /// The number of each client's last executed put or append (section 8 of the Raft paper). A client has one request
+    /// at a time, so the last number is enough; replies to puts and appends hold no result that must be remembered.
     executed: HashMap<u64, u64>,
 }
 
 #[derive(Default)]
 struct State {
     machine: Machine,
-    /// The handlers that wait, by the index of their entry.
+    /// The waiting handlers, by the index of their entry.
     waiting: HashMap<usize, Waiting>,
     killed: bool,
 }
 
 struct Waiting {
     id: RequestId,
-    /// Dropped without a message: the entry lost its place in the log, or the server is killed.
+    /// To the handler. Dropped without a message if another entry got the index, or if the server is killed.
     slot: Sender<Output>,
 }
 
@@ -87,8 +88,8 @@ pub struct KVServer {
 }
 
 /// Starts a server and returns at once (Go: `StartKVServer`). `servers` are the ends of all servers, in the same order
-/// everywhere, `me` is this one's place among them; `persister` holds what Raft keeps. `maxraftstate` is the size in
-/// bytes that Raft's state may have before the server takes a snapshot; None (-1 in Go): it never does.
+/// everywhere, and `me` is this server's place among them; `persister` holds Raft's saved state. `maxraftstate` is the
+/// size of that state, in bytes, at which the server takes a snapshot; with None (-1 in Go) it never takes one.
 pub fn start_kv_server(
     servers: Vec<ClientEnd>,
     me: usize,
@@ -97,15 +98,26 @@ pub fn start_kv_server(
 ) -> Arc<KVServer> {
     let (apply_ch, committed) = bounded(APPLY_QUEUE);
     let rf = Raft::make(servers, me, persister.clone(), apply_ch);
-    let kv = Arc::new(KVServer { me, rf, persister, maxraftstate, state: Mutex::new(State::default()) });
-    labrpc::go(format!("server {me}: kv apply loop"), {
-        let kv = kv.clone();
-        move || kv.apply(&committed)
-    });
-    kv
+    KVServer::start(rf, committed, me, persister, maxraftstate)
 }
 
 impl KVServer {
+    /// Starts a server on a Raft server that sends to `committed`.
+    pub(crate) fn start(
+        rf: Arc<Raft>,
+        committed: Receiver<ApplyMsg>,
+        me: usize,
+        persister: Arc<Persister>,
+        maxraftstate: Option<usize>,
+    ) -> Arc<KVServer> {
+        let kv = Arc::new(KVServer { me, rf, persister, maxraftstate, state: Mutex::new(State::default()) });
+        labrpc::go(format!("server {me}: kv apply loop"), {
+            let kv = kv.clone();
+            move || kv.apply(&committed)
+        });
+        kv
+    }
+
     /// The Raft server under this one.
     pub fn raft(&self) -> Arc<Raft> {
         self.rf.clone()
@@ -122,7 +134,7 @@ impl KVServer {
     fn get(&self, args: &GetArgs, reply: &mut GetReply) {
         let op = Op { id: args.id, key: args.key.clone(), kind: Kind::Get };
         match self.execute(op) {
-            Some(Some(value)) => reply.value = value,
+            Some(Some(value)) => (reply.err, reply.value) = (Err::OK, value),
             Some(None) => reply.err = Err::ErrNoKey,
             None => reply.wrong_leader = true,
         }
@@ -134,10 +146,14 @@ impl KVServer {
             PutOrAppend::Put => Kind::Put(value),
             PutOrAppend::Append => Kind::Append(value),
         };
-        reply.wrong_leader = self.execute(Op { id: args.id, key: args.key.clone(), kind }).is_none();
+        match self.execute(Op { id: args.id, key: args.key.clone(), kind }) {
+            Some(_) => reply.err = Err::OK,
+            None => reply.wrong_leader = true,
+        }
     }
 
-    /// Has the operation executed, and returns its output; None when this server does not lead, or no longer.
+    /// Puts the operation into the log, waits until it has been executed, and returns its result. None if this server does
+    /// not lead, or stops leading meanwhile.
     fn execute(&self, op: Op) -> Option<Output> {
         let id = op.id;
         let (index, term, outcome) = {
@@ -150,7 +166,8 @@ impl KVServer {
                 return None;
             }
             let (slot, outcome) = bounded(1);
-            // Whoever waited at this index before led in an older term, and lost.
+            // A handler that waits at this index already put its entry there in an older term. The entry is lost, and the
+            // handler is freed.
             state.waiting.insert(index, Waiting { id, slot });
             (index, term, outcome)
         };
@@ -164,17 +181,17 @@ impl KVServer {
                     if state.waiting.get(&index).is_some_and(|waiting| waiting.id == id) {
                         state.waiting.remove(&index);
                     }
-                    // It may have been executed meanwhile.
+                    // The operation may have been executed meanwhile.
                     return outcome.try_recv().ok();
                 }
             }
         }
     }
 
-    /// The apply loop: executes what is committed. Ends with the Raft server.
+    /// The apply loop: executes what is committed. It ends when the Raft server does.
     fn apply(&self, committed: &Receiver<ApplyMsg>) {
         let mut last_applied = 0;
-        // Since the last snapshot.
+        // The size of the commands executed since the last snapshot.
         let mut executed_bytes = 0;
         while let Ok(first) = committed.recv() {
             let mut state = self.state.lock();
@@ -191,15 +208,15 @@ impl KVServer {
             }
             if self.is_worth_a_snapshot(executed_bytes) {
                 let snapshot = labgob::encode(&state.machine)
-                    .unwrap_or_else(|e| panic!("server {}: the snapshot: {e}", self.me));
+                    .unwrap_or_else(|e| panic!("server {}: cannot encode a snapshot: {e}", self.me));
                 self.rf.snapshot(last_applied, snapshot);
                 executed_bytes = 0;
             }
         }
     }
 
-    /// Whether the log is too large, and a snapshot would take a good part of it away. A server that catches up has a
-    /// long log, of which it has executed little: with a snapshot for each few entries it would never get there.
+    /// Whether the log is too large, and a snapshot would remove a good part of it. A server that catches up has a long
+    /// log and has executed little of it: if it took a snapshot every few entries, it would never catch up.
     fn is_worth_a_snapshot(&self, executed_bytes: usize) -> bool {
         let Some(max) = self.maxraftstate else { return false };
         let size = self.persister.raft_state_size();
@@ -208,32 +225,33 @@ impl KVServer {
 
     fn apply_snapshot(&self, state: &mut State, msg: &ApplyMsg) {
         let index = msg.snapshot_index;
-        state.machine = labgob::decode(&msg.snapshot)
-            .unwrap_or_else(|e| panic!("server {}: the snapshot up to entry {index} is none: {e}", self.me));
+        state.machine = labgob::decode(&msg.snapshot).unwrap_or_else(|e| {
+            panic!("server {}: cannot decode the snapshot up to entry {index}: {e}", self.me)
+        });
         dprintf!("server {}: has a snapshot up to entry {index}", self.me);
-        // What these wait for is in the snapshot, or lost: their clients ask again.
+        // These handlers' entries are in the snapshot, or lost. Their clients ask again.
         state.waiting.retain(|waiting, _| *waiting > index);
     }
 
     fn apply_entry(&self, state: &mut State, msg: &ApplyMsg) {
         let index = msg.command_index;
         let Op { id, key, kind } = labgob::decode(&msg.command)
-            .unwrap_or_else(|e| panic!("server {}: entry {index} of the log is no Op: {e}", self.me));
+            .unwrap_or_else(|e| panic!("server {}: entry {index} of the log is not an Op: {e}", self.me));
         let State { machine, waiting, .. } = state;
         let waiting = waiting.remove(&index);
         dprintf!("server {}: executes entry {index}, {id:?}", self.me);
         let output = match kind {
             Kind::Get if waiting.is_some() => machine.store.get(&key).cloned(),
-            // Nobody here is to be told.
+            // No handler here waits for the value.
             Kind::Get => None,
             Kind::Put(value) => {
-                if machine.is_new(id) {
+                if machine.record_if_new(id) {
                     machine.store.insert(key, value);
                 }
                 None
             }
             Kind::Append(value) => {
-                if machine.is_new(id) {
+                if machine.record_if_new(id) {
                     machine.store.entry(key).or_default().push_str(&value);
                 }
                 None
@@ -242,34 +260,32 @@ impl KVServer {
         if let Some(Waiting { id: waited_for, slot }) = waiting
             && waited_for == id
         {
-            // The handler may just have given up; the slot has room for one.
+            // The handler may just have given up. The slot has room for one message, so this does not block.
             let _ = slot.try_send(output);
         }
     }
 }
 
 impl Machine {
-    /// Whether this put or append was executed: the log has it once for each time it was sent.
+    /// Whether this put or append has been executed. A request that was sent twice may be in the log twice.
     fn has_executed(&self, id: RequestId) -> bool {
         self.executed.get(&id.client).is_some_and(|seq| *seq >= id.seq)
     }
 
-    /// Whether this put or append was not executed before; from now on it was.
-    fn is_new(&mut self, id: RequestId) -> bool {
-        let new = !self.has_executed(id);
-        if new {
+    /// Records that this put or append is executed. False if it was executed before.
+    fn record_if_new(&mut self, id: RequestId) -> bool {
+        let is_new = !self.has_executed(id);
+        if is_new {
             self.executed.insert(id.client, id.seq);
         }
-        new
+        is_new
     }
 }
 
+/// Which handlers can be called over the network, and by what names.
 impl labrpc::Receiver for KVServer {
     fn service(self: Arc<KVServer>) -> Service {
-        Service::new("KVServer").method("Get", &self, KVServer::get).method(
-            "PutAppend",
-            &self,
-            KVServer::put_append,
-        )
+        let service = Service::new("KVServer");
+        service.method("Get", &self, KVServer::get).method("PutAppend", &self, KVServer::put_append)
     }
 }

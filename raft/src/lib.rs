@@ -5,10 +5,11 @@
 //! | --- | --- |
 //! | [`Raft::make`] | starts a server |
 //! | [`Raft::start`] | starts agreement on a new log entry; returns its index, the term, and whether this server leads |
-//! | [`Raft::get_state`] | this server's term, and whether it thinks it leads |
+//! | [`Raft::get_state`] | returns this server's term, and whether it thinks it leads |
 //! | [`Raft::kill`] | ends the server and its threads |
-//! | [`ApplyMsg`] | each time an entry is committed, each server sends one to its service through the apply channel |
-//! | [`Persister`] | holds what survives a crash |
+//!
+//! Each time an entry is committed, each server sends an [`ApplyMsg`] to its service through the apply channel. A
+//! [`Persister`] holds the state that survives a crash.
 //!
 //! `raft.rs` is the file that a student writes; it follows Figure 2 of the extended Raft paper.
 #![forbid(unsafe_code)]

@@ -1,7 +1,8 @@
-//! What survives a crash of a server: the bytes of Raft's state, and those of a snapshot (Go: persister.go).
+//! The state that survives a crash of a server: the bytes of Raft's state, and the bytes of a snapshot (Go:
+//! persister.go).
 //!
-//! The harness hands every restarted server a copy, so that a superseded instance cannot write into its successor's
-//! state. A call is atomic: a crash comes before it or after it.
+//! A restarted server gets a copy, so that its predecessor cannot overwrite its state. Each call is atomic: a crash
+//! happens before the call or after it.
 
 use labgob::Bytes;
 use parking_lot::Mutex;
@@ -19,12 +20,12 @@ type Hook = Arc<dyn Fn() + Send + Sync>;
 #[derive(Clone, Default)]
 struct Saved {
     raft_state: Vec<u8>,
-    /// Copies share it: it may be large.
+    /// Shared by copies of the persister, because it may be large.
     snapshot: Bytes,
 }
 
 impl Persister {
-    /// An empty persister: that of a server which has never run (Go: `MakePersister`).
+    /// An empty persister, for a server that has never run (Go: `MakePersister`).
     pub fn new() -> Persister {
         Persister::default()
     }
@@ -39,13 +40,13 @@ impl Persister {
         self.save(|saved| saved.raft_state = state);
     }
 
-    /// Adds to the end of Raft's state, as to a log file. This has no counterpart in Go: saving the whole state for
-    /// each new entry costs time in proportion to the log.
+    /// Adds to the end of Raft's state, as to a log file. Go has no such call: there each save writes the whole state, which
+    /// takes time in proportion to the log.
     pub fn append_raft_state(&self, bytes: &[u8]) {
         self.save(|saved| saved.raft_state.extend_from_slice(bytes));
     }
 
-    /// Raft's state, as saved last. Empty: nothing was ever saved.
+    /// Raft's state, as saved last. It is empty if nothing was ever saved.
     pub fn read_raft_state(&self) -> Vec<u8> {
         self.saved.lock().raft_state.clone()
     }
@@ -69,7 +70,7 @@ impl Persister {
         }
     }
 
-    /// The snapshot, as saved last. Empty: there is none.
+    /// The snapshot, as saved last. It is empty if no snapshot was ever saved.
     pub fn read_snapshot(&self) -> Bytes {
         self.saved.lock().snapshot.clone()
     }
@@ -79,8 +80,8 @@ impl Persister {
         self.saved.lock().snapshot.len()
     }
 
-    /// For the tests: has `hook` called after each save, by the thread that has saved. While it does not return, that
-    /// thread stands still, as when the machine has crashed right after the save.
+    /// Calls `hook` after each save, on the thread that saves. Tests use it: a hook that does not return stops that thread
+    /// right after the save, as a crash of the machine would.
     pub fn after_save(&self, hook: impl Fn() + Send + Sync + 'static) {
         *self.after_save.lock() = Some(Arc::new(hook));
     }

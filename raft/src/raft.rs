@@ -2,24 +2,35 @@
 //!
 //! - [`Raft::make`] starts a server;
 //! - [`Raft::start`] asks it to agree on a new log entry;
-//! - [`Raft::get_state`] tells its term and whether it thinks it is the leader;
+//! - [`Raft::get_state`] returns its term and whether it thinks it is the leader;
 //! - each time an entry is committed, the server sends an [`ApplyMsg`] to its service;
-//! - [`Raft::snapshot`] lets the server forget entries, when the service has saved what they led to (Lab 3B).
+//! - [`Raft::snapshot`] replaces log entries by a snapshot of the service (Lab 3B).
+//!
+//! A comment such as "Figure 2, Leaders, rule 3" names the rule of the paper that the code below it applies: here, the
+//! third rule under "Leaders". The modules at the end of the file hold what the figures leave open: the log's indexes,
+//! when it is saved, and when a leader sends what.
 //!
 //! # Threads
-//! The main loop (`Raft::run`) sends every RPC and handles every reply; whatever it has to react to arrives in one
-//! channel, and timers only bound the silence between two messages. The applier (`Raft::apply`) feeds the service,
-//! which may be slow. The three RPC handlers run on the network's threads, `start` and `snapshot` on the service's.
+//! The main loop (`Raft::run`) sends every RPC and handles every reply. All that it reacts to arrives in one channel;
+//! timers only limit how long a server is silent. The applier (`Raft::apply`) sends to the service, which may be slow.
+//! The three RPC handlers run on the network's threads, `start` and `snapshot` on the service's.
 //!
 //! # Locking
 //! `Raft::state` guards everything that changes. It is never held across an RPC, a send into the apply channel, or a
-//! sleep. A service may call `start`, `get_state` and `snapshot` under a lock of its own: no code here takes a service's
-//! lock.
+//! sleep. A service may call `start`, `get_state` and `snapshot` while it holds a lock of its own: Raft never calls into
+//! the service.
+//!
+//! # Encoding
+//! The main loop must send heartbeats, so it sends nothing large: an append holds at most `MAX_ENTRIES` entries, and no
+//! more once their commands reach `MAX_BYTES`; a snapshot, which has no limit, is encoded and sent by a thread of its own.
 
+use self::log::Log;
+use self::progress::{Message, Progress, Sent};
+use self::saved::Saved;
 use crate::dprintf;
 use crate::persister::Persister;
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
-use labgob::{Bytes, LabDecoder, LabEncoder};
+use labgob::Bytes;
 use labrpc::{ClientEnd, Service};
 use parking_lot::Mutex;
 use rand::RngExt;
@@ -29,227 +40,119 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// What a server tells its service: an entry is committed, or there is a snapshot in the place of entries.
+/// A message to the service: a committed entry, or a snapshot that replaces entries.
 #[derive(Clone, Debug, Default)]
 pub struct ApplyMsg {
     /// True: the message carries a committed entry. Services must ignore messages of kinds they do not know.
     pub command_valid: bool,
-    /// The entry's command, as labgob bytes: `labgob::decode` gives what was passed to [`Raft::start`].
+    /// The entry's command, as labgob bytes: `labgob::decode` returns what was passed to [`Raft::start`].
     pub command: Bytes,
-    /// The entry's place in the log. The first is 1; they arrive in order, without gaps but those that a snapshot
-    /// fills.
+    /// The entry's index in the log. The first index is 1. Indexes arrive in order; only a snapshot skips some.
     pub command_index: usize,
-    /// True: the message carries a snapshot, which replaces all that the service has. The next entry is the one after
-    /// it.
+    /// True: the message carries a snapshot. It replaces the service's whole state.
     pub snapshot_valid: bool,
-    /// What this server's service, or another's, gave to [`Raft::snapshot`].
+    /// The snapshot, as this server's service or another's passed it to [`Raft::snapshot`].
     pub snapshot: Bytes,
-    /// The index of the last entry whose effect is in it: beyond all that were sent before.
+    /// The index of the last entry whose effect is in the snapshot. It is larger than all indexes sent before; the next
+    /// entry sent is the one after it.
     pub snapshot_index: usize,
 }
 
-/// How long the servers may be silent. No operation waits for any of these while messages get through.
-struct Timing {
-    /// A leader sends something to each server at least this often. The lab allows about ten heartbeats a second.
-    heartbeat: Duration,
-    /// A server that hears from no leader for a time in this range, drawn anew each time, starts an election. A
-    /// leader that hears from no majority for the upper bound steps down.
-    election_timeout: Range<Duration>,
+/// How long servers may be silent. No operation waits for any of these times while messages get through.
+pub(crate) struct Timing {
+    /// The longest pause between two messages of a leader to a follower. The lab allows about ten heartbeats a second.
+    pub(crate) heartbeat: Duration,
+    /// The range of the election timeout. Each timeout is drawn anew.
+    pub(crate) election_timeout: Range<Duration>,
+    /// The time after which a leader steps down if it has heard from no majority.
+    pub(crate) quorum_timeout: Duration,
 }
 
 impl Default for Timing {
-    /// A new leader within about a second of a failure, as the lab's tests want it.
+    /// A new leader within about a second of a failure, as the lab's tests expect.
     fn default() -> Timing {
         let ms = Duration::from_millis;
-        Timing { heartbeat: ms(100), election_timeout: ms(300)..ms(600) }
+        Timing { heartbeat: ms(100), election_timeout: ms(300)..ms(600), quorum_timeout: ms(600) }
     }
 }
 
-/// An append that fails is sent again no sooner than this after it was sent.
-const RETRY_INTERVAL: Duration = Duration::from_millis(20);
-
-/// Followers learn that entries are committed with the next append, or this much later when there is none.
-const COMMIT_NOTICE: Duration = Duration::from_millis(10);
-
-/// How many entries one AppendEntries carries at most: a follower that has been away is brought up to date in steps,
-/// and appends to one who does not answer stay small.
-const MAX_ENTRIES: usize = 512;
-
-/// A log of up to so many entries is saved anew when the term or the vote changes; to a longer one, the change is added.
-const SHORT_LOG: usize = 1000;
-
-/// One entry of the log. The first has index 1.
+/// One entry of the log (Figure 2).
 #[derive(Clone, Debug, Serialize, Deserialize)]
-struct Entry {
-    /// When the entry was received by the leader.
-    term: u64,
-    command: Bytes,
+pub(crate) struct Entry {
+    /// The term in which a leader received the command.
+    pub(crate) term: u64,
+    pub(crate) command: Bytes,
 }
 
-/// The log. Nobody else does arithmetic with indexes.
-#[derive(Default)]
-struct Log {
-    /// The index and term of the entry before the first that is here: 0 and 0 in a log that begins at its beginning.
-    base_index: usize,
-    base_term: u64,
-    entries: Vec<Entry>,
-    /// The last index up to which the persister has what is here. Invariant: base_index <= saved_index <= last_index.
-    saved_index: usize,
-}
-
-impl Log {
-    /// The first index that can be here. What is before it is in the snapshot, and committed.
-    fn first_index(&self) -> usize {
-        self.base_index + 1
-    }
-
-    fn last_index(&self) -> usize {
-        self.base_index + self.entries.len()
-    }
-
-    fn last_term(&self) -> u64 {
-        self.entries.last().map_or(self.base_term, |entry| entry.term)
-    }
-
-    /// The term of the entry at `index`; None when there is none, or a snapshot has it.
-    fn term(&self, index: usize) -> Option<u64> {
-        match index.checked_sub(self.base_index)? {
-            0 => Some(self.base_term),
-            n => self.entries.get(n - 1).map(|entry| entry.term),
-        }
-    }
-
-    /// Whether entry `index` is one of `term`, the leader's. Those in the snapshot are committed: every leader has them.
-    fn matches(&self, index: usize, term: u64) -> bool {
-        index < self.base_index || self.term(index) == Some(term)
-    }
-
-    /// The entries from index `first` on, which may be one past the last.
-    fn from(&self, first: usize) -> &[Entry] {
-        &self.entries[first - self.base_index - 1..]
-    }
-
-    /// Appends an entry and returns its index.
-    fn push(&mut self, entry: Entry) -> usize {
-        self.entries.push(entry);
-        self.last_index()
-    }
-
-    /// Deletes the entries from index `first` on.
-    fn truncate(&mut self, first: usize) {
-        self.entries.truncate(first - self.base_index - 1);
-        self.saved_index = self.saved_index.min(self.last_index());
-    }
-
-    /// A snapshot has the entries up to `index`, the last of which is of `term`. Those after it stay if this log has
-    /// that entry; if it has another one, or none, they are not the leader's.
-    fn compact(&mut self, index: usize, term: u64) {
-        let follows = self.term(index) == Some(term);
-        // A vector of their own: the memory of the others is free.
-        self.entries = if follows { self.from(index + 1).to_vec() } else { Vec::new() };
-        (self.base_index, self.base_term) = (index, term);
-    }
-
-    /// The first index here that has the term of the entry at `index`.
-    fn first_index_of_same_term(&self, index: usize) -> usize {
-        let term = self.term(index);
-        let mut first = index;
-        while first > self.first_index() && self.term(first - 1) == term {
-            first -= 1;
-        }
-        first
-    }
-
-    /// The last index that has `term`; None when no entry here has.
-    fn last_index_of_term(&self, term: u64) -> Option<usize> {
-        // Terms never decrease along the log.
-        let n = self.entries.partition_point(|entry| entry.term <= term);
-        (n > 0 && self.entries[n - 1].term == term).then(|| self.base_index + n)
-    }
-}
-
-/// What a leader knows of one follower.
-struct Progress {
-    /// Index of the next entry to send.
-    next_index: usize,
-    /// Index of the highest entry known to be replicated. Invariant: match_index < next_index.
-    match_index: usize,
-    /// How many appends were sent, and whether the reply to the last one is still to come. New entries wait for it,
-    /// and travel together.
-    appends: u64,
-    in_flight: bool,
-    /// Whether a snapshot is on its way. There is one at a time: it may be large.
-    snapshot_in_flight: bool,
-    /// Whether the last request of which anything was heard got a reply. Snapshots go to those only who answer.
-    answers: bool,
-    /// The commit index that the last append told.
-    commit_told: usize,
-    /// When the next append is due in any case.
-    due: Instant,
-    /// New entries are not sent before this: the last append was lost a moment ago.
-    pause_until: Instant,
-    /// When the follower last answered.
-    heard_at: Instant,
-}
-
-enum Role {
-    Follower,
-    /// Has the votes of these servers.
-    Candidate(Vec<bool>),
-    /// By server; the leader's own entry is not used.
-    Leader(Vec<Progress>),
-}
-
-/// Figure 2's state.
+/// Figure 2, "State".
 struct State {
-    // Persistent: saved before any message that depends on it is sent.
+    // Figure 2, "Persistent state on all servers". It is saved before any message that depends on it is sent.
     current_term: u64,
     /// The candidate that got this server's vote in the current term.
     voted_for: Option<usize>,
     log: Log,
-    /// Whether new entries are not all that is to be saved: the term or the vote has changed, or entries that were saved
-    /// are deleted.
-    outdated: bool,
+    /// What the persister holds of these three.
+    saved: Saved,
 
-    // Volatile. Invariant: last_applied <= commit_index <= log.last_index(), and log.base_index <= commit_index.
+    // Figure 2, "Volatile state on all servers".
+    // Invariant: last_applied <= commit_index <= log.last_index(), and the log's base is at or before commit_index.
     commit_index: usize,
     last_applied: usize,
+
     role: Role,
-    /// When a server that is not the leader starts an election.
-    election_deadline: Instant,
-    timing: Timing,
+    election_timer: ElectionTimer,
     /// Whether a Wake is in the main loop's channel.
     wake_pending: bool,
 }
 
+enum Role {
+    Follower,
+    Candidate {
+        /// Which servers have voted for this one.
+        votes: Vec<bool>,
+    },
+    Leader(Leader),
+}
+
+/// Figure 2, "Volatile state on leaders". A new leader begins with a new one.
+struct Leader {
+    /// By server: nextIndex, matchIndex, and what is on its way. The leader's own element is not used.
+    progress: Vec<Progress>,
+    /// When the commit index last moved.
+    committed_at: Instant,
+}
+
+/// The election timer. While a server leads, nobody looks at it.
+struct ElectionTimer {
+    timeout: Range<Duration>,
+    deadline: Instant,
+}
+
+impl ElectionTimer {
+    fn new(timeout: Range<Duration>) -> ElectionTimer {
+        let mut timer = ElectionTimer { timeout, deadline: Instant::now() };
+        timer.reset();
+        timer
+    }
+
+    fn reset(&mut self) {
+        self.deadline = Instant::now() + rand::rng().random_range(self.timeout.clone());
+    }
+}
+
 /// What the main loop reacts to.
 enum Event {
-    /// There are new entries, or new timing, or the server is killed.
+    /// There are new entries, or the server is killed.
     Wake,
-    Vote {
-        peer: usize,
-        term: u64,
-        reply: Option<RequestVoteReply>,
-    },
-    Append {
-        peer: usize,
-        sent: Sent,
-        reply: Option<AppendEntriesReply>,
-    },
+    /// The reply to a RequestVote of this term. No reply: the request or the reply was lost.
+    Vote { peer: usize, term: u64, reply: Option<RequestVoteReply> },
+    /// The reply to an AppendEntries.
+    Append { peer: usize, sent: Sent, reply: Option<AppendEntriesReply> },
+    /// The reply to an InstallSnapshot.
+    Snapshot { peer: usize, sent: Sent, reply: Option<InstallSnapshotReply> },
 }
 
-/// What a leader has to know of an append or a snapshot when its reply comes.
-struct Sent {
-    /// Which of the appends to this follower it is; None: it is a snapshot.
-    number: Option<u64>,
-    at: Instant,
-    term: u64,
-    /// Of a snapshot: the last index that is in it.
-    prev_log_index: usize,
-    entries: usize,
-}
-
-/// What the main loop sends, once it has released the lock.
+/// An RPC that the main loop sends once it has released the lock.
 enum Request {
     Vote(RequestVoteArgs),
     Append(AppendEntriesArgs, Sent),
@@ -258,27 +161,39 @@ enum Request {
 
 /// A Raft server.
 pub struct Raft {
-    /// RPC ends of all servers; this one's own is not used.
+    /// RPC ends of all servers. This server's own end is not used.
     peers: Vec<ClientEnd>,
     me: usize,
+    timing: Timing,
     persister: Arc<Persister>,
     state: Mutex<State>,
     killed: AtomicBool,
-    /// Into the main loop.
+    /// To the main loop.
     events: Sender<Event>,
-    /// Wakes the applier; one pending wake is enough.
+    /// To the applier. One pending wake is enough.
     apply_wake: Sender<()>,
 }
 
 impl Raft {
     /// Starts a server and returns at once. `peers` are the ends of all servers, in the same order everywhere;
     /// `peers[me]` is this server's own. The server begins with the state in `persister`, if there is one, and saves
-    /// its state there. Committed entries go to `apply_ch`, which the service must keep reading; if there is a snapshot
-    /// in `persister`, it goes there first.
+    /// its state there. Committed entries go to `apply_ch`, which the service must keep reading; if `persister` holds a
+    /// snapshot, it goes there first.
     ///
     /// # Panics
-    /// When the persister holds something else than a Raft server's state.
+    /// If the persister holds anything but a Raft server's state.
     pub fn make(
+        peers: Vec<ClientEnd>,
+        me: usize,
+        persister: Arc<Persister>,
+        apply_ch: Sender<ApplyMsg>,
+    ) -> Arc<Raft> {
+        Raft::make_with(Timing::default(), peers, me, persister, apply_ch)
+    }
+
+    /// As [`Raft::make`], with other times.
+    pub(crate) fn make_with(
+        timing: Timing,
         peers: Vec<ClientEnd>,
         me: usize,
         persister: Arc<Persister>,
@@ -286,24 +201,10 @@ impl Raft {
     ) -> Arc<Raft> {
         let (events, event_queue) = unbounded();
         let (apply_wake, apply_wakes) = bounded(1);
-        let mut state = State {
-            current_term: 0,
-            voted_for: None,
-            log: Log::default(),
-            outdated: false,
-            commit_index: 0,
-            last_applied: 0,
-            role: Role::Follower,
-            election_deadline: Instant::now(),
-            timing: Timing::default(),
-            wake_pending: false,
-        };
-        state.read_persist(&persister.read_raft_state());
-        state.reset_election_deadline();
-        let state = Mutex::new(state);
-        let killed = AtomicBool::new(false);
-        let rf = Arc::new(Raft { peers, me, persister, state, killed, events, apply_wake });
-        // There may be a snapshot to begin with.
+        let state = State::read_persist(&persister.read_raft_state(), timing.election_timeout.clone());
+        let (state, killed) = (Mutex::new(state), AtomicBool::new(false));
+        let rf = Arc::new(Raft { peers, me, timing, persister, state, killed, events, apply_wake });
+        // The persister may hold a snapshot for the service.
         rf.wake_applier();
         labrpc::go(format!("server {me}: raft main loop"), {
             let rf = rf.clone();
@@ -328,6 +229,7 @@ impl Raft {
         if self.is_killed() || !matches!(state.role, Role::Leader(_)) {
             return (0, state.current_term, false);
         }
+        // Figure 2, Leaders, rule 2. The service responds to its client when the entry has been applied.
         let term = state.current_term;
         let index = state.log.push(Entry { term, command: command.into() });
         self.wake(&mut state);
@@ -340,11 +242,12 @@ impl Raft {
         (state.current_term, matches!(state.role, Role::Leader(_)) && !self.is_killed())
     }
 
-    /// The service has all that the entries up to `index` led to in `snapshot`: the log forgets them, and from now on
-    /// a server that lacks one of them gets the snapshot. Older snapshots than the one there is are ignored.
+    /// Replaces the entries up to `index` by `snapshot`, which holds the service's state after the entry at `index`. A
+    /// follower that lacks one of these entries is sent the snapshot instead. A snapshot that is older than the present
+    /// one is ignored.
     ///
     /// # Panics
-    /// When the service has not been sent the entry at `index`.
+    /// If the entry at `index` has not been sent to the service.
     pub fn snapshot(&self, index: usize, snapshot: impl Into<Bytes>) {
         let snapshot = snapshot.into();
         let mut state = self.state.lock();
@@ -353,204 +256,175 @@ impl Raft {
             index <= last_applied,
             "raft: snapshot: {index} is beyond {last_applied}, the last applied entry"
         );
-        if index <= state.log.base_index {
+        if index < state.log.first_index() {
             return;
         }
-        let term = state.log.term(index).expect("the log has what is after its base and applied");
+        let term = state.log.term(index).expect("an applied entry is in the log or in the snapshot");
         state.log.compact(index, term);
-        dprintf!("server {}: {} bytes are a snapshot up to {index}", self.me, snapshot.len());
+        dprintf!("server {}: takes a snapshot of {} bytes up to {index}", self.me, snapshot.len());
         self.persist_with_snapshot(&mut state, snapshot);
     }
 
     /// Ends this server: it starts nothing more, and its threads end as soon as the service has taken or dropped
-    /// what it was being sent.
+    /// the message that is on its way to it.
     pub fn kill(&self) {
         self.killed.store(true, Ordering::SeqCst);
         self.wake(&mut self.state.lock());
         self.wake_applier();
     }
 
-    /// Changes how long servers may be silent. Not part of the lab: a test shows with it that nothing waits for a
-    /// timer. It takes no type of its own, so that `lib.rs` names the lab's interface only, and fits any `raft.rs`.
-    pub fn set_timing(&self, heartbeat: Duration, election_timeout: Range<Duration>) {
-        let mut state = self.state.lock();
-        state.timing = Timing { heartbeat, election_timeout };
-        state.reset_election_deadline();
-        self.wake(&mut state);
-    }
-
     fn is_killed(&self) -> bool {
         self.killed.load(Ordering::SeqCst)
     }
 
-    /// Has the main loop look at the state.
+    /// Makes the main loop look at the state.
     fn wake(&self, state: &mut State) {
         if !state.wake_pending {
             state.wake_pending = true;
-            // The loop is gone when the server is killed.
+            // A killed server's loop no longer receives.
             let _ = self.events.send(Event::Wake);
         }
     }
 
+    /// Makes the applier look at the state.
     fn wake_applier(&self) {
         // Full: a wake is pending. Disconnected: the server is killed.
         let _ = self.apply_wake.try_send(());
     }
+
+    fn is_majority(&self, servers: usize) -> bool {
+        servers > self.peers.len() / 2
+    }
+
+    /// All servers but this one.
+    fn others(&self) -> impl Iterator<Item = usize> + use<> {
+        let me = self.me;
+        (0..self.peers.len()).filter(move |peer| *peer != me)
+    }
 }
 
 // Persistence.
-//
-// What is saved is a sequence of labgob values, to which others can be added: Some(entry), or None and then a head, which
-// has the rest of the state and cuts what precedes it. An entry takes the bytes of its command and four more (its length,
-// the Some, its term, its command's length), or a few more when these are large.
 
 impl Raft {
-    /// Saves what has changed, if anything has. It takes time in proportion to what is new; only a short log is saved
-    /// anew for each new term or vote, so that the size is that of the log which is there.
+    /// Saves the persistent state if it has changed. Figure 2: "updated on stable storage before responding to RPCs".
     fn persist(&self, state: &mut State) {
-        let log = &state.log;
-        if state.outdated && log.entries.len() <= SHORT_LOG {
-            self.persister.save_raft_state(state.encode(log.base_index, true));
-        } else if state.outdated || log.saved_index < log.last_index() {
-            self.persister.append_raft_state(&state.encode(log.saved_index, state.outdated));
-        }
-        state.is_saved();
+        let State { current_term, voted_for, log, saved, .. } = state;
+        saved.save(&self.persister, *current_term, *voted_for, log);
     }
 
-    /// Saves everything, and the snapshot that has what is before the log's base. A crash comes before or after both.
+    /// Saves the persistent state together with the snapshot that holds what the log has just lost.
     fn persist_with_snapshot(&self, state: &mut State, snapshot: Bytes) {
-        self.persister.save_state_and_snapshot(state.encode(state.log.base_index, true), snapshot);
-        state.is_saved();
+        let State { current_term, voted_for, log, saved, .. } = state;
+        saved.save_with_snapshot(&self.persister, *current_term, *voted_for, log, snapshot);
     }
 }
 
 impl State {
-    /// What follows that part of what is saved which ends with the entry at `kept`: a head, if wanted, and the entries.
-    fn encode(&self, kept: usize, head: bool) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        let mut e = LabEncoder::new(&mut bytes);
-        let State { current_term, voted_for, log, .. } = self;
-        let mut encode = || -> Result<(), labgob::Error> {
-            if head {
-                e.encode(&None::<Entry>)?;
-                e.encode(&(*current_term, *voted_for, log.base_index, log.base_term, kept))?;
-            }
-            log.from(kept + 1).iter().try_for_each(|entry| e.encode(&Some(entry)))
-        };
-        encode().unwrap_or_else(|e| panic!("raft: persist: {e}"));
-        bytes
+    /// The state that a server starts with: that of a server that has never run, if nothing was saved.
+    fn read_persist(bytes: &[u8], election_timeout: Range<Duration>) -> State {
+        let (saved, log) = Saved::read(bytes)
+            .unwrap_or_else(|e| panic!("raft: make: the persister does not hold a Raft server's state: {e}"));
+        State {
+            current_term: saved.current_term(),
+            voted_for: saved.voted_for(),
+            // Entries in the snapshot are committed.
+            commit_index: log.base_index(),
+            last_applied: 0,
+            log,
+            saved,
+            role: Role::Follower,
+            election_timer: ElectionTimer::new(election_timeout),
+            wake_pending: false,
+        }
     }
 
-    fn is_saved(&mut self) {
-        self.outdated = false;
-        self.log.saved_index = self.log.last_index();
-    }
-
-    /// Restores what was saved.
-    fn read_persist(&mut self, saved: &[u8]) {
-        let mut d = LabDecoder::new(saved);
-        let mut read = || -> Result<(), labgob::Error> {
-            while let Some(value) = d.decode_next_or_end()? {
-                let Some(entry) = value else {
-                    let kept: usize;
-                    (self.current_term, self.voted_for, self.log.base_index, self.log.base_term, kept) =
-                        d.decode_next()?;
-                    self.log.truncate(kept + 1);
-                    continue;
-                };
-                self.log.push(entry);
-            }
-            Ok(())
-        };
-        read().unwrap_or_else(|e| panic!("raft: make: the persister's state is not Raft's: {e}"));
-        self.commit_index = self.log.base_index;
-        self.is_saved();
+    /// Deletes the entries from index `first` on.
+    fn delete_entries(&mut self, first: usize) {
+        self.log.truncate(first);
+        self.saved.note_deleted(first);
     }
 }
 
-// Terms, elections.
+// Terms and elections.
 
 /// Arguments of Raft.RequestVote (Figure 2).
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct RequestVoteArgs {
     /// The candidate's term.
-    term: u64,
-    candidate_id: usize,
-    last_log_index: usize,
-    last_log_term: u64,
+    pub(crate) term: u64,
+    pub(crate) candidate_id: usize,
+    pub(crate) last_log_index: usize,
+    pub(crate) last_log_term: u64,
 }
 
 /// Reply of Raft.RequestVote (Figure 2).
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct RequestVoteReply {
     /// The receiver's term, for the candidate to update itself.
-    term: u64,
-    vote_granted: bool,
+    pub(crate) term: u64,
+    pub(crate) vote_granted: bool,
 }
 
 impl State {
-    fn reset_election_deadline(&mut self) {
-        let timeout = rand::rng().random_range(self.timing.election_timeout.clone());
-        self.election_deadline = Instant::now() + timeout;
-    }
-
-    /// Figure 2, all servers: a term that is newer than ours makes us a follower in it.
+    /// Figure 2, All Servers, rule 2. Each request and each reply passes through here.
     fn observe_term(&mut self, term: u64) {
         if term > self.current_term {
             self.current_term = term;
             self.voted_for = None;
-            self.outdated = true;
             self.step_down();
         }
     }
 
-    /// A message from the leader of `term`, which is obeyed when that is the current term.
-    fn obeys(&mut self, term: u64) -> bool {
-        self.observe_term(term);
-        if term < self.current_term {
-            return false;
-        }
-        debug_assert!(!matches!(self.role, Role::Leader(_)), "two leaders in term {term}");
-        self.role = Role::Follower;
-        self.reset_election_deadline();
-        true
-    }
-
+    /// Makes this server a follower.
     fn step_down(&mut self) {
         if matches!(self.role, Role::Leader(_)) {
-            // While it led it had no use for a deadline.
-            self.reset_election_deadline();
+            // The deadline is from the time before this server led.
+            self.election_timer.reset();
         }
         self.role = Role::Follower;
+    }
+
+    /// Makes this server a follower of the current term's leader, from which a request has arrived.
+    fn follow_leader(&mut self) {
+        debug_assert!(!matches!(self.role, Role::Leader(_)), "two leaders in term {}", self.current_term);
+        // Figure 2, Candidates, rule 3.
+        self.role = Role::Follower;
+        // Figure 2, Followers, rule 2: the timeout begins anew.
+        self.election_timer.reset();
     }
 }
 
 impl Raft {
+    // Figure 2, Followers, rule 1: the handlers answer candidates and leaders, here and below.
     fn request_vote(&self, args: &RequestVoteArgs, reply: &mut RequestVoteReply) {
         let mut state = self.state.lock();
+        // Figure 2, All Servers, rule 2.
         state.observe_term(args.term);
-        let up_to_date =
+        // Figure 2, RequestVote receiver, step 1.
+        let is_current = args.term == state.current_term;
+        // Figure 2, RequestVote receiver, step 2. Section 5.4.1 defines "up-to-date".
+        let is_free = state.voted_for.is_none_or(|candidate| candidate == args.candidate_id);
+        let is_up_to_date =
             (args.last_log_term, args.last_log_index) >= (state.log.last_term(), state.log.last_index());
-        let free = state.voted_for.is_none_or(|candidate| candidate == args.candidate_id);
-        if args.term == state.current_term && free && up_to_date {
+        if is_current && is_free && is_up_to_date {
             state.voted_for = Some(args.candidate_id);
-            state.outdated = true;
-            state.reset_election_deadline();
             reply.vote_granted = true;
+            // Figure 2, Followers, rule 2: the timeout begins anew.
+            state.election_timer.reset();
             dprintf!("server {}, term {}: votes for {}", self.me, args.term, args.candidate_id);
         }
         self.persist(&mut state);
         reply.term = state.current_term;
     }
 
+    /// Figure 2, Candidates, rule 1. Puts the RequestVotes into `requests`.
     fn start_election(&self, state: &mut State, requests: &mut Vec<(usize, Request)>) {
         state.current_term += 1;
         state.voted_for = Some(self.me);
-        state.outdated = true;
-        state.reset_election_deadline();
+        state.election_timer.reset();
         let mut votes = vec![false; self.peers.len()];
         votes[self.me] = true;
-        state.role = Role::Candidate(votes);
+        state.role = Role::Candidate { votes };
         dprintf!("server {}, term {}: candidate", self.me, state.current_term);
         let args = RequestVoteArgs {
             term: state.current_term,
@@ -563,62 +437,53 @@ impl Raft {
     }
 
     fn handle_vote(&self, state: &mut State, peer: usize, term: u64, reply: &RequestVoteReply) {
+        // Figure 2, All Servers, rule 2.
         state.observe_term(reply.term);
+        // A vote counts in its own term only.
         if term != state.current_term || !reply.vote_granted {
             return;
         }
-        if let Role::Candidate(votes) = &mut state.role {
+        if let Role::Candidate { votes } = &mut state.role {
             votes[peer] = true;
             self.lead_if_elected(state);
         }
     }
 
+    /// Figure 2, Candidates, rule 2.
     fn lead_if_elected(&self, state: &mut State) {
-        let Role::Candidate(votes) = &state.role else { return };
+        let Role::Candidate { votes } = &state.role else { return };
         if !self.is_majority(votes.iter().filter(|vote| **vote).count()) {
             return;
         }
         dprintf!("server {}, term {}: leader", self.me, state.current_term);
         let now = Instant::now();
-        let progress = || Progress {
-            next_index: state.log.last_index() + 1,
-            match_index: 0,
-            appends: 0,
-            in_flight: false,
-            snapshot_in_flight: false,
-            answers: true,
-            commit_told: 0,
-            due: now,
-            pause_until: now,
-            heard_at: now,
-        };
-        state.role = Role::Leader(self.peers.iter().map(|_| progress()).collect());
-    }
-
-    fn is_majority(&self, servers: usize) -> bool {
-        servers > self.peers.len() / 2
-    }
-
-    fn others(&self) -> impl Iterator<Item = usize> + use<> {
-        let me = self.me;
-        (0..self.peers.len()).filter(move |peer| *peer != me)
+        // Figure 2: nextIndex is the index after the leader's last, matchIndex is 0.
+        let next_index = state.log.last_index() + 1;
+        let progress = self.peers.iter().map(|_| Progress::new(next_index, now)).collect();
+        state.role = Role::Leader(Leader { progress, committed_at: now });
     }
 }
 
 // Replication.
 
+/// The most entries in one AppendEntries. A follower that lacks more gets them in several appends.
+const MAX_ENTRIES: usize = 512;
+
+/// The size of the commands in one AppendEntries, in bytes, at which no further entry is added.
+const MAX_BYTES: usize = 1 << 20;
+
 /// Arguments of Raft.AppendEntries (Figure 2).
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct AppendEntriesArgs {
     /// The leader's term.
-    term: u64,
-    leader_id: usize,
+    pub(crate) term: u64,
+    pub(crate) leader_id: usize,
     /// Index and term of the entry before the new ones.
-    prev_log_index: usize,
-    prev_log_term: u64,
-    /// Empty for a heartbeat.
-    entries: Vec<Entry>,
-    leader_commit: usize,
+    pub(crate) prev_log_index: usize,
+    pub(crate) prev_log_term: u64,
+    /// Empty for a heartbeat when there is nothing new.
+    pub(crate) entries: Vec<Entry>,
+    pub(crate) leader_commit: usize,
 }
 
 /// Reply of Raft.AppendEntries: Figure 2's, and what lets the leader back up by more than one entry at a time (end of
@@ -626,23 +491,42 @@ pub(crate) struct AppendEntriesArgs {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct AppendEntriesReply {
     /// The receiver's term, for the leader to update itself.
-    term: u64,
+    pub(crate) term: u64,
     /// Whether the receiver has the entry before the new ones.
-    success: bool,
-    /// If not: the term of what it has there, and the first index of that term. With nothing there: None, and one
-    /// past its last index.
-    conflict_term: Option<u64>,
-    conflict_index: usize,
+    pub(crate) success: bool,
+    /// After a failure: the term of the receiver's entry at prev_log_index; None if it has no entry there.
+    pub(crate) conflict_term: Option<u64>,
+    /// After a failure: the receiver's first index of that term; without such a term, the index after its last entry.
+    pub(crate) conflict_index: usize,
+}
+
+impl State {
+    /// The progress of a follower from which a reply came, and the log. None if this server does not lead in the term of
+    /// the request: a reply counts in that term only.
+    fn progress_in(&mut self, term: u64, peer: usize) -> Option<(&mut Progress, &Log)> {
+        match &mut self.role {
+            Role::Leader(leader) if term == self.current_term => {
+                Some((&mut leader.progress[peer], &self.log))
+            }
+            _ => None,
+        }
+    }
 }
 
 impl Raft {
     fn append_entries(&self, args: &AppendEntriesArgs, reply: &mut AppendEntriesReply) {
         let mut state = self.state.lock();
-        if state.obeys(args.term) {
+        // Figure 2, All Servers, rule 2.
+        state.observe_term(args.term);
+        // Figure 2, AppendEntries receiver, step 1.
+        if args.term == state.current_term {
+            state.follow_leader();
+            // Figure 2, AppendEntries receiver, step 2.
             reply.success = state.log.matches(args.prev_log_index, args.prev_log_term);
             if reply.success {
                 self.accept_entries(&mut state, args);
             } else {
+                // Section 5.3, the faster back-up.
                 reply.conflict_term = state.log.term(args.prev_log_index);
                 reply.conflict_index = match reply.conflict_term {
                     Some(_) => state.log.first_index_of_same_term(args.prev_log_index),
@@ -650,29 +534,27 @@ impl Raft {
                 };
             }
         }
-        reply.term = state.current_term;
         self.persist(&mut state);
+        reply.term = state.current_term;
     }
 
-    /// Figure 2, AppendEntries, steps 3 to 5: the entry before the new ones matches.
     fn accept_entries(&self, state: &mut State, args: &AppendEntriesArgs) {
         let mut index = args.prev_log_index;
         for entry in &args.entries {
             index += 1;
-            // What the log has beyond the new entries stays, unless one of them conflicts: this append may be an old
-            // one that arrives late.
-            if !state.log.matches(index, entry.term) {
-                if index <= state.log.last_index() {
-                    debug_assert!(
-                        index > state.commit_index,
-                        "a committed entry conflicts with the leader's"
-                    );
-                    state.log.truncate(index);
-                    state.outdated = true;
-                }
-                state.log.push(entry.clone());
+            if state.log.matches(index, entry.term) {
+                continue;
             }
+            // Figure 2, AppendEntries receiver, step 3. Without a conflict, entries after the new ones stay: an old append
+            // may arrive late.
+            if index <= state.log.last_index() {
+                debug_assert!(index > state.commit_index, "a committed entry conflicts with the leader's");
+                state.delete_entries(index);
+            }
+            // Figure 2, AppendEntries receiver, step 4.
+            state.log.push(entry.clone());
         }
+        // Figure 2, AppendEntries receiver, step 5. `index` is the index of the last new entry.
         let commit_index = args.leader_commit.min(index);
         if commit_index > state.commit_index {
             state.commit_index = commit_index;
@@ -681,51 +563,83 @@ impl Raft {
     }
 
     fn handle_append(&self, state: &mut State, peer: usize, sent: &Sent, reply: Option<AppendEntriesReply>) {
-        if let Some(reply) = &reply {
-            state.observe_term(reply.term);
-        }
-        let State { role: Role::Leader(progress), log, current_term, .. } = state else { return };
-        if sent.term != *current_term {
-            return;
-        }
-        let progress = &mut progress[peer];
-        match sent.number {
-            Some(number) => progress.in_flight &= number != progress.appends,
-            None => progress.snapshot_in_flight = false,
-        }
-        progress.answers = reply.is_some();
-        let Some(reply) = reply else {
-            // Its entries are sent again, but not without end in no time: the server may be down.
-            progress.pause_until = sent.at + RETRY_INTERVAL;
-            return;
-        };
-        progress.heard_at = Instant::now();
-        if reply.success {
-            progress.match_index = progress.match_index.max(sent.prev_log_index + sent.entries);
-            progress.next_index = progress.next_index.max(progress.match_index + 1);
-            self.advance_commit_index(state);
-        } else if sent.prev_log_index + 1 == progress.next_index && sent.prev_log_index > progress.match_index
-        {
-            let backed_up = (reply.conflict_term)
-                .and_then(|term| log.last_index_of_term(term))
-                .map_or(reply.conflict_index, |last| last + 1);
-            progress.next_index = backed_up.clamp(progress.match_index + 1, sent.prev_log_index);
+        // Figure 2, All Servers, rule 2.
+        reply.iter().for_each(|reply| state.observe_term(reply.term));
+        let Some((progress, log)) = state.progress_in(sent.term, peer) else { return };
+        match reply {
+            // Figure 2, Leaders, rule 3, after a success.
+            Some(reply) if reply.success => progress.accepted(sent, log),
+            // Figure 2, Leaders, rule 3, after a failure because of log inconsistency.
+            Some(reply) => progress.refused(sent, &reply, log),
+            None => progress.lost(sent),
         }
     }
 
-    /// Figure 2, leaders: an entry of the current term is committed once a majority has it, and with it all before.
+    /// Figure 2, Leaders, rule 4. What is committed at index n commits the entries before it too.
     fn advance_commit_index(&self, state: &mut State) {
-        let Role::Leader(progress) = &state.role else { return };
-        // An entry is saved here before it is sent to anyone.
-        let mut matches: Vec<usize> = self.others().map(|peer| progress[peer].match_index).collect();
-        matches.push(state.log.saved_index);
-        matches.sort_unstable();
-        let majority_has = matches[(matches.len() - 1) / 2];
-        if majority_has <= state.commit_index || state.log.term(majority_has) != Some(state.current_term) {
+        let State { role: Role::Leader(leader), log, saved, commit_index, current_term, .. } = state else {
             return;
+        };
+        let mut match_indexes: Vec<usize> = self.others().map(|p| leader.progress[p].match_index).collect();
+        // The leader has an entry once it is saved.
+        match_indexes.push(saved.last_index());
+        match_indexes.sort_unstable();
+        // The highest index that a majority has.
+        let n = match_indexes[(match_indexes.len() - 1) / 2];
+        if n > *commit_index && log.term(n) == Some(*current_term) {
+            *commit_index = n;
+            leader.committed_at = Instant::now();
+            self.wake_applier();
         }
-        state.commit_index = majority_has;
-        self.wake_applier();
+    }
+
+    /// Figure 2, Leaders, rules 1 and 3. Puts into `requests` what followers are to be sent now.
+    fn replicate(&self, state: &mut State, requests: &mut Vec<(usize, Request)>) {
+        let State { role: Role::Leader(leader), log, current_term, commit_index, .. } = state else { return };
+        let (term, now) = (*current_term, Instant::now());
+        for peer in self.others() {
+            let progress = &mut leader.progress[peer];
+            let (due, message) = progress.next_message(log, *commit_index, leader.committed_at);
+            if now < due {
+                continue;
+            }
+            let next_heartbeat = now + self.timing.heartbeat;
+            let request = match message {
+                Message::Append => {
+                    let (prev_log_index, entries) = progress.entries_to_send(log);
+                    let number = progress.record_append(*commit_index, next_heartbeat);
+                    let last_index = prev_log_index + entries.len();
+                    let sent = Sent { number, at: now, term, prev_log_index, last_index };
+                    let prev_log_term = log.term(prev_log_index).expect("the log knows the term of its base");
+                    let (leader_id, leader_commit) = (self.me, *commit_index);
+                    let args = AppendEntriesArgs {
+                        term,
+                        leader_id,
+                        prev_log_index,
+                        prev_log_term,
+                        entries,
+                        leader_commit,
+                    };
+                    Request::Append(args, sent)
+                }
+                Message::Snapshot => {
+                    let (last_included_index, last_included_term) = log.base();
+                    let number = progress.record_snapshot(next_heartbeat);
+                    let (prev_log_index, last_index) = (last_included_index, last_included_index);
+                    let sent = Sent { number, at: now, term, prev_log_index, last_index };
+                    let (leader_id, data) = (self.me, self.persister.read_snapshot());
+                    let args = InstallSnapshotArgs {
+                        term,
+                        leader_id,
+                        last_included_index,
+                        last_included_term,
+                        data,
+                    };
+                    Request::Snapshot(args, sent)
+                }
+            };
+            requests.push((peer, request));
+        }
     }
 }
 
@@ -735,58 +649,66 @@ impl Raft {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct InstallSnapshotArgs {
     /// The leader's term.
-    term: u64,
-    leader_id: usize,
+    pub(crate) term: u64,
+    pub(crate) leader_id: usize,
     /// Index and term of the last entry whose effect is in the snapshot.
-    last_included_index: usize,
-    last_included_term: u64,
-    data: Bytes,
+    pub(crate) last_included_index: usize,
+    pub(crate) last_included_term: u64,
+    pub(crate) data: Bytes,
 }
 
 /// Reply of Raft.InstallSnapshot (Figure 13).
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct InstallSnapshotReply {
     /// The receiver's term, for the leader to update itself.
-    term: u64,
+    pub(crate) term: u64,
 }
 
 impl Raft {
     fn install_snapshot(&self, args: &InstallSnapshotArgs, reply: &mut InstallSnapshotReply) {
         let mut state = self.state.lock();
-        // What is committed here is in the log or in a snapshot: then this one is old, or comes late.
-        if state.obeys(args.term) && args.last_included_index > state.commit_index {
-            dprintf!("server {}: gets a snapshot up to {}", self.me, args.last_included_index);
-            state.log.compact(args.last_included_index, args.last_included_term);
-            state.commit_index = args.last_included_index;
-            self.persist_with_snapshot(&mut state, args.data.clone());
-            self.wake_applier();
+        // Figure 2, All Servers, rule 2.
+        state.observe_term(args.term);
+        // Figure 13, InstallSnapshot receiver, step 1. Steps 2 to 4 put chunks together; here the snapshot is whole.
+        if args.term == state.current_term {
+            state.follow_leader();
+            // A snapshot of entries that are all committed here is old: it may have arrived late.
+            if args.last_included_index > state.commit_index {
+                dprintf!("server {}: installs a snapshot up to {}", self.me, args.last_included_index);
+                // Figure 13, InstallSnapshot receiver, steps 6 and 7.
+                state.log.compact(args.last_included_index, args.last_included_term);
+                state.commit_index = args.last_included_index;
+                // Figure 13, InstallSnapshot receiver, step 5.
+                self.persist_with_snapshot(&mut state, args.data.clone());
+                // Figure 13, InstallSnapshot receiver, step 8: the applier sends the snapshot to the service.
+                self.wake_applier();
+            }
         }
-        reply.term = state.current_term;
         self.persist(&mut state);
+        reply.term = state.current_term;
     }
-}
 
-impl Progress {
-    /// The snapshot, for a follower that needs entries which are no longer in the log. It shares its bytes with the
-    /// persister.
-    fn snapshot(&mut self, log: &Log, term: u64, me: usize, data: Bytes, now: Instant) -> Request {
-        self.snapshot_in_flight = true;
-        let sent = Sent { number: None, at: now, term, prev_log_index: log.base_index, entries: 0 };
-        let args = InstallSnapshotArgs {
-            term,
-            leader_id: me,
-            last_included_index: log.base_index,
-            last_included_term: log.base_term,
-            data,
-        };
-        Request::Snapshot(args, sent)
+    fn handle_snapshot(
+        &self,
+        state: &mut State,
+        peer: usize,
+        sent: &Sent,
+        reply: Option<InstallSnapshotReply>,
+    ) {
+        // Figure 2, All Servers, rule 2.
+        reply.iter().for_each(|reply| state.observe_term(reply.term));
+        let Some((progress, log)) = state.progress_in(sent.term, peer) else { return };
+        match reply {
+            Some(_) => progress.accepted(sent, log),
+            None => progress.lost(sent),
+        }
     }
 }
 
 // The main loop.
 
 impl Raft {
-    fn run(self: Arc<Raft>, events: &Receiver<Event>) {
+    fn run(&self, events: &Receiver<Event>) {
         let mut next_timer = Instant::now();
         while !self.is_killed() {
             let event = events.recv_deadline(next_timer).ok();
@@ -796,11 +718,12 @@ impl Raft {
                 for event in event.into_iter().chain(events.try_iter()) {
                     self.handle(&mut state, event);
                 }
-                next_timer = self.tick(&mut state, &mut requests);
+                self.check_timers(&mut state, &mut requests);
+                // Whatever came is saved together, before it is sent or counted.
                 self.persist(&mut state);
-                if self.peers.len() == 1 {
-                    self.advance_commit_index(&mut state);
-                }
+                self.advance_commit_index(&mut state);
+                self.replicate(&mut state, &mut requests);
+                next_timer = self.next_timer(&state);
             }
             for (peer, request) in requests {
                 self.send(peer, request);
@@ -814,51 +737,41 @@ impl Raft {
             Event::Vote { reply: None, .. } => {}
             Event::Vote { peer, term, reply: Some(reply) } => self.handle_vote(state, peer, term, &reply),
             Event::Append { peer, sent, reply } => self.handle_append(state, peer, &sent, reply),
+            Event::Snapshot { peer, sent, reply } => self.handle_snapshot(state, peer, &sent, reply),
         }
     }
 
-    /// Puts into `requests` what is to be sent now; returns when to look again.
-    fn tick(&self, state: &mut State, requests: &mut Vec<(usize, Request)>) -> Instant {
+    fn check_timers(&self, state: &mut State, requests: &mut Vec<(usize, Request)>) {
         let now = Instant::now();
-        if let Role::Leader(progress) = &state.role {
-            // The paper's leader stays one until it hears of a new term; this one would keep its clients waiting
-            // while a majority that it cannot reach serves others (section 6.2 of Ongaro's dissertation).
-            let patience = state.timing.election_timeout.end;
-            let heard = self.others().filter(|peer| now < progress[*peer].heard_at + patience).count();
-            if !self.is_majority(heard + 1) {
-                dprintf!("server {}, term {}: hears from no majority", self.me, state.current_term);
-                state.step_down();
+        match &state.role {
+            Role::Follower | Role::Candidate { .. } => {
+                // Figure 2, Followers, rule 2, and Candidates, rule 4.
+                if now >= state.election_timer.deadline {
+                    self.start_election(state, requests);
+                }
             }
-        } else if now >= state.election_deadline {
-            self.start_election(state, requests);
+            Role::Leader(leader) => {
+                // The paper's leader stays leader until it hears of a newer term. Section 6.2 of Ongaro's dissertation
+                // adds this rule: clients of a leader that reaches no majority should ask another server.
+                let limit = self.timing.quorum_timeout;
+                let heard =
+                    self.others().filter(|peer| now < leader.progress[*peer].heard_at + limit).count();
+                if !self.is_majority(heard + 1) {
+                    dprintf!("server {}, term {}: hears from no majority", self.me, state.current_term);
+                    state.step_down();
+                }
+            }
         }
-        let heartbeat = state.timing.heartbeat;
-        let State { role: Role::Leader(progress), log, current_term, commit_index, .. } = state else {
-            return state.election_deadline;
+    }
+
+    /// When the main loop must look at the state again even if no event arrives.
+    fn next_timer(&self, state: &State) -> Instant {
+        let Role::Leader(leader) = &state.role else { return state.election_timer.deadline };
+        let due = |peer: usize| {
+            leader.progress[peer].next_message(&state.log, state.commit_index, leader.committed_at).0
         };
-        let mut next_timer = now + heartbeat;
-        for peer in self.others() {
-            let progress = &mut progress[peer];
-            // It needs the snapshot. Meanwhile the appends go on, as heartbeats, with what follows the snapshot.
-            let behind = progress.next_index < log.first_index();
-            let waits = progress.in_flight || behind && progress.snapshot_in_flight;
-            if !waits && progress.next_index <= log.last_index() {
-                progress.due = progress.due.min(progress.pause_until);
-            } else if !waits && progress.commit_told < *commit_index {
-                progress.due = progress.due.min(now + COMMIT_NOTICE);
-            }
-            if now >= progress.due {
-                let request = if behind && progress.answers && !progress.snapshot_in_flight {
-                    progress.snapshot(log, *current_term, self.me, self.persister.read_snapshot(), now)
-                } else {
-                    progress.append(log, *current_term, self.me, *commit_index, now)
-                };
-                requests.push((peer, request));
-                progress.due = now + heartbeat;
-            }
-            next_timer = next_timer.min(progress.due);
-        }
-        next_timer
+        // A server without others has nothing to send.
+        self.others().map(due).min().unwrap_or_else(|| Instant::now() + self.timing.heartbeat)
     }
 
     fn send(&self, peer: usize, request: Request) {
@@ -874,15 +787,9 @@ impl Raft {
                 end.go_to("Raft.AppendEntries", &args, &self.events, event);
             }
             Request::Snapshot(args, sent) => {
-                // An append of no entries, right behind the snapshot, would succeed.
-                let as_append = |reply: InstallSnapshotReply| AppendEntriesReply {
-                    term: reply.term,
-                    success: true,
-                    ..AppendEntriesReply::default()
-                };
-                let event = move |reply: Option<_>| Event::Append { peer, sent, reply: reply.map(as_append) };
+                let event = move |reply| Event::Snapshot { peer, sent, reply };
                 let (end, events) = (end.clone(), self.events.clone());
-                // Not here: it is encoded first, which takes the longer the larger it is.
+                // Encoding a large snapshot takes long; meanwhile the main loop must send heartbeats.
                 labrpc::go(format!("server {}: sends {peer} a snapshot", self.me), move || {
                     end.go_to("Raft.InstallSnapshot", &args, &events, event);
                 });
@@ -891,36 +798,11 @@ impl Raft {
     }
 }
 
-impl Progress {
-    /// The next append for this follower.
-    fn append(&mut self, log: &Log, term: u64, me: usize, commit_index: usize, now: Instant) -> Request {
-        let first = self.next_index.max(log.first_index());
-        let entries = log.from(first);
-        let entries = entries[..entries.len().min(MAX_ENTRIES)].to_vec();
-        let prev_log_index = first - 1;
-        let prev_log_term =
-            log.term(prev_log_index).expect("the log has the term of its base and what follows");
-        self.appends += 1;
-        self.in_flight = true;
-        self.commit_told = commit_index;
-        let sent = Sent { number: Some(self.appends), at: now, term, prev_log_index, entries: entries.len() };
-        let args = AppendEntriesArgs {
-            term,
-            leader_id: me,
-            prev_log_index,
-            prev_log_term,
-            entries,
-            leader_commit: commit_index,
-        };
-        Request::Append(args, sent)
-    }
-}
-
 // Applying.
 
 impl Raft {
-    /// The applier: sends what is committed to the service, in order. Ends when the server is killed, or the service
-    /// no longer receives.
+    /// The applier: sends what is committed to the service, in order. Ends when the server is killed, or when the
+    /// service no longer receives.
     fn apply(&self, wakes: &Receiver<()>, apply_ch: &Sender<ApplyMsg>) {
         while wakes.recv().is_ok() && !self.is_killed() {
             for msg in self.take_committed() {
@@ -931,20 +813,17 @@ impl Raft {
         }
     }
 
-    /// What is committed and not applied yet. The snapshot comes first, if entries that are missing are in it: after a
-    /// restart, or because the leader has sent it. So whatever the applier takes is newer than what it took before.
+    /// Figure 2, All Servers, rule 1: what is committed and has not been applied. If some of these entries are in the
+    /// snapshot only, it comes first. Whatever the applier takes is newer than all that it has taken before.
     fn take_committed(&self) -> Vec<ApplyMsg> {
         let mut state = self.state.lock();
         let mut msgs = Vec::new();
-        if state.last_applied < state.log.base_index {
-            state.last_applied = state.log.base_index;
-            msgs.push(ApplyMsg {
-                snapshot_valid: true,
-                // The persister's is that of the log's base: they change together.
-                snapshot: self.persister.read_snapshot(),
-                snapshot_index: state.log.base_index,
-                ..ApplyMsg::default()
-            });
+        let snapshot_index = state.log.base_index();
+        if state.last_applied < snapshot_index {
+            state.last_applied = snapshot_index;
+            // The persister's snapshot reaches to the log's base: they change together.
+            let snapshot = self.persister.read_snapshot();
+            msgs.push(ApplyMsg { snapshot_valid: true, snapshot, snapshot_index, ..ApplyMsg::default() });
         }
         let first = state.last_applied + 1;
         let count = state.commit_index - state.last_applied;
@@ -960,11 +839,424 @@ impl Raft {
     }
 }
 
+/// Which handlers can be called over the network, and by what names.
 impl labrpc::Receiver for Raft {
     fn service(self: Arc<Raft>) -> Service {
         Service::new("Raft")
             .method("RequestVote", &self, Raft::request_vote)
             .method("AppendEntries", &self, Raft::append_entries)
             .method("InstallSnapshot", &self, Raft::install_snapshot)
+    }
+}
+
+/// What a leader knows of a follower, and what it sends to it next.
+mod progress {
+    use super::log::Log;
+    use super::{AppendEntriesReply, Entry, MAX_BYTES, MAX_ENTRIES};
+    use std::time::{Duration, Instant};
+
+    /// The pause between a request that was lost and the next append to the same follower.
+    const RETRY_INTERVAL: Duration = Duration::from_millis(20);
+
+    /// How long a follower waits for the news that entries are committed. The news travels with new entries if some
+    /// come within this time.
+    const COMMIT_NOTICE: Duration = Duration::from_millis(10);
+
+    /// What a leader can send to a follower.
+    #[derive(Clone, Copy)]
+    pub(super) enum Message {
+        Append,
+        Snapshot,
+    }
+
+    /// What a leader must know of an append or a snapshot when its reply comes.
+    pub(super) struct Sent {
+        /// Which of the requests to this follower it is.
+        pub(super) number: u64,
+        pub(super) at: Instant,
+        pub(super) term: u64,
+        /// The index before the new entries. For a snapshot: its last index.
+        pub(super) prev_log_index: usize,
+        /// The last index that the follower has if it accepts the request.
+        pub(super) last_index: usize,
+    }
+
+    /// A follower, as the leader sees it.
+    pub(super) struct Progress {
+        /// Figure 2's nextIndex: index of the next entry to send.
+        next_index: usize,
+        /// Figure 2's matchIndex: index of the highest entry known to be replicated. Invariant: it is less than next_index.
+        pub(super) match_index: usize,
+        /// When the follower last answered.
+        pub(super) heard_at: Instant,
+        flow: Flow,
+        /// How many requests were sent. The count numbers them.
+        requests: u64,
+        /// The commit index in the last append.
+        told_commit_index: usize,
+        /// When an append is due in every state.
+        heartbeat_due: Instant,
+    }
+
+    /// What may be sent to a follower depends on its last request.
+    ///
+    /// | state | entered when | new entries | news of a commit | snapshot, if needed | heartbeats |
+    /// | --- | --- | --- | --- | --- | --- |
+    /// | Ready | the leader is elected, or a reply came | at once | after `COMMIT_NOTICE` | at once | yes |
+    /// | Waiting | an append was sent | no | no | no | yes, with the entries again |
+    /// | BackOff | the last request was lost | from `until` on | from `until` on | no | yes |
+    /// | Snapshot | a snapshot was sent | no | no | no | yes, with the entries after the snapshot |
+    ///
+    /// While a reply is awaited, new entries gather, and travel together. Only a follower that answers is sent a
+    /// snapshot, and only one at a time: snapshots may be large.
+    enum Flow {
+        Ready,
+        Waiting { number: u64 },
+        BackOff { until: Instant },
+        Snapshot { number: u64 },
+    }
+
+    impl Progress {
+        /// A new leader's view: nothing is known to be replicated, and a first heartbeat is due.
+        pub(super) fn new(next_index: usize, now: Instant) -> Progress {
+            Progress {
+                next_index,
+                match_index: 0,
+                heard_at: now,
+                flow: Flow::Ready,
+                requests: 0,
+                told_commit_index: 0,
+                heartbeat_due: now,
+            }
+        }
+
+        /// What to send next, and when, as things stand: the table of [`Flow`].
+        pub(super) fn next_message(
+            &self,
+            log: &Log,
+            commit_index: usize,
+            committed_at: Instant,
+        ) -> (Instant, Message) {
+            let (earliest, message) = match self.flow {
+                Flow::Ready if self.needs_snapshot(log) => (self.heard_at, Message::Snapshot),
+                Flow::Ready => (self.heard_at, Message::Append),
+                Flow::BackOff { until } => (until, Message::Append),
+                Flow::Waiting { .. } | Flow::Snapshot { .. } => return (self.heartbeat_due, Message::Append),
+            };
+            let due = if self.next_index <= log.last_index() {
+                earliest
+            } else if self.told_commit_index < commit_index {
+                earliest.max(committed_at) + COMMIT_NOTICE
+            } else {
+                self.heartbeat_due
+            };
+            (due.min(self.heartbeat_due), message)
+        }
+
+        /// Whether an entry that the follower needs is no longer in the log.
+        fn needs_snapshot(&self, log: &Log) -> bool {
+            self.next_index < log.first_index()
+        }
+
+        /// The entries of the next append, and the index before them.
+        pub(super) fn entries_to_send(&self, log: &Log) -> (usize, Vec<Entry>) {
+            let first = self.next_index.max(log.first_index());
+            let mut bytes = 0;
+            let has_room = |entry: &&Entry| {
+                let has_room = bytes < MAX_BYTES;
+                bytes += entry.command.len();
+                has_room
+            };
+            let entries = log.from(first).iter().take(MAX_ENTRIES).take_while(has_room).cloned().collect();
+            (first - 1, entries)
+        }
+
+        /// Notes that an append is sent, and returns its number.
+        pub(super) fn record_append(&mut self, commit_index: usize, next_heartbeat: Instant) -> u64 {
+            self.requests += 1;
+            self.told_commit_index = commit_index;
+            self.heartbeat_due = next_heartbeat;
+            if !matches!(self.flow, Flow::Snapshot { .. }) {
+                self.flow = Flow::Waiting { number: self.requests };
+            }
+            self.requests
+        }
+
+        /// Notes that a snapshot is sent, and returns its number.
+        pub(super) fn record_snapshot(&mut self, next_heartbeat: Instant) -> u64 {
+            self.requests += 1;
+            self.heartbeat_due = next_heartbeat;
+            self.flow = Flow::Snapshot { number: self.requests };
+            self.requests
+        }
+
+        /// The follower has accepted a request.
+        pub(super) fn accepted(&mut self, sent: &Sent, log: &Log) {
+            self.match_index = self.match_index.max(sent.last_index);
+            self.next_index = self.next_index.max(self.match_index + 1);
+            self.answered(sent, log);
+        }
+
+        /// The follower lacks the entry before those of an append. Section 5.3: the leader backs up past all entries of
+        /// the follower's conflicting term, or to the leader's last entry of that term.
+        pub(super) fn refused(&mut self, sent: &Sent, reply: &AppendEntriesReply, log: &Log) {
+            // An older append than the last may be refused late; it says nothing new.
+            let is_news =
+                sent.prev_log_index + 1 == self.next_index && sent.prev_log_index > self.match_index;
+            if is_news {
+                let backed_up = (reply.conflict_term)
+                    .and_then(|term| log.last_index_of_term(term))
+                    .map_or(reply.conflict_index, |last| last + 1);
+                self.next_index = backed_up.clamp(self.match_index + 1, sent.prev_log_index);
+            }
+            self.answered(sent, log);
+        }
+
+        fn answered(&mut self, sent: &Sent, log: &Log) {
+            self.heard_at = Instant::now();
+            // A heartbeat was answered, and the snapshot is still on its way.
+            let awaits_snapshot = matches!(self.flow, Flow::Snapshot { number } if number != sent.number && self.needs_snapshot(log));
+            if !awaits_snapshot {
+                self.flow = Flow::Ready;
+            }
+        }
+
+        /// A request or its reply was lost.
+        pub(super) fn lost(&mut self, sent: &Sent) {
+            // The loss of an older request is no news: another one has been sent since.
+            if let Flow::Waiting { number } | Flow::Snapshot { number } = self.flow
+                && number == sent.number
+            {
+                self.flow = Flow::BackOff { until: sent.at + RETRY_INTERVAL };
+            }
+        }
+    }
+}
+
+/// The log. No other code does arithmetic with indexes of its entries.
+mod log {
+    use super::Entry;
+
+    /// The log after its base. Invariant: `entries[i]` has the index `base_index + 1 + i`, and the entries up to
+    /// `base_index` are committed and in the snapshot.
+    #[derive(Default)]
+    pub(super) struct Log {
+        /// Index and term of the last entry in the snapshot. Without a snapshot: 0 and 0.
+        base_index: usize,
+        base_term: u64,
+        entries: Vec<Entry>,
+    }
+
+    impl Log {
+        /// A log without entries, after a snapshot.
+        pub(super) fn after(base_index: usize, base_term: u64) -> Log {
+            Log { base_index, base_term, entries: Vec::new() }
+        }
+
+        pub(super) fn base(&self) -> (usize, u64) {
+            (self.base_index, self.base_term)
+        }
+
+        pub(super) fn base_index(&self) -> usize {
+            self.base_index
+        }
+
+        /// The index of the first entry that is not in the snapshot. The log may be empty.
+        pub(super) fn first_index(&self) -> usize {
+            self.base_index + 1
+        }
+
+        pub(super) fn last_index(&self) -> usize {
+            self.base_index + self.entries.len()
+        }
+
+        pub(super) fn last_term(&self) -> u64 {
+            self.entries.last().map_or(self.base_term, |entry| entry.term)
+        }
+
+        /// How many entries are not in the snapshot.
+        pub(super) fn len(&self) -> usize {
+            self.entries.len()
+        }
+
+        /// The term of the entry at `index`; None before the base and after the last entry.
+        pub(super) fn term(&self, index: usize) -> Option<u64> {
+            match index.checked_sub(self.base_index)? {
+                0 => Some(self.base_term),
+                n => self.entries.get(n - 1).map(|entry| entry.term),
+            }
+        }
+
+        /// Whether the entry at `index` is the leader's entry of this index, which has this term. Before the base it is:
+        /// these entries are committed, and every leader has them.
+        pub(super) fn matches(&self, index: usize, term: u64) -> bool {
+            index < self.base_index || self.term(index) == Some(term)
+        }
+
+        /// The entries from index `first` on, which may be one past the last.
+        pub(super) fn from(&self, first: usize) -> &[Entry] {
+            &self.entries[first - self.base_index - 1..]
+        }
+
+        /// Appends an entry and returns its index.
+        pub(super) fn push(&mut self, entry: Entry) -> usize {
+            self.entries.push(entry);
+            self.last_index()
+        }
+
+        /// Deletes the entries from index `first` on.
+        pub(super) fn truncate(&mut self, first: usize) {
+            self.entries.truncate(first - self.base_index - 1);
+        }
+
+        /// Makes (`index`, `term`) the base. Entries after it stay if the log has this entry. If it has another one there
+        /// or none, they may not be the leader's, and are deleted.
+        pub(super) fn compact(&mut self, index: usize, term: u64) {
+            let has_entry = self.term(index) == Some(term);
+            // A new vector frees the memory of the old entries.
+            self.entries = if has_entry { self.from(index + 1).to_vec() } else { Vec::new() };
+            (self.base_index, self.base_term) = (index, term);
+        }
+
+        /// The first index in this log of the term that the entry at `index` has.
+        pub(super) fn first_index_of_same_term(&self, index: usize) -> usize {
+            let term = self.term(index);
+            let mut first = index;
+            while first > self.first_index() && self.term(first - 1) == term {
+                first -= 1;
+            }
+            first
+        }
+
+        /// The last index in this log of `term`; None if no entry has it.
+        pub(super) fn last_index_of_term(&self, term: u64) -> Option<usize> {
+            // Terms never decrease along the log.
+            let n = self.entries.partition_point(|entry| entry.term <= term);
+            (n > 0 && self.entries[n - 1].term == term).then(|| self.base_index + n)
+        }
+    }
+}
+
+/// What the persister holds, and how it is written and read.
+///
+/// The saved state is a sequence of labgob values, to which others can be added: `Some(entry)` adds an entry; `None` is
+/// followed by a head (term, vote, the log's base, and an index after which all entries read so far are deleted). An entry
+/// takes the bytes of its command and at least four more (its length, the `Some`, its term, its command's length).
+mod saved {
+    use super::Entry;
+    use super::log::Log;
+    use crate::persister::Persister;
+    use labgob::{Bytes, LabDecoder, LabEncoder};
+
+    /// A log of up to so many entries is written anew when the term or the vote changes. For a longer log, only the change
+    /// is added.
+    const SHORT_LOG: usize = 1000;
+
+    /// What the persister holds. Invariant: its entries up to `last_index` are the log's, and those after it, up to
+    /// `end`, are no longer in the log.
+    #[derive(Default)]
+    pub(super) struct Saved {
+        current_term: u64,
+        voted_for: Option<usize>,
+        last_index: usize,
+        end: usize,
+    }
+
+    impl Saved {
+        pub(super) fn current_term(&self) -> u64 {
+            self.current_term
+        }
+
+        pub(super) fn voted_for(&self) -> Option<usize> {
+            self.voted_for
+        }
+
+        /// The last index up to which the persister has the log.
+        pub(super) fn last_index(&self) -> usize {
+            self.last_index
+        }
+
+        /// Notes that the entries from index `first` on are no longer in the log.
+        pub(super) fn note_deleted(&mut self, first: usize) {
+            self.last_index = self.last_index.min(first - 1);
+        }
+
+        /// Saves what has changed, if anything has. This takes time in proportion to the new entries. After a change of
+        /// the term or the vote a short log is written anew, so that the size stays that of the log.
+        pub(super) fn save(&mut self, persister: &Persister, term: u64, vote: Option<usize>, log: &Log) {
+            let needs_head =
+                (self.current_term, self.voted_for) != (term, vote) || self.last_index < self.end;
+            if needs_head && log.len() <= SHORT_LOG {
+                let head = encode_head(term, vote, log, log.base_index());
+                persister.save_raft_state(encode_entries(head, log.from(log.first_index())));
+            } else if needs_head || self.last_index < log.last_index() {
+                let head =
+                    if needs_head { encode_head(term, vote, log, self.last_index) } else { Vec::new() };
+                persister.append_raft_state(&encode_entries(head, log.from(self.last_index + 1)));
+            }
+            self.mark_saved(term, vote, log);
+        }
+
+        /// Saves everything, together with the snapshot that holds what is before the log's base. A crash happens before
+        /// or after both are saved.
+        pub(super) fn save_with_snapshot(
+            &mut self,
+            persister: &Persister,
+            term: u64,
+            vote: Option<usize>,
+            log: &Log,
+            snapshot: Bytes,
+        ) {
+            let head = encode_head(term, vote, log, log.base_index());
+            persister.save_state_and_snapshot(encode_entries(head, log.from(log.first_index())), snapshot);
+            self.mark_saved(term, vote, log);
+        }
+
+        fn mark_saved(&mut self, term: u64, vote: Option<usize>, log: &Log) {
+            let last_index = log.last_index();
+            *self = Saved { current_term: term, voted_for: vote, last_index, end: last_index };
+        }
+
+        /// What was saved, and the log in it.
+        pub(super) fn read(bytes: &[u8]) -> Result<(Saved, Log), labgob::Error> {
+            let mut saved = Saved::default();
+            let mut log = Log::default();
+            let mut d = LabDecoder::new(bytes);
+            while let Some(value) = d.decode_next_or_end::<Option<Entry>>()? {
+                if let Some(entry) = value {
+                    log.push(entry);
+                    continue;
+                }
+                let (term, vote, base_index, base_term, kept): (_, _, _, _, usize) = d.decode_next()?;
+                (saved.current_term, saved.voted_for) = (term, vote);
+                if log.base() != (base_index, base_term) {
+                    log = Log::after(base_index, base_term);
+                }
+                log.truncate(kept + 1);
+            }
+            saved.mark_saved(saved.current_term, saved.voted_for, &log);
+            Ok((saved, log))
+        }
+    }
+
+    /// A head. Of the entries before it, those up to index `kept` stay.
+    fn encode_head(term: u64, vote: Option<usize>, log: &Log, kept: usize) -> Vec<u8> {
+        let (base_index, base_term) = log.base();
+        let mut bytes = Vec::new();
+        let mut e = LabEncoder::new(&mut bytes);
+        e.encode(&None::<Entry>)
+            .and_then(|()| e.encode(&(term, vote, base_index, base_term, kept)))
+            .unwrap_or_else(|e| panic!("raft: persist: {e}"));
+        bytes
+    }
+
+    /// `bytes`, and the entries after them.
+    fn encode_entries(mut bytes: Vec<u8>, entries: &[Entry]) -> Vec<u8> {
+        let mut e = LabEncoder::new(&mut bytes);
+        entries
+            .iter()
+            .try_for_each(|entry| e.encode(&Some(entry)))
+            .unwrap_or_else(|e| panic!("raft: persist: {e}"));
+        bytes
     }
 }
