@@ -114,7 +114,7 @@ enum Role {
     Leader(Leader),
 }
 
-/// Figure 2, "Volatile state on leaders". A new leader begins with a new one.
+/// Figure 2, "Volatile state on leaders": a new leader begins with new state.
 struct Leader {
     /// By server: nextIndex, matchIndex, and what is on its way. The leader's own element is not used.
     progress: Vec<Progress>,
@@ -122,7 +122,7 @@ struct Leader {
     committed_at: Instant,
 }
 
-/// The election timer. While a server leads, nobody looks at it.
+/// The election timer. It is not used while the server leads.
 struct ElectionTimer {
     timeout: Range<Duration>,
     deadline: Instant,
@@ -395,7 +395,7 @@ impl State {
 }
 
 impl Raft {
-    // Figure 2, Followers, rule 1: the handlers answer candidates and leaders, here and below.
+    // Figure 2, Followers, rule 1: servers respond to candidates (here) and to leaders (append_entries, install_snapshot).
     fn request_vote(&self, args: &RequestVoteArgs, reply: &mut RequestVoteReply) {
         let mut state = self.state.lock();
         // Figure 2, All Servers, rule 2.
@@ -457,7 +457,8 @@ impl Raft {
         }
         dprintf!("server {}, term {}: leader", self.me, state.current_term);
         let now = Instant::now();
-        // Figure 2: nextIndex is the index after the leader's last, matchIndex is 0.
+        // Figure 2, "Volatile state on leaders": nextIndex is the leader's last log index + 1, matchIndex is 0. Leaders, rule
+        // 1: the first heartbeats are due at once.
         let next_index = state.log.last_index() + 1;
         let progress = self.peers.iter().map(|_| Progress::new(next_index, now)).collect();
         state.role = Role::Leader(Leader { progress, committed_at: now });
@@ -564,7 +565,9 @@ impl Raft {
 
     fn handle_append(&self, state: &mut State, peer: usize, sent: &Sent, reply: Option<AppendEntriesReply>) {
         // Figure 2, All Servers, rule 2.
-        reply.iter().for_each(|reply| state.observe_term(reply.term));
+        if let Some(reply) = &reply {
+            state.observe_term(reply.term);
+        }
         let Some((progress, log)) = state.progress_in(sent.term, peer) else { return };
         match reply {
             // Figure 2, Leaders, rule 3, after a success.
@@ -575,7 +578,8 @@ impl Raft {
         }
     }
 
-    /// Figure 2, Leaders, rule 4. What is committed at index n commits the entries before it too.
+    /// Figure 2, Leaders, rule 4. An entry that is committed commits all entries before it. Section 5.4.2 explains why its
+    /// term must be the current one.
     fn advance_commit_index(&self, state: &mut State) {
         let State { role: Role::Leader(leader), log, saved, commit_index, current_term, .. } = state else {
             return;
@@ -603,43 +607,31 @@ impl Raft {
             if now < due {
                 continue;
             }
-            let next_heartbeat = now + self.timing.heartbeat;
             let request = match message {
-                Message::Append => {
-                    let (prev_log_index, entries) = progress.entries_to_send(log);
-                    let number = progress.record_append(*commit_index, next_heartbeat);
-                    let last_index = prev_log_index + entries.len();
-                    let sent = Sent { number, at: now, term, prev_log_index, last_index };
-                    let prev_log_term = log.term(prev_log_index).expect("the log knows the term of its base");
-                    let (leader_id, leader_commit) = (self.me, *commit_index);
-                    let args = AppendEntriesArgs {
-                        term,
-                        leader_id,
-                        prev_log_index,
-                        prev_log_term,
-                        entries,
-                        leader_commit,
-                    };
-                    Request::Append(args, sent)
-                }
-                Message::Snapshot => {
-                    let (last_included_index, last_included_term) = log.base();
-                    let number = progress.record_snapshot(next_heartbeat);
-                    let (prev_log_index, last_index) = (last_included_index, last_included_index);
-                    let sent = Sent { number, at: now, term, prev_log_index, last_index };
-                    let (leader_id, data) = (self.me, self.persister.read_snapshot());
-                    let args = InstallSnapshotArgs {
-                        term,
-                        leader_id,
-                        last_included_index,
-                        last_included_term,
-                        data,
-                    };
-                    Request::Snapshot(args, sent)
-                }
+                Message::Append => self.append_request(term, *commit_index, log, progress, now),
+                Message::Snapshot => self.snapshot_request(term, log, progress, now),
             };
             requests.push((peer, request));
         }
+    }
+
+    fn append_request(
+        &self,
+        term: u64,
+        leader_commit: usize,
+        log: &Log,
+        progress: &mut Progress,
+        now: Instant,
+    ) -> Request {
+        let (prev_log_index, entries) = progress.entries_to_send(log);
+        let prev_log_term = log.term(prev_log_index).expect("the log knows the term of its base");
+        let last_index = prev_log_index + entries.len();
+        let number = progress.record_append(leader_commit, now + self.timing.heartbeat);
+        let sent = Sent { number, at: now, term, prev_log_index, last_index };
+        let leader_id = self.me;
+        let args =
+            AppendEntriesArgs { term, leader_id, prev_log_index, prev_log_term, entries, leader_commit };
+        Request::Append(args, sent)
     }
 }
 
@@ -688,6 +680,18 @@ impl Raft {
         reply.term = state.current_term;
     }
 
+    /// The snapshot of this server, for a follower that needs entries which are no longer in the log.
+    fn snapshot_request(&self, term: u64, log: &Log, progress: &mut Progress, now: Instant) -> Request {
+        let (index, last_included_term) = log.base();
+        let number = progress.record_snapshot(now + self.timing.heartbeat);
+        let sent = Sent { number, at: now, term, prev_log_index: index, last_index: index };
+        // The persister's snapshot reaches to the log's base: they change together. The bytes are shared, not copied.
+        let (leader_id, data) = (self.me, self.persister.read_snapshot());
+        let args =
+            InstallSnapshotArgs { term, leader_id, last_included_index: index, last_included_term, data };
+        Request::Snapshot(args, sent)
+    }
+
     fn handle_snapshot(
         &self,
         state: &mut State,
@@ -696,7 +700,9 @@ impl Raft {
         reply: Option<InstallSnapshotReply>,
     ) {
         // Figure 2, All Servers, rule 2.
-        reply.iter().for_each(|reply| state.observe_term(reply.term));
+        if let Some(reply) = &reply {
+            state.observe_term(reply.term);
+        }
         let Some((progress, log)) = state.progress_in(sent.term, peer) else { return };
         match reply {
             Some(_) => progress.accepted(sent, log),
@@ -719,7 +725,7 @@ impl Raft {
                     self.handle(&mut state, event);
                 }
                 self.check_timers(&mut state, &mut requests);
-                // Whatever came is saved together, before it is sent or counted.
+                // All changes of this round are saved together, before a message depends on them.
                 self.persist(&mut state);
                 self.advance_commit_index(&mut state);
                 self.replicate(&mut state, &mut requests);
@@ -821,7 +827,7 @@ impl Raft {
         let snapshot_index = state.log.base_index();
         if state.last_applied < snapshot_index {
             state.last_applied = snapshot_index;
-            // The persister's snapshot reaches to the log's base: they change together.
+            // As in `snapshot_request`, this is the snapshot up to the log's base.
             let snapshot = self.persister.read_snapshot();
             msgs.push(ApplyMsg { snapshot_valid: true, snapshot, snapshot_index, ..ApplyMsg::default() });
         }
@@ -855,7 +861,7 @@ mod progress {
     use super::{AppendEntriesReply, Entry, MAX_BYTES, MAX_ENTRIES};
     use std::time::{Duration, Instant};
 
-    /// The pause between a request that was lost and the next append to the same follower.
+    /// The least time between a request that was lost and the next one to the same follower. Heartbeats ignore it.
     const RETRY_INTERVAL: Duration = Duration::from_millis(20);
 
     /// How long a follower waits for the news that entries are committed. The news travels with new entries if some
@@ -863,7 +869,6 @@ mod progress {
     const COMMIT_NOTICE: Duration = Duration::from_millis(10);
 
     /// What a leader can send to a follower.
-    #[derive(Clone, Copy)]
     pub(super) enum Message {
         Append,
         Snapshot,
@@ -898,13 +903,13 @@ mod progress {
         heartbeat_due: Instant,
     }
 
-    /// What may be sent to a follower depends on its last request.
+    /// The answer that the leader awaits from a follower. It decides what may be sent to the follower:
     ///
     /// | state | entered when | new entries | news of a commit | snapshot, if needed | heartbeats |
     /// | --- | --- | --- | --- | --- | --- |
     /// | Ready | the leader is elected, or a reply came | at once | after `COMMIT_NOTICE` | at once | yes |
-    /// | Waiting | an append was sent | no | no | no | yes, with the entries again |
-    /// | BackOff | the last request was lost | from `until` on | from `until` on | no | yes |
+    /// | Waiting | an append was sent | no | no | no | yes, with all entries from next_index on |
+    /// | BackOff | the last request was lost | from `until` on | `COMMIT_NOTICE` after `until` | no | yes |
     /// | Snapshot | a snapshot was sent | no | no | no | yes, with the entries after the snapshot |
     ///
     /// While a reply is awaited, new entries gather, and travel together. Only a follower that answers is sent a
@@ -1014,10 +1019,10 @@ mod progress {
 
         fn answered(&mut self, sent: &Sent, log: &Log) {
             self.heard_at = Instant::now();
-            // A heartbeat was answered, and the snapshot is still on its way.
-            let awaits_snapshot = matches!(self.flow, Flow::Snapshot { number } if number != sent.number && self.needs_snapshot(log));
-            if !awaits_snapshot {
-                self.flow = Flow::Ready;
+            match self.flow {
+                // A heartbeat was answered. The snapshot is still on its way.
+                Flow::Snapshot { number } if number != sent.number && self.needs_snapshot(log) => {}
+                _ => self.flow = Flow::Ready,
             }
         }
 
