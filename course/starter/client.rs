@@ -3,8 +3,8 @@
 //! - [`make_clerk`] makes a [`Clerk`];
 //! - its `get`, `put` and `append` find the leader and try until they succeed.
 //!
-//! This file is yours to write; leave these as they are. So far the clerk asks one server, once, whatever it answers,
-//! and fails when there is no answer. The assignment is docs/lab3.md.
+//! This file is yours to write. Keep the signatures of these. So far the clerk asks one server, once, accepts any answer,
+//! and fails if there is none. The assignment is docs/lab3.md.
 
 use crate::common::{GetArgs, GetReply, PutAppendArgs, PutAppendReply, PutOrAppend};
 use labrpc::ClientEnd;
@@ -15,7 +15,7 @@ pub struct Clerk {
     // Your data here.
 }
 
-/// A client that reaches the servers through these ends, in any order (Go: `MakeClerk`).
+/// Makes a client that reaches the servers through these ends, which may be in any order (Go: `MakeClerk`).
 pub fn make_clerk(servers: Vec<ClientEnd>) -> Clerk {
     // Your code here.
     Clerk { servers }
@@ -26,18 +26,18 @@ impl Clerk {
     pub fn get(&mut self, key: &str) -> String {
         let args = GetArgs { key: key.to_string() };
         let mut reply = GetReply::default();
-        // Your code here: which server, and what if it does not answer, or does not lead?
+        // Your code here: which server do you ask, and what do you do if it does not answer, or does not lead?
         let answered = self.servers[0].call("KVServer.Get", &args, &mut reply);
         assert!(answered, "get({key:?}): expected a value, but no reply came, and this clerk asks once");
         reply.value
     }
 
-    /// Replaces the value of a key; on return it has happened, exactly once. Tries as `get` does.
+    /// Replaces the value of a key. On return this has been done exactly once. Tries as `get` does.
     pub fn put(&mut self, key: &str, value: &str) {
         self.put_append(PutOrAppend::Put, key, value);
     }
 
-    /// Adds to the end of the value of a key, or puts it when there is none; on return it has happened, exactly once.
+    /// Adds to the end of the value of a key; without a value, acts as `put`. On return this has been done exactly once.
     /// Tries as `get` does.
     pub fn append(&mut self, key: &str, value: &str) {
         self.put_append(PutOrAppend::Append, key, value);

@@ -3,16 +3,17 @@
 //! - "KVServer.Get": [`GetArgs`], [`GetReply`];
 //! - "KVServer.PutAppend": [`PutAppendArgs`], [`PutAppendReply`].
 //!
-//! This file is yours to write; what is here is a beginning. Add what a server must know to recognise a request that it has executed already.
+//! This file is yours to write; it is only a beginning. Add what a server needs to recognise a request that it has
+//! executed already.
 
 use serde::{Deserialize, Serialize};
 
-/// How a request ended.
+/// The result of a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Err {
     #[default]
     OK,
-    /// A get of a key that is not there.
+    /// The key of a get has no value.
     ErrNoKey,
 }
 
@@ -32,7 +33,7 @@ pub(crate) struct PutAppendArgs {
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct PutAppendReply {
-    /// The server is not the leader: ask another.
+    /// True: the server is not the leader. Ask another one.
     pub(crate) wrong_leader: bool,
     pub(crate) err: Err,
 }

@@ -3,17 +3,17 @@
 //! This file is yours to write. The tests and the key/value service use:
 //! - [`Raft::make`] starts a server;
 //! - [`Raft::start`] asks it to agree on a new log entry;
-//! - [`Raft::get_state`] tells its term and whether it thinks it is the leader;
+//! - [`Raft::get_state`] returns its term and whether it thinks it is the leader;
 //! - [`Raft::kill`] ends it, with its threads;
 //! - each time an entry is committed, the server sends an [`ApplyMsg`] to its service.
 //!
-//! Leave these as they are; everything else may change. What there is so far says how to start a thread, send an RPC,
-//! answer one and save something; it elects nobody and agrees on nothing. The assignment is docs/lab2.md.
+//! Keep the signatures of these; everything else may change. So far this file shows how to start a thread, send an RPC,
+//! answer an RPC and save state. It elects no leader and agrees on nothing. The assignment is docs/lab2.md.
 //!
 //! # Locking
-//! `Raft::state` guards everything that changes. Say here what else you lock, and in which order. Never hold a lock
-//! across an RPC, a send into the apply channel, or a sleep.
-#![expect(dead_code, reason = "what is here is for you to use; delete this line once you do")]
+//! `Raft::state` guards everything that changes. If you add locks, write here what each one guards and in which order they
+//! are taken. Never hold a lock across an RPC, a send into the apply channel, or a sleep.
+#![expect(dead_code, reason = "you will use all of this; then delete this line")]
 
 use crate::dprintf;
 use crate::persister::Persister;
@@ -27,22 +27,22 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::sleep;
 use std::time::Duration;
 
-/// What a server tells its service when an entry is committed.
+/// A message to the service: an entry is committed.
 #[derive(Clone, Debug)]
 pub struct ApplyMsg {
     /// True: the message carries a committed entry. Services must ignore messages of kinds they do not know.
     pub command_valid: bool,
-    /// The entry's command, as labgob bytes: `labgob::decode` gives what was passed to [`Raft::start`].
+    /// The entry's command, as labgob bytes: `labgob::decode` returns what was passed to [`Raft::start`].
     pub command: Bytes,
-    /// The entry's place in the log. The first is 1; they arrive in order, without gaps.
+    /// The entry's index in the log. The first index is 1. Indexes arrive in order, without gaps.
     pub command_index: usize,
-    // Your data here (3B): a snapshot, in the place of entries that are no longer in the log.
+    // Your data here (3B): a snapshot, which replaces entries that are no longer in the log.
 }
 
-/// How often the main loop looks whether there is something to do.
+/// How often the main loop checks whether there is something to do.
 const TICK: Duration = Duration::from_millis(10);
 
-/// What changes in a server. Your data here (2A, 2B, 2C): Figure 2, "State".
+/// Everything that changes in a server. Your data here (2A, 2B, 2C): Figure 2, "State".
 #[derive(Default)]
 struct State {
     current_term: u64,
@@ -75,7 +75,7 @@ impl Raft {
         let (state, killed) = (Mutex::new(state), AtomicBool::new(false));
         let rf = Arc::new(Raft { peers, me, persister, apply_ch, state, killed });
 
-        // Your code here (2A, 2B): other threads, if you want them. Each needs an `Arc` of its own, and must end soon
+        // Your code here (2A, 2B): start more threads if you want them. Each thread needs its own `Arc`, and must end soon
         // after `kill`.
         labrpc::go(format!("server {me}: raft main loop"), {
             let rf = rf.clone();
@@ -94,7 +94,7 @@ impl Raft {
         let command: Bytes = labgob::encode(command).unwrap_or_else(|e| panic!("raft: start: {e}")).into();
         let state = self.state.lock();
         dprintf!("server {}, term {}: refuses {command:?}", self.me, state.current_term);
-        // Your code here (2B). Do not wait for the agreement, only see that it begins.
+        // Your code here (2B). Begin the agreement, but do not wait for it.
         (0, state.current_term, false)
     }
 
@@ -111,7 +111,7 @@ impl Raft {
         // Your code here: wake the threads that wait for something.
     }
 
-    // Your code here (3B): by `snapshot(index, bytes)`, say, the service lets Raft forget the entries up to `index`.
+    // Your code here (3B): a call such as `snapshot(index, bytes)`, by which the service replaces the entries up to `index`.
 
     fn is_killed(&self) -> bool {
         self.killed.load(Ordering::SeqCst)
@@ -129,14 +129,14 @@ impl Raft {
 // Persistence.
 
 impl Raft {
-    /// Saves what must survive a crash. Call it, with the lock held, whenever that has changed, and before you send or
-    /// answer anything that depends on it.
+    /// Saves the state that must survive a crash. Call it, with the lock held, after each change of that state, and before
+    /// you send or answer a message that depends on the change.
     fn persist(&self, state: &State) {
         let mut saved = Vec::new();
         let mut e = LabEncoder::new(&mut saved);
-        // Your code here (2C): whatever else Figure 2 calls persistent.
+        // Your code here (2C): the rest of the state that Figure 2 calls persistent.
         e.encode(&state.current_term).unwrap_or_else(|e| panic!("raft: persist: {e}"));
-        // 3B: `save_state_and_snapshot`, when there is a new snapshot.
+        // 3B: call `save_state_and_snapshot` instead when there is a new snapshot.
         self.persister.save_raft_state(saved);
     }
 }
@@ -181,11 +181,11 @@ impl Raft {
     }
 
     /// Sends a RequestVote to server `peer`, and waits for the answer. True: the handler ran there, and its reply is
-    /// in `reply`. False: the request or the reply was lost, or nobody is there; the handler may have run or not.
+    /// in `reply`. False: the request or the reply was lost, or the server is down; the handler may have run or not.
     ///
-    /// It takes as long as it takes: with a server that does not answer, seconds. You need no time limit of your own,
-    /// but something else must be able to go on meanwhile: ask each server on a thread of its own (`labrpc::go`), or
-    /// start all calls and wait for whatever comes first (`ClientEnd::go`, `ClientEnd::go_to`).
+    /// The call always returns, so you need no timeout of your own. With a server that does not answer it may take
+    /// seconds. Other work must go on meanwhile: call each server on its own thread (`labrpc::go`), or start all calls and
+    /// wait for the first reply (`ClientEnd::go`, `ClientEnd::go_to`).
     fn send_request_vote(&self, peer: usize, args: &RequestVoteArgs, reply: &mut RequestVoteReply) -> bool {
         self.peers[peer].call("Raft.RequestVote", args, reply)
     }

@@ -1,17 +1,17 @@
 //! A key/value server (Go: server.go): executes what Raft's log says, in its order.
 //!
 //! - [`start_kv_server`] starts a [`KVServer`], with a Raft server in it;
-//! - [`KVServer::raft`] is its Raft server;
+//! - [`KVServer::raft`] returns its Raft server;
 //! - [`KVServer::kill`] ends both, with their threads;
-//! - the handlers "Get" and "PutAppend" are what clerks call.
+//! - clerks call the handlers "Get" and "PutAppend".
 //!
-//! This file is yours to write. Leave these as they are; everything else may change. So far the handlers answer without
-//! having done anything. The assignment is docs/lab3.md.
+//! This file is yours to write. Keep the signatures of these; everything else may change. So far the handlers answer
+//! without doing anything. The assignment is docs/lab3.md.
 //!
 //! # Locking
-//! `KVServer::state` guards everything that changes. Say here what else you lock, and in which order. Nobody may wait
-//! for anything while holding a lock.
-#![expect(dead_code, reason = "what is here is for you to use; delete this line once you do")]
+//! `KVServer::state` guards everything that changes. If you add locks, write here what each one guards and in which order
+//! they are taken. No thread may wait for anything while it holds a lock.
+#![expect(dead_code, reason = "you will use all of this; then delete this line")]
 
 use crate::common::{GetArgs, GetReply, PutAppendArgs, PutAppendReply};
 use crossbeam_channel::{Receiver, bounded};
@@ -22,11 +22,11 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// A command in Raft's log. Your data here: what each server needs in order to execute it.
+/// A command in Raft's log. Your data here: all that a server needs to execute the command.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Op {}
 
-/// What changes in a server. Your data here.
+/// Everything that changes in a server. Your data here.
 #[derive(Default)]
 struct State {}
 
@@ -34,18 +34,18 @@ struct State {}
 pub struct KVServer {
     me: usize,
     rf: Arc<Raft>,
-    /// What Raft has committed arrives here. Somebody must receive it all the time.
+    /// Committed entries arrive here. A thread must receive them all the time.
     committed: Receiver<ApplyMsg>,
     state: Mutex<State>,
     killed: AtomicBool,
 }
 
 /// Starts a server and returns at once (Go: `StartKVServer`). `servers` are the ends of all servers, in the same order
-/// everywhere, `me` is this one's place among them; `persister` holds what Raft keeps. `maxraftstate` is the size in
-/// bytes that Raft's state may have before the server takes a snapshot; None (-1 in Go): it never does.
+/// everywhere, and `me` is this server's place among them; `persister` holds Raft's saved state. `maxraftstate` is the
+/// size of that state, in bytes, at which the server takes a snapshot; with None (-1 in Go) it never takes one.
 ///
 /// # Panics
-/// When `maxraftstate` is given: snapshots are Lab 3B, for which you take this out.
+/// If `maxraftstate` is given: snapshots are Lab 3B. Delete this check when you write them.
 pub fn start_kv_server(
     servers: Vec<ClientEnd>,
     me: usize,
@@ -57,7 +57,7 @@ pub fn start_kv_server(
     let rf = Raft::make(servers, me, persister, apply_ch);
     let (state, killed) = (Mutex::new(State::default()), AtomicBool::new(false));
     // 3B: the server needs `maxraftstate`, and the persister for Raft's size.
-    // Your code here: a thread that receives what is committed (`labrpc::go`). It must end soon after `kill`.
+    // Your code here: start a thread that receives committed entries (`labrpc::go`). It must end soon after `kill`.
     Arc::new(KVServer { me, rf, committed, state, killed })
 }
 
@@ -71,7 +71,7 @@ impl KVServer {
     pub fn kill(&self) {
         self.rf.kill();
         self.killed.store(true, Ordering::SeqCst);
-        // Your code here: handlers that wait must return.
+        // Your code here: make waiting handlers return.
     }
 
     fn is_killed(&self) -> bool {
