@@ -166,8 +166,7 @@ impl KVServer {
                 return None;
             }
             let (slot, outcome) = bounded(1);
-            // A handler that waits at this index already put its entry there in an older term. The entry is lost, and the
-            // handler is freed.
+            // If another handler waits at this index, its entry was lost with an older term. Dropping its slot frees it.
             state.waiting.insert(index, Waiting { id, slot });
             (index, term, outcome)
         };
