@@ -98,6 +98,7 @@ struct Options {
     /// What a hand-in gets that does not compile, in percent of all points.
     #[arg(long, value_name = "PERCENT", default_value_t = 0.0)]
     broken: f64,
+    // The alias is the option's older name, which course/gallery/run uses.
     /// Runs only tests with one of these in their name.
     #[arg(long, alias = "titles", value_delimiter = ',', value_name = "PARTS")]
     tests: Vec<String>,

@@ -123,10 +123,13 @@ impl Grading {
         let built = builder.build_handin(self.plan.build_limit.min(self.left()))?;
         // The compiler ran macros and constants of the student's.
         strays::kill_all();
-        Ok(match (built, forbidden::find(handin)) {
+        Ok(match built {
             // The compiler comes first: it says more about a forbidden word, if it says anything.
-            (Built::Program(_), Some(forbidden)) => Built::Broken(forbidden.to_string()),
-            (built, _) => built,
+            Built::Program(program) => match forbidden::find(handin) {
+                Some(forbidden) => Built::Broken(forbidden.to_string()),
+                None => Built::Program(program),
+            },
+            Built::Broken(why) => Built::Broken(why),
         })
     }
 

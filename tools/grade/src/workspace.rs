@@ -124,6 +124,32 @@ mod tests {
         }
     }
 
+    /// A path dependency that is missing in the lists above, for example, fails here.
+    #[test]
+    fn cargo_can_load_the_copies() {
+        let pristine = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        for (copy, last) in [
+            (copy_pristine as fn(&Path, &Path) -> Result<()>, "tools/harness"),
+            (copy_with_grader, "tools/grade"),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            copy(&pristine, folder.path()).unwrap();
+            lay_empty_files(folder.path()).unwrap();
+            let loaded = cargo_metadata::MetadataCommand::new()
+                .current_dir(folder.path())
+                .no_deps()
+                .other_options(["--offline".to_string()])
+                .exec()
+                .unwrap();
+            assert!(
+                loaded
+                    .packages
+                    .iter()
+                    .any(|package| package.manifest_path.ends_with(format!("{last}/Cargo.toml")))
+            );
+        }
+    }
+
     /// Whatever the grader's sources include from other folders must be in autograde.tar.
     #[test]
     fn the_copy_with_the_grader_has_all_that_its_sources_include() {
