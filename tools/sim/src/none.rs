@@ -1,4 +1,4 @@
-//! In place of the simulator, where there is none.
+//! Takes the simulator's place where there is none.
 
 use crate::{Options, Outcome};
 use std::fmt;

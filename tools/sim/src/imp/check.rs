@@ -1,64 +1,92 @@
-//! Whether the simulator works here: looked at before each simulation, in a few milliseconds.
+//! Checks that the simulator works in this program. It runs before each simulation and takes a few milliseconds.
 
-use super::interpose::{CALLS, addresses};
-use super::scheduler::{self, Totals};
-use crate::{Hooks, Strategy};
+use super::interpose::{CALLS, Call};
+use super::{progress, scheduler};
+use crate::options::Hooks;
+use crate::strategy::Strategy;
+use scheduler::Totals;
 use std::collections::hash_map::RandomState;
+use std::fmt;
 use std::hash::BuildHasher;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
-/// Whether whoever looks for an interposed function finds the one that is here.
-pub(crate) fn symbols() -> Result<(), String> {
-    for ((name, _), address) in CALLS.iter().zip(addresses()) {
-        // SAFETY: `name` is a C string.
-        let found = unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) };
-        if found as usize != address {
-            return Err(format!(
-                "simulation: the program does not use the simulator's {}. Was it linked in an unusual way \
-                 (statically, or with -C prefer-dynamic)?",
-                name.to_string_lossy()
-            ));
+/// Why the simulator does not work. The functions' names are the C library's.
+pub(crate) enum Fault {
+    /// The program was linked to another function than the simulator's.
+    Hidden(String),
+    /// std was expected to call this function, and does not.
+    NotCalled(String),
+    /// The sample program ran differently the second time.
+    Differs(Box<[Run; 2]>),
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("simulation: ")?;
+        match self {
+            Fault::Hidden(name) => write!(
+                f,
+                "the program does not use the simulator's {name}. Was it linked in an unusual way (statically, or \
+                 with -C prefer-dynamic)?"
+            ),
+            Fault::NotCalled(name) => write!(f, "std does not call {name} as it is expected to"),
+            Fault::Differs(runs) => {
+                let [first, second] = &**runs;
+                write!(f, "a sample program does not replay: {first:?}, and then {second:?}")
+            }
+        }
+    }
+}
+
+/// Checks that the linker gives each interposed function to all code.
+pub(crate) fn symbols() -> Result<(), Fault> {
+    for call in CALLS {
+        // SAFETY: the name is a C string.
+        let found = unsafe { libc::dlsym(libc::RTLD_DEFAULT, call.name.as_ptr()) };
+        if found as usize != (call.address)() {
+            return Err(Fault::Hidden(call.name.to_string_lossy().into_owned()));
         }
     }
     Ok(())
 }
 
-/// Simulates a small program twice: all calls but those that std does not make must be simulated, and the runs must be
-/// the same.
-pub(crate) fn replay(hooks: Hooks) -> Result<(), String> {
-    let calls = || CALLS.iter().map(|(_, count)| count.load(Ordering::Relaxed)).collect::<Vec<_>>();
-    let before = calls();
+/// Simulates a sample program twice. Checks that all its calls are simulated and that both runs are the same.
+pub(crate) fn replay(hooks: Hooks) -> Result<(), Fault> {
+    let counts = || CALLS.map(|call| call.count.load(Ordering::Relaxed));
+    let before = counts();
     let first = sample(hooks);
-    let after = calls();
-    // std sleeps by one of these two.
-    let sleeps = |name: &str| name.ends_with("nanosleep");
-    let slept = (0..CALLS.len()).any(|i| sleeps(&CALLS[i].0.to_string_lossy()) && after[i] > before[i]);
-    for (i, (name, _)) in CALLS.iter().enumerate() {
-        let name = name.to_string_lossy();
-        let needed = !(sleeps(&name) && slept);
-        if needed && after[i] == before[i] {
-            return Err(format!("simulation: std does not call {name} as it is expected to"));
+    let after = counts();
+    let is_called = |i: usize| after[i] > before[i];
+    // Depending on its version, std sleeps with `nanosleep` or with `clock_nanosleep`.
+    let sleeps = |call: &Call| call.name.to_bytes().ends_with(b"nanosleep");
+    let has_slept = (0..CALLS.len()).any(|i| is_called(i) && sleeps(CALLS[i]));
+    for (i, call) in CALLS.iter().enumerate() {
+        let is_needed = !(has_slept && sleeps(call));
+        if is_needed && !is_called(i) {
+            return Err(Fault::NotCalled(call.name.to_string_lossy().into_owned()));
         }
     }
     let second = sample(hooks);
     if first != second {
-        return Err(format!("simulation: a sample program does not replay: {first:?}, and then {second:?}"));
+        return Err(Fault::Differs(Box::new([first, second])));
     }
     Ok(())
 }
 
-/// What the sample program has seen, and what it took.
-fn sample(hooks: Hooks) -> (Totals, Vec<String>, Vec<u64>) {
+/// A run of the sample program: the simulation's totals, the threads that were left, and the program's numbers.
+type Run = (Totals, Vec<String>, Vec<u64>);
+
+fn sample(hooks: Hooks) -> Run {
     let mut seen = Vec::new();
     let (totals, left) = scheduler::simulate(1, Strategy::Uniform, None, hooks, || seen = program());
-    scheduler::forget();
+    progress::clear_elapsed();
     (totals, left, seen)
 }
 
-/// Uses all that is simulated. Its numbers differ when the schedule, the clock or the random numbers do.
+/// Makes every call that is simulated. Its numbers depend on the schedule, the clock and the random numbers.
 fn program() -> Vec<u64> {
     let begun = Instant::now();
     let shared = Arc::new(Mutex::new(Vec::new()));
@@ -71,12 +99,12 @@ fn program() -> Vec<u64> {
                 for j in 0..10 {
                     let mut shared = shared.lock().expect("nobody panics");
                     shared.push(10 * i + j);
-                    // Others find the lock taken.
+                    // Meanwhile other threads find the lock taken.
                     std::thread::sleep(Duration::from_millis(i));
                     drop(shared);
                     std::thread::yield_now();
                 }
-                // The state's seed is drawn once for each thread.
+                // std draws a random number in each thread at the first use of `RandomState`.
                 let _ = tx.send(RandomState::new().hash_one(i));
             });
             thread.expect("a thread can be started")

@@ -1,67 +1,82 @@
-//! The functions of the C library through which threads wait, wake each other, start, end, and learn the time or
-//! anything random. The executable defines them, so that std, parking_lot and crossbeam are linked to these. In a thread
-//! that is not simulated they do what the C library's do.
+//! The functions of the C library by which threads wait, wake each other, start, end, and ask for the time or for random
+//! numbers. The executable defines them itself, so the linker gives these to std, parking_lot and crossbeam. On a thread
+//! that is not simulated they call the C library's own functions.
 
-use super::scheduler::{self as s, State, Thread, current};
-use super::{memory, real};
+use super::thread::{Thread, current, outside};
+use super::threads::State;
+use super::{clock, real, scheduler, stacks};
+use clock::SECOND;
 use std::ffi::{CStr, c_char, c_int, c_long, c_void};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
-/// The interposed functions, by name, and how often each was simulated.
-pub(crate) static CALLS: [(&CStr, AtomicU64); 11] = [
-    (c"syscall", AtomicU64::new(0)),
-    (c"clock_gettime", AtomicU64::new(0)),
-    (c"nanosleep", AtomicU64::new(0)),
-    (c"clock_nanosleep", AtomicU64::new(0)),
-    (c"sched_yield", AtomicU64::new(0)),
-    (c"getrandom", AtomicU64::new(0)),
-    (c"pthread_create", AtomicU64::new(0)),
-    (c"pthread_join", AtomicU64::new(0)),
-    (c"pthread_detach", AtomicU64::new(0)),
-    (c"pthread_setname_np", AtomicU64::new(0)),
-    (c"pthread_getattr_np", AtomicU64::new(0)),
+/// An interposed function.
+pub(crate) struct Call {
+    pub(crate) name: &'static CStr,
+    /// Returns the address of the function here. This reference makes the linker include the function.
+    pub(crate) address: fn() -> usize,
+    /// How many times it was simulated.
+    pub(crate) count: AtomicU64,
+}
+
+static SYSCALL: Call = Call::new(c"syscall", || syscall as *const () as usize);
+static CLOCK_GETTIME: Call = Call::new(c"clock_gettime", || clock_gettime as *const () as usize);
+static NANOSLEEP: Call = Call::new(c"nanosleep", || nanosleep as *const () as usize);
+static CLOCK_NANOSLEEP: Call = Call::new(c"clock_nanosleep", || clock_nanosleep as *const () as usize);
+static SCHED_YIELD: Call = Call::new(c"sched_yield", || sched_yield as *const () as usize);
+static GETRANDOM: Call = Call::new(c"getrandom", || getrandom as *const () as usize);
+static PTHREAD_CREATE: Call = Call::new(c"pthread_create", || pthread_create as *const () as usize);
+static PTHREAD_JOIN: Call = Call::new(c"pthread_join", || pthread_join as *const () as usize);
+static PTHREAD_DETACH: Call = Call::new(c"pthread_detach", || pthread_detach as *const () as usize);
+static PTHREAD_SETNAME_NP: Call =
+    Call::new(c"pthread_setname_np", || pthread_setname_np as *const () as usize);
+static PTHREAD_GETATTR_NP: Call =
+    Call::new(c"pthread_getattr_np", || pthread_getattr_np as *const () as usize);
+
+/// All interposed functions.
+pub(crate) static CALLS: [&Call; 11] = [
+    &SYSCALL,
+    &CLOCK_GETTIME,
+    &NANOSLEEP,
+    &CLOCK_NANOSLEEP,
+    &SCHED_YIELD,
+    &GETRANDOM,
+    &PTHREAD_CREATE,
+    &PTHREAD_JOIN,
+    &PTHREAD_DETACH,
+    &PTHREAD_SETNAME_NP,
+    &PTHREAD_GETATTR_NP,
 ];
 
-/// Where they are: in the order of `CALLS`. Who refers to this has them all linked.
-pub(crate) fn addresses() -> [usize; CALLS.len()] {
-    [
-        syscall as *const () as usize,
-        clock_gettime as *const () as usize,
-        nanosleep as *const () as usize,
-        clock_nanosleep as *const () as usize,
-        sched_yield as *const () as usize,
-        getrandom as *const () as usize,
-        pthread_create as *const () as usize,
-        pthread_join as *const () as usize,
-        pthread_detach as *const () as usize,
-        pthread_setname_np as *const () as usize,
-        pthread_getattr_np as *const () as usize,
-    ]
+impl Call {
+    const fn new(name: &'static CStr, address: fn() -> usize) -> Call {
+        Call { name, address, count: AtomicU64::new(0) }
+    }
+
+    /// The calling thread, if the call is simulated; counts the call.
+    fn simulated(&self) -> Option<&'static Thread> {
+        let me = current()?;
+        // Simulated threads run one at a time, so no increment is lost.
+        self.count.store(self.count.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+        Some(me)
+    }
 }
 
-/// The calling thread, if the call is to be simulated; counts it.
-fn simulated(call: usize) -> Option<&'static Thread> {
-    let me = current()?;
-    let count = &CALLS[call].1;
-    count.store(count.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
-    Some(me)
-}
-
+/// Sets errno, and returns what a failed call returns.
 fn fail(error: c_int) -> c_long {
-    // SAFETY: it is a valid pointer to the calling thread's own errno.
+    // SAFETY: the C library returns a valid pointer to the calling thread's errno.
     unsafe { *libc::__errno_location() = error };
     -1
 }
 
-const SECOND: u64 = 1_000_000_000;
-
-/// What a handle of a simulated thread looks like: no real one does, since those are addresses.
+/// The upper 16 bits of every simulated thread's handle. A real thread's handle is an address, which never has them.
 const HANDLE: u64 = 0x51e0_0000_0000_0000;
 
 fn handle(thread: &Thread) -> libc::pthread_t {
     HANDLE | thread.id as u64
 }
 
+/// The number of the simulated thread with this handle; None: the handle is a real thread's.
 fn id(handle: libc::pthread_t) -> Option<usize> {
     (handle >> 48 == HANDLE >> 48).then_some((handle & 0xffff_ffff) as usize)
 }
@@ -75,7 +90,7 @@ unsafe fn nanoseconds(time: *const libc::timespec) -> u64 {
 }
 
 /// # Safety
-/// As for the C library's: the arguments must be those that the call of this number takes.
+/// As for the C library's function: the arguments must be those that the system call with this number takes.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn syscall(
     number: c_long,
@@ -87,43 +102,43 @@ unsafe extern "C" fn syscall(
     a6: c_long,
 ) -> c_long {
     if number == libc::SYS_futex
-        && let Some(me) = simulated(0)
+        && let Some(me) = SYSCALL.simulated()
     {
         let operation = a2 as c_int & !libc::FUTEX_PRIVATE_FLAG & !libc::FUTEX_CLOCK_REALTIME;
         let by_wall = a2 as c_int & libc::FUTEX_CLOCK_REALTIME != 0;
         match operation {
             libc::FUTEX_WAIT | libc::FUTEX_WAIT_BITSET => {
                 let deadline = (a4 != 0).then(|| {
-                    // SAFETY: the caller of futex gives a time or null here.
+                    // SAFETY: the caller of futex passes null or a valid time, and it is not null.
                     let time = unsafe { nanoseconds(a4 as *const libc::timespec) };
                     match (operation, by_wall) {
-                        (libc::FUTEX_WAIT, _) => s::after(time),
-                        (_, true) => s::from_wall(time),
+                        (libc::FUTEX_WAIT, _) => scheduler::after(time),
+                        (_, true) => clock::from_wall(time),
                         (_, false) => time,
                     }
                 });
-                // SAFETY: the caller of futex gives the address of an aligned word that it can read.
-                let word = unsafe { &*(a1 as *const std::sync::atomic::AtomicU32) };
+                // SAFETY: the caller of futex passes the address of an aligned word that it may read.
+                let word = unsafe { &*(a1 as *const AtomicU32) };
                 if word.load(Ordering::SeqCst) != a3 as u32 {
                     return fail(libc::EAGAIN);
                 }
-                return if s::block(me, State::Futex(a1 as usize), deadline) {
+                return if scheduler::block(me, State::Futex(a1 as usize), deadline) {
                     fail(libc::ETIMEDOUT)
                 } else {
                     0
                 };
             }
             libc::FUTEX_WAKE | libc::FUTEX_WAKE_BITSET => {
-                let woken = s::wake(me, a1 as usize, a3.max(0) as usize);
+                let woken = scheduler::wake(me, a1 as usize, a3.max(0) as usize);
                 if woken > 0 {
                     return woken as c_long;
                 }
-                // It may be for a thread that is not simulated.
+                // The wake-up may be meant for a thread that is not simulated.
             }
             _ => {}
         }
     }
-    // SAFETY: the caller vouches for the arguments. Surplus ones are ignored.
+    // SAFETY: the caller vouches for the arguments. Those that the call does not take are ignored.
     unsafe { real::syscall()(number, a1, a2, a3, a4, a5, a6) }
 }
 
@@ -140,12 +155,12 @@ unsafe extern "C" fn clock_gettime(clock: libc::clockid_t, time: *mut libc::time
         // SAFETY: the caller vouches for the arguments.
         _ => return unsafe { real::clock_gettime()(clock, time) },
     };
-    let Some(me) = simulated(1) else {
+    let Some(me) = CLOCK_GETTIME.simulated() else {
         // SAFETY: the caller vouches for the arguments.
         return unsafe { real::clock_gettime()(clock, time) };
     };
-    let now = s::read_clock(me);
-    let now = if wall { s::wall(now) } else { now };
+    let now = scheduler::read_clock(me);
+    let now = if wall { clock::to_wall(now) } else { now };
     let now = libc::timespec { tv_sec: (now / SECOND) as i64, tv_nsec: (now % SECOND) as i64 };
     // SAFETY: the caller vouches for the pointer.
     unsafe { time.write(now) };
@@ -156,13 +171,13 @@ unsafe extern "C" fn clock_gettime(clock: libc::clockid_t, time: *mut libc::time
 /// `wait` must be valid for reading, `rest` for writing or null.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn nanosleep(wait: *const libc::timespec, rest: *mut libc::timespec) -> c_int {
-    let Some(me) = simulated(2) else {
+    let Some(me) = NANOSLEEP.simulated() else {
         // SAFETY: the caller vouches for the arguments.
         return unsafe { real::nanosleep()(wait, rest) };
     };
     // SAFETY: the caller vouches for the pointer.
-    let until = s::after(unsafe { nanoseconds(wait) });
-    s::block(me, State::Sleep, Some(until));
+    let until = scheduler::after(unsafe { nanoseconds(wait) });
+    scheduler::block(me, State::Sleep, Some(until));
     0
 }
 
@@ -175,29 +190,29 @@ unsafe extern "C" fn clock_nanosleep(
     time: *const libc::timespec,
     rest: *mut libc::timespec,
 ) -> c_int {
-    let Some(me) = simulated(3) else {
+    let Some(me) = CLOCK_NANOSLEEP.simulated() else {
         // SAFETY: the caller vouches for the arguments.
         return unsafe { real::clock_nanosleep()(clock, flags, time, rest) };
     };
     // SAFETY: the caller vouches for the pointer.
     let time = unsafe { nanoseconds(time) };
     let until = match (flags & libc::TIMER_ABSTIME != 0, clock) {
-        (false, _) => s::after(time),
-        (true, libc::CLOCK_REALTIME) => s::from_wall(time),
+        (false, _) => scheduler::after(time),
+        (true, libc::CLOCK_REALTIME) => clock::from_wall(time),
         (true, _) => time,
     };
-    s::block(me, State::Sleep, Some(until));
+    scheduler::block(me, State::Sleep, Some(until));
     0
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn sched_yield() -> c_int {
-    match simulated(4) {
+    match SCHED_YIELD.simulated() {
         Some(me) => {
-            s::yield_now(me);
+            scheduler::yield_now(me);
             0
         }
-        // SAFETY: it takes no arguments.
+        // SAFETY: the function takes no arguments.
         None => unsafe { real::sched_yield()() },
     }
 }
@@ -206,17 +221,17 @@ extern "C" fn sched_yield() -> c_int {
 /// `bytes` must be valid for writing `count` bytes.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn getrandom(bytes: *mut c_void, count: usize, flags: u32) -> isize {
-    // Nothing is asked for by who wants to know whether the kernel has it.
-    if count == 0 || simulated(5).is_none() {
+    // std asks for no bytes to find out whether the kernel has this call.
+    if count == 0 || GETRANDOM.simulated().is_none() {
         // SAFETY: the caller vouches for the arguments.
         return unsafe { real::getrandom()(bytes, count, flags) };
     }
-    // SAFETY: the caller vouches for the buffer; nobody else looks at it during the call.
-    s::fill_random(unsafe { std::slice::from_raw_parts_mut(bytes.cast::<u8>(), count) });
+    // SAFETY: the caller vouches for the buffer, and nobody else uses it during the call.
+    scheduler::fill_random(unsafe { std::slice::from_raw_parts_mut(bytes.cast::<u8>(), count) });
     count as isize
 }
 
-/// What a new simulated thread runs.
+/// What the kernel thread of a new simulated thread is given.
 struct Start {
     thread: &'static Thread,
     routine: extern "C" fn(*mut c_void) -> *mut c_void,
@@ -224,7 +239,7 @@ struct Start {
 }
 
 /// # Safety
-/// As for the C library's.
+/// As for the C library's function.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn pthread_create(
     created: *mut libc::pthread_t,
@@ -232,85 +247,87 @@ unsafe extern "C" fn pthread_create(
     routine: extern "C" fn(*mut c_void) -> *mut c_void,
     argument: *mut c_void,
 ) -> c_int {
-    let Some(me) = simulated(6) else {
+    let Some(me) = PTHREAD_CREATE.simulated() else {
         // SAFETY: the caller vouches for the arguments.
         return unsafe { real::pthread_create()(created, attributes, routine, argument) };
     };
-    let (thread, stack) = s::new_thread(me, memory::stack);
-    let error = s::outside(|| {
+    let (thread, stack) = scheduler::new_thread(me);
+    let error = outside(|| {
         let start = Box::into_raw(Box::new(Start { thread, routine, argument }));
-        let mut real: libc::pthread_t = 0;
-        // SAFETY: the attributes are initialised before they are used, and destroyed after. The stack is mapped, and
-        // nobody else's. `run` frees `start`.
+        let mut kernel_thread: libc::pthread_t = 0;
+        // SAFETY: the attributes are initialised before they are used, and destroyed afterwards. The stack is mapped and
+        // no other thread uses it. `run` takes over `start`.
         let error = unsafe {
             let mut own: libc::pthread_attr_t = std::mem::zeroed();
             libc::pthread_attr_init(&mut own);
-            libc::pthread_attr_setstack(&mut own, stack as *mut c_void, memory::STACK_SIZE);
-            let error = real::pthread_create()(&mut real, &own, run, start.cast());
+            libc::pthread_attr_setstack(&mut own, stack as *mut c_void, stacks::SIZE);
+            let error = real::pthread_create()(&mut kernel_thread, &own, run, start.cast());
             libc::pthread_attr_destroy(&mut own);
             error
         };
         if error != 0 {
-            // SAFETY: no thread was started that could free it.
+            // SAFETY: no thread was started, so nobody else has the box.
             drop(unsafe { Box::from_raw(start) });
         }
-        (error, real)
+        (error, kernel_thread)
     });
     match error {
-        (0, real) => {
+        (0, kernel_thread) => {
             // SAFETY: the caller vouches for the pointer.
             unsafe { created.write(handle(thread)) };
-            s::started(me, thread, real);
+            scheduler::started(me, thread, kernel_thread);
             0
         }
         (error, _) => {
-            s::not_started(thread);
+            scheduler::not_started(thread);
             error
         }
     }
 }
 
 extern "C" fn run(start: *mut c_void) -> *mut c_void {
-    // SAFETY: this is the box that `pthread_create` made for this thread alone.
+    // SAFETY: this is the box that `pthread_create` made for this thread, and nobody else has it.
     let start = unsafe { Box::from_raw(start.cast::<Start>()) };
     let Start { thread, routine, argument } = *start;
     at_end(ROUNDS);
-    s::enter(thread);
+    scheduler::enter(thread);
     routine(argument)
 }
 
-/// How often the C library goes through the destructors of thread-specific values at most.
+/// When a thread ends, the C library calls the destructors of its thread-specific values. Destructors may set values
+/// anew, so it repeats this, at most this many times.
 const ROUNDS: usize = 4;
 
-/// Has `ending` called when the calling thread ends, behind the destructors of its thread-local values.
-fn at_end(round: usize) {
-    static KEY: std::sync::OnceLock<libc::pthread_key_t> = std::sync::OnceLock::new();
+/// Makes the C library call `ending` with `rounds` when the calling thread ends.
+fn at_end(rounds: usize) {
+    static KEY: OnceLock<libc::pthread_key_t> = OnceLock::new();
     let key = KEY.get_or_init(|| {
         let mut key = 0;
-        // SAFETY: `key` is valid for writing; the destructor takes any value.
+        // SAFETY: `key` is valid for writing, and `ending` takes any value.
         let error = unsafe { libc::pthread_key_create(&mut key, Some(ending)) };
         assert!(error == 0, "the C library has no key left for thread-specific values");
         key
     });
-    // SAFETY: the key was created; the value is a number that is never followed as a pointer.
-    unsafe { libc::pthread_setspecific(*key, round as *const c_void) };
+    // SAFETY: the key was created. The value is a number; nobody dereferences it.
+    unsafe { libc::pthread_setspecific(*key, rounds as *const c_void) };
 }
 
-/// Others' destructors may still run behind this one: so it asks to be called again, as often as that happens.
-unsafe extern "C" fn ending(round: *mut c_void) {
-    match round as usize {
-        0 | 1 => s::exit(),
-        round => at_end(round - 1),
+/// A destructor that ends the simulated thread in the last round. Before that, destructors of other values may still run,
+/// and they are part of the simulation.
+unsafe extern "C" fn ending(rounds: *mut c_void) {
+    match rounds as usize {
+        0 | 1 => scheduler::exit(),
+        rounds => at_end(rounds - 1),
     }
 }
 
 /// # Safety
-/// As for the C library's.
+/// As for the C library's function.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn pthread_join(thread: libc::pthread_t, result: *mut *mut c_void) -> c_int {
-    match (simulated(7), id(thread)) {
+    match (PTHREAD_JOIN.simulated(), id(thread)) {
         (Some(me), Some(id)) => {
-            s::join(me, id);
+            scheduler::join(me, id);
             if !result.is_null() {
                 // SAFETY: the caller vouches for the pointer.
                 unsafe { result.write(std::ptr::null_mut()) };
@@ -324,11 +341,11 @@ unsafe extern "C" fn pthread_join(thread: libc::pthread_t, result: *mut *mut c_v
 }
 
 /// # Safety
-/// As for the C library's.
+/// As for the C library's function.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn pthread_detach(thread: libc::pthread_t) -> c_int {
     if id(thread).is_some() {
-        simulated(8);
+        PTHREAD_DETACH.simulated();
         return 0;
     }
     // SAFETY: the caller vouches for the argument.
@@ -336,22 +353,22 @@ unsafe extern "C" fn pthread_detach(thread: libc::pthread_t) -> c_int {
 }
 
 /// # Safety
-/// As for the C library's.
+/// As for the C library's function.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn pthread_setname_np(thread: libc::pthread_t, name: *const c_char) -> c_int {
-    // SAFETY: it takes no arguments.
+    // SAFETY: the function takes no arguments.
     let own = unsafe { libc::pthread_self() } == thread;
-    if let Some(me) = simulated(9).filter(|_| own) {
+    if let Some(me) = PTHREAD_SETNAME_NP.simulated().filter(|_| own) {
         // SAFETY: the caller vouches for the C string.
         let name = unsafe { CStr::from_ptr(name) };
-        s::outside(|| s::set_name(me.id, &name.to_string_lossy()));
+        outside(|| scheduler::set_name(me.id, &name.to_string_lossy()));
     }
     // SAFETY: the caller vouches for the arguments.
     unsafe { real::pthread_setname_np()(thread, name) }
 }
 
 /// # Safety
-/// As for the C library's.
+/// As for the C library's function.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn pthread_getattr_np(
     thread: libc::pthread_t,
@@ -359,10 +376,11 @@ unsafe extern "C" fn pthread_getattr_np(
 ) -> c_int {
     // SAFETY: the caller vouches for the arguments.
     let error = unsafe { real::pthread_getattr_np()(thread, attributes) };
-    if error == 0 && simulated(10).is_some() {
-        // The C library knows of no guard page below a stack that it has not made. std wants one, and it is there.
+    if error == 0 && PTHREAD_GETATTR_NP.simulated().is_some() {
+        // The C library says that a stack has no guard page if it did not make the stack itself. std needs to know the
+        // guard page to report a stack overflow.
         // SAFETY: the call above has initialised the attributes.
-        unsafe { libc::pthread_attr_setguardsize(attributes, memory::GUARD_SIZE) };
+        unsafe { libc::pthread_attr_setguardsize(attributes, stacks::GUARD_SIZE) };
     }
     error
 }
@@ -370,14 +388,18 @@ unsafe extern "C" fn pthread_getattr_np(
 /// Instrumented code calls this at each edge of its control flow (`-sanitizer-coverage-trace-pc-guard`).
 #[unsafe(no_mangle)]
 extern "C" fn __sanitizer_cov_trace_pc_guard(_guard: *mut u32) {
-    s::at_edge();
+    scheduler::at_edge();
 }
 
 /// Instrumented code calls this once, before `main`.
 #[unsafe(no_mangle)]
 extern "C" fn __sanitizer_cov_trace_pc_guard_init(_start: *mut u32, _stop: *mut u32) {
-    INSTRUMENTED.store(1, Ordering::Relaxed);
+    INSTRUMENTED.store(true, Ordering::Relaxed);
 }
 
-/// Whether there is instrumented code.
-pub(crate) static INSTRUMENTED: AtomicU64 = AtomicU64::new(0);
+static INSTRUMENTED: AtomicBool = AtomicBool::new(false);
+
+/// True if the program contains instrumented code.
+pub(crate) fn is_instrumented() -> bool {
+    INSTRUMENTED.load(Ordering::Relaxed)
+}

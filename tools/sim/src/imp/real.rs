@@ -1,9 +1,9 @@
-//! The C library's own functions, which this executable's hide from everybody else.
+//! The C library's own functions. The executable's functions of the same names hide them from all other code.
 
 use std::ffi::{CStr, c_char, c_int, c_long, c_void};
 use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 
-/// Defines a function that finds the C library's own `$name` at its first call, and gives it as a pointer.
+/// Defines a function that returns a pointer to the C library's own `$name`. It looks the symbol up at its first call.
 macro_rules! real {
     ($(#[$doc:meta])* $name:ident: $type:ty) => {
         $(#[$doc])*
@@ -18,18 +18,18 @@ macro_rules! real {
                 found = next(NAME);
                 FOUND.store(found, Ordering::Relaxed);
             }
-            // SAFETY: it is not null, and the C library documents this symbol to be a function of this type.
+            // SAFETY: the pointer is not null, and the C library documents that this symbol is a function of this type.
             unsafe { std::mem::transmute::<*mut c_void, $type>(found) }
         }
     };
 }
 
-/// What the executable would be linked to if it did not define `name` itself.
+/// The function that the executable would call if it did not define `name` itself.
 fn next(name: &CStr) -> *mut c_void {
     // SAFETY: `name` is a C string.
     let found = unsafe { libc::dlsym(libc::RTLD_NEXT, name.as_ptr()) };
     if found.is_null() {
-        // Nothing works without it, not even a panic.
+        // Nothing works without this function, not even a panic.
         std::process::abort();
     }
     found
@@ -49,10 +49,11 @@ real!(pthread_detach: unsafe extern "C" fn(libc::pthread_t) -> c_int);
 real!(pthread_setname_np: unsafe extern "C" fn(libc::pthread_t, *const c_char) -> c_int);
 real!(pthread_getattr_np: unsafe extern "C" fn(libc::pthread_t, *mut libc::pthread_attr_t) -> c_int);
 
-/// Sleeps in the kernel while the word has this value.
+/// Sleeps in the kernel until the word is woken; returns at once if it does not have this value. May also return for no
+/// reason.
 pub(crate) fn wait(word: &AtomicU32, value: u32) {
     let operation = libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG;
-    // SAFETY: the word lives as long as the call. Any way in which the call ends is right: callers look at the word.
+    // SAFETY: the word lives as long as the call. The call may end for any reason: callers look at the word again.
     unsafe {
         syscall()(libc::SYS_futex, word.as_ptr(), operation, value, std::ptr::null::<libc::timespec>())
     };
@@ -61,6 +62,6 @@ pub(crate) fn wait(word: &AtomicU32, value: u32) {
 /// Wakes the threads that sleep on the word.
 pub(crate) fn wake(word: &AtomicU32) {
     let operation = libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG;
-    // SAFETY: the kernel takes the address for a name; it reads and writes nothing there.
+    // SAFETY: the kernel uses the address as a key; it reads and writes nothing there.
     unsafe { syscall()(libc::SYS_futex, word.as_ptr(), operation, i32::MAX) };
 }

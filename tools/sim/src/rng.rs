@@ -1,11 +1,11 @@
-//! The generator that every choice comes from.
+//! The random number generator behind every choice.
 
-/// SplitMix64: small, fast, and good enough for choices. Nobody has to be kept from guessing them.
+/// SplitMix64: small, fast, and good enough to draw choices. It need not be hard to predict.
 #[derive(Clone)]
 pub(crate) struct Rng(u64);
 
 impl Rng {
-    /// One of the seed's independent streams.
+    /// One of the independent streams of numbers that belong to a seed.
     pub(crate) fn new(seed: u64, stream: u64) -> Rng {
         let mut rng = Rng(seed ^ stream.wrapping_mul(0xd1b5_4a32_d192_ed03));
         rng.next();
@@ -24,6 +24,7 @@ impl Rng {
         ((u128::from(self.next()) * u128::from(n)) >> 64) as u64
     }
 
+    /// True with a probability of 1 in `n`.
     pub(crate) fn one_in(&mut self, n: u64) -> bool {
         self.below(n) == 0
     }

@@ -1,0 +1,216 @@
+//! The scheduler's record of each thread: what it does, and what it waits for.
+
+use super::thread::Thread;
+use super::timers::Timers;
+use std::fmt;
+
+/// What a thread does.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum State {
+    /// It could run.
+    Ready,
+    Running,
+    /// It waits for a wake-up of the futex at this address.
+    Futex(usize),
+    Sleep,
+    /// The strategy has paused it. It waits as if it slept, but it did not ask to.
+    Pause,
+    /// It waits for the end of the thread with this number.
+    Join(usize),
+    Exited,
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            State::Ready => f.write_str("could run"),
+            State::Running => f.write_str("runs"),
+            State::Futex(_) => f.write_str("waits for a lock, a channel or a condition"),
+            State::Sleep | State::Pause => f.write_str("sleeps"),
+            State::Join(id) => write!(f, "waits for the end of thread {id}"),
+            State::Exited => f.write_str("has ended"),
+        }
+    }
+}
+
+/// What the scheduler knows of a thread.
+pub(crate) struct Record {
+    pub(crate) thread: &'static Thread,
+    pub(crate) name: String,
+    pub(crate) state: State,
+    /// The time at which it stops waiting at the latest.
+    deadline: Option<u64>,
+    /// How many times it has waited. Tells a timer of an earlier wait from one of this wait.
+    waits: u64,
+    /// True if the last wait ended at its deadline.
+    pub(crate) timed_out: bool,
+    /// How many times it has yielded since it last waited.
+    pub(crate) yields: u32,
+    /// True if it only watches the others (see `crate::stand_by`).
+    pub(crate) stands_by: bool,
+    /// Its kernel thread, which is joined after the simulated thread has ended.
+    pub(crate) kernel_thread: libc::pthread_t,
+    /// The lowest address of its stack.
+    pub(crate) stack: usize,
+}
+
+impl Record {
+    /// True if a deadline of this thread means that the simulation is not deadlocked.
+    fn counts(&self) -> bool {
+        !self.stands_by || self.state == State::Pause
+    }
+
+    /// True until the thread has ended.
+    pub(crate) fn is_alive(&self) -> bool {
+        self.state != State::Exited
+    }
+}
+
+/// All threads of a simulation.
+#[derive(Default)]
+pub(crate) struct Threads {
+    records: Vec<Record>,
+    /// The numbers of the threads that can run.
+    ready: Vec<usize>,
+    /// The threads that wait for a futex, the longest-waiting first: address and thread.
+    waiters: Vec<(usize, usize)>,
+    timers: Timers,
+    /// How many threads have a deadline that counts.
+    timed: usize,
+}
+
+impl Threads {
+    /// Adds a thread without a name.
+    pub(crate) fn add(&mut self, state: State) -> &'static Thread {
+        let thread = Thread::new(self.records.len());
+        self.records.push(Record {
+            thread,
+            name: String::new(),
+            state,
+            deadline: None,
+            waits: 0,
+            timed_out: false,
+            yields: 0,
+            stands_by: false,
+            kernel_thread: 0,
+            stack: 0,
+        });
+        if state == State::Ready {
+            self.ready.push(thread.id);
+        }
+        thread
+    }
+
+    pub(crate) fn get(&self, id: usize) -> &Record {
+        &self.records[id]
+    }
+
+    pub(crate) fn get_mut(&mut self, id: usize) -> &mut Record {
+        &mut self.records[id]
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Record> {
+        self.records.iter()
+    }
+
+    pub(crate) fn ready(&self) -> &[usize] {
+        &self.ready
+    }
+
+    /// Makes the ready thread at this index of `ready` the running one, and returns its number.
+    pub(crate) fn set_running(&mut self, index: usize) -> usize {
+        let id = self.ready.swap_remove(index);
+        self.records[id].state = State::Running;
+        id
+    }
+
+    /// Makes the running thread one that can run.
+    pub(crate) fn set_ready(&mut self, id: usize) {
+        self.records[id].state = State::Ready;
+        self.ready.push(id);
+    }
+
+    /// Makes a thread wait.
+    pub(crate) fn park(&mut self, id: usize, state: State, deadline: Option<u64>) {
+        let record = &mut self.records[id];
+        (record.state, record.deadline, record.timed_out, record.yields) = (state, deadline, false, 0);
+        record.waits += 1;
+        if let State::Futex(address) = state {
+            self.waiters.push((address, id));
+        }
+        if let Some(deadline) = deadline {
+            self.timed += usize::from(record.counts());
+            self.timers.add(deadline, id, record.waits);
+        }
+    }
+
+    /// Ends a thread's wait.
+    fn unpark(&mut self, id: usize, timed_out: bool) {
+        let record = &mut self.records[id];
+        if record.deadline.take().is_some() {
+            self.timed -= usize::from(record.counts());
+        }
+        if let State::Futex(_) = record.state
+            && timed_out
+        {
+            self.waiters.retain(|(_, waiter)| *waiter != id);
+        }
+        record.timed_out = timed_out;
+        self.set_ready(id);
+    }
+
+    /// Ends the waits of up to `count` threads that wait for the futex at `address`, the longest-waiting first. Returns
+    /// how many there were.
+    pub(crate) fn wake(&mut self, address: usize, count: usize) -> usize {
+        let mut woken = Vec::new();
+        self.waiters.retain(|&(waited_for, id)| {
+            let wakes = waited_for == address && woken.len() < count;
+            if wakes {
+                woken.push(id);
+            }
+            !wakes
+        });
+        woken.iter().for_each(|id| self.unpark(*id, false));
+        woken.len()
+    }
+
+    /// Ends a thread, and the waits of those that join it.
+    pub(crate) fn exit(&mut self, id: usize) {
+        self.records[id].state = State::Exited;
+        for other in 0..self.records.len() {
+            if self.records[other].state == State::Join(id) {
+                self.unpark(other, false);
+            }
+        }
+    }
+
+    /// Ends a ready thread that has never run. Returns its stack.
+    pub(crate) fn discard(&mut self, id: usize) -> usize {
+        self.ready.retain(|ready| *ready != id);
+        self.records[id].state = State::Exited;
+        self.records[id].stack
+    }
+
+    /// The earliest deadline; None if no thread has a deadline that counts: those that wait are deadlocked.
+    pub(crate) fn next_deadline(&mut self) -> Option<u64> {
+        if self.timed == 0 {
+            return None;
+        }
+        self.first_timer().map(|(deadline, _)| deadline)
+    }
+
+    /// Ends the waits whose deadlines have come.
+    pub(crate) fn ring_timers(&mut self, now: u64) {
+        while let Some((deadline, id)) = self.first_timer()
+            && deadline <= now
+        {
+            self.timers.remove_first();
+            self.unpark(id, true);
+        }
+    }
+
+    fn first_timer(&mut self) -> Option<(u64, usize)> {
+        let records = &self.records;
+        self.timers.first(|id, wait| records[id].deadline.is_some() && records[id].waits == wait)
+    }
+}

@@ -1,0 +1,145 @@
+//! Watches from outside whether the simulation gets on, and finds out where it is if it does not.
+
+use super::{places, progress, real};
+use crate::options::Place;
+use std::ffi::c_int;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+/// How often the caller is to look.
+pub(crate) const INTERVAL: Duration = Duration::from_millis(500);
+/// How long the simulation may stand still.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long to wait until the thread with the baton has answered the signal.
+const ANSWER_TIME: Duration = Duration::from_secs(2);
+
+/// Watches a simulation from a thread that is not simulated.
+#[derive(Default)]
+pub(crate) struct Watch {
+    /// The progress at the last look.
+    progress: u64,
+    /// The process's processor time at the last look.
+    processor_time: Duration,
+    /// How long there has been no progress. Time in which the simulation could run, but got no processor, does not count:
+    /// on a busy machine it has the lowest priority.
+    stuck: Duration,
+}
+
+impl Watch {
+    /// Looks whether the simulation gets on; the caller does this once in each `interval`. When there has been no
+    /// progress for as long as `patience`, returns the places where the thread with the baton is.
+    pub(crate) fn look(&mut self, interval: Duration, patience: Duration) -> Option<Vec<Place>> {
+        let processor_time = processor_time();
+        let progress = progress::count();
+        if progress != self.progress {
+            *self = Watch { progress, processor_time, stuck: Duration::ZERO };
+            return None;
+        }
+        // The time since the last look is not measured: when a debugger stops the process, real time passes.
+        self.stuck += if others_run() {
+            processor_time.saturating_sub(self.processor_time).min(interval)
+        } else {
+            interval
+        };
+        self.processor_time = processor_time;
+        (self.stuck >= patience).then(places_of_holder)
+    }
+}
+
+/// The processor time that this process has used.
+fn processor_time() -> Duration {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the pointer is valid for writing.
+    unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &mut time) };
+    Duration::new(time.tv_sec.max(0) as u64, time.tv_nsec.max(0) as u32)
+}
+
+/// True if another thread of this process runs, or would run if it got a processor. False if all others wait in the
+/// kernel.
+fn others_run() -> bool {
+    // SAFETY: gettid takes no argument and always succeeds.
+    let own = unsafe { libc::gettid() }.to_string();
+    let tasks = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    tasks.filter(|task| task.file_name() != own.as_str()).any(|task| {
+        // The file of a thread that has just ended cannot be read.
+        is_running(&std::fs::read_to_string(task.path().join("stat")).unwrap_or_default())
+    })
+}
+
+/// True if the thread with this `stat` file runs or waits for a disk: its third field is R or D. The second field is a
+/// name in brackets, which may contain anything.
+fn is_running(stat: &str) -> bool {
+    stat.rsplit_once(')').is_some_and(|(_, rest)| matches!(rest.split_whitespace().next(), Some("R" | "D")))
+}
+
+/// Return addresses of the thread that got the signal, the innermost first; 0 behind the last.
+static FRAMES: [AtomicUsize; 64] = [const { AtomicUsize::new(0) }; 64];
+static ANSWERED: AtomicBool = AtomicBool::new(false);
+
+/// Handles the signal: stores the backtrace of the thread that it interrupted.
+extern "C" fn answer(_signal: c_int) {
+    let mut count = 0;
+    // SAFETY: the function must not run on two threads at a time. Only the simulation's watch sends the signal, to one
+    // thread, once, before it ends the process.
+    unsafe {
+        backtrace::trace_unsynchronized(|frame| {
+            FRAMES[count].store(frame.ip() as usize, Ordering::Relaxed);
+            count += 1;
+            count < FRAMES.len()
+        });
+    }
+    ANSWERED.store(true, Ordering::Release);
+}
+
+/// The places where the thread with the baton is. It is asked by a signal, because it makes no call in which the
+/// simulator could ask it.
+fn places_of_holder() -> Vec<Place> {
+    // SAFETY: all zeros is a valid `sigaction`, and the handler that is put there has the right type. The signal goes to
+    // a thread of this process, or to none if that thread has ended.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        action.sa_sigaction = answer as *const () as usize;
+        action.sa_flags = libc::SA_ONSTACK | libc::SA_RESTART;
+        libc::sigaction(libc::SIGUSR2, &action, std::ptr::null_mut());
+        real::syscall()(libc::SYS_tgkill, libc::getpid(), progress::holder(), libc::SIGUSR2);
+    }
+    let deadline = Instant::now() + ANSWER_TIME;
+    while !ANSWERED.load(Ordering::Acquire) && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    places::of_addresses(FRAMES.iter().map(|frame| frame.load(Ordering::Relaxed)).take_while(|ip| *ip != 0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    #[test]
+    fn a_threads_state_is_read_behind_its_name() {
+        assert!(is_running("7 (a) S 1) R 1 7 7 0"));
+        assert!(!is_running("7 (R) S 1 7 7 0"));
+        assert!(!is_running(""));
+    }
+
+    #[test]
+    fn only_processor_time_counts_while_another_thread_runs() {
+        let stop = Arc::new(AtomicBool::new(false));
+        let thread = std::thread::spawn({
+            let stop = stop.clone();
+            move || while !stop.load(Ordering::Relaxed) {}
+        });
+        let mut watch =
+            Watch { progress: progress::count(), processor_time: processor_time(), ..Watch::default() };
+        let (interval, patience) = (Duration::from_secs(5), Duration::from_secs(10));
+        // During three looks the thread cannot have used ten seconds of processor time.
+        assert!((0..3).all(|_| watch.look(interval, patience).is_none()));
+        let before = watch.stuck;
+        while watch.stuck == before {
+            watch.look(interval, patience);
+        }
+        stop.store(true, Ordering::Relaxed);
+        thread.join().unwrap();
+    }
+}

@@ -1,0 +1,57 @@
+//! What a simulation is given, and what it returns.
+
+use crate::strategy::Strategy;
+use std::fs::File;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// The settings of a simulation.
+pub struct Options {
+    /// Determines every choice of the scheduler and every random number that the program draws.
+    pub seed: u64,
+    /// How the scheduler chooses.
+    pub strategy: Strategy,
+    /// The file that the trace is written to.
+    pub trace: Option<File>,
+    /// The processor that runs the simulation, as an index into those that the process may use. None: the one that the
+    /// process runs on now.
+    pub processor: Option<usize>,
+    /// True if the simulation has the lowest priority, so that other programs get the processor first.
+    pub steps_back: bool,
+    /// The functions that the simulator calls.
+    pub hooks: Hooks,
+}
+
+/// Functions that the simulator calls.
+#[derive(Clone, Copy)]
+pub struct Hooks {
+    /// Describes what the calling thread does; None: its name says enough.
+    pub describe: fn() -> Option<String>,
+    /// Ends the process with this message, because the simulation cannot go on.
+    pub fail: fn(&str) -> !,
+    /// Writes a backtrace: a line of text for each place that the reader should see.
+    pub places: fn(&[Place]) -> String,
+}
+
+/// One line of a backtrace.
+pub struct Place {
+    /// The file, by the path that the compiler was given.
+    pub file: PathBuf,
+    /// The line in the file.
+    pub line: u32,
+    /// The function.
+    pub function: String,
+}
+
+/// How a simulation ended.
+#[derive(Debug)]
+pub struct Outcome {
+    /// How long it took on the virtual clock.
+    pub elapsed: Duration,
+    /// How many times the scheduler chose a thread.
+    pub steps: u64,
+    /// A hash of which thread ran when. Two different runs almost certainly have different fingerprints.
+    pub fingerprint: u64,
+    /// The threads that had not ended.
+    pub left: Vec<String>,
+}

@@ -1,0 +1,158 @@
+//! Strategies: how the next thread is chosen, and which threads are paused.
+//!
+//! Each strategy is a type in a file of its own that implements [`Chooser`]. A new one needs a file, its `mod` line and
+//! an entry in the list below; nothing else in this crate names a strategy.
+
+mod chooser;
+mod pauses;
+mod priorities;
+mod storm;
+mod uniform;
+
+pub(crate) use chooser::Chooser;
+
+use std::fmt;
+use std::str::FromStr;
+
+/// Defines [`Strategy`] from the list of strategies: variant, name on the command line, new chooser.
+macro_rules! strategies {
+    ($($(#[$attribute:meta])* $variant:ident, $name:literal, $chooser:expr;)*) => {
+        /// How the next thread is chosen, and which threads are paused.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        pub enum Strategy {
+            $($(#[$attribute])* $variant,)*
+        }
+
+        impl Strategy {
+            /// All strategies, with their names.
+            pub const ALL: [(&'static str, Strategy); [$($name),*].len()] = [$(($name, Strategy::$variant)),*];
+
+            /// A new chooser that follows this strategy.
+            pub(crate) fn chooser(self) -> Box<dyn Chooser> {
+                match self {
+                    $(Strategy::$variant => Box::new($chooser),)*
+                }
+            }
+        }
+    };
+}
+
+strategies! {
+    /// Chooses each thread that can run with the same probability.
+    #[default]
+    Uniform, "uniform", uniform::Uniform;
+
+    /// Runs the thread with the highest priority. Priorities are random, and now and then one changes, so that some
+    /// threads starve for a while.
+    Priorities, "priorities", priorities::Priorities::default();
+
+    /// As uniform, but several times a second a thread pauses wherever it is, for up to 20 ms, as on a busy machine.
+    Pauses, "pauses", pauses::Pauses::default();
+
+    /// As pauses, but for up to 400 ms: long enough for an election while the leader is paused. The lab's network also
+    /// delays some messages for even longer. No real run is as bad: a test that fails only here because it ran out of
+    /// time does not show a mistake of the student's.
+    Storm, "storm", storm::Storm::default();
+}
+
+impl FromStr for Strategy {
+    type Err = UnknownStrategy;
+
+    fn from_str(name: &str) -> Result<Strategy, UnknownStrategy> {
+        let found = Strategy::ALL.iter().find(|(known, _)| *known == name);
+        found.map(|(_, strategy)| *strategy).ok_or_else(|| UnknownStrategy { name: name.to_string() })
+    }
+}
+
+/// No strategy has this name. The message lists those that exist.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnknownStrategy {
+    /// The name that was asked for.
+    pub name: String,
+}
+
+impl fmt::Display for UnknownStrategy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = Strategy::ALL.map(|(name, _)| name).join(", ");
+        write!(f, "there is no strategy {:?}; there are {names}", self.name)
+    }
+}
+
+impl std::error::Error for UnknownStrategy {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rng::Rng;
+
+    const MILLISECOND: u64 = 1_000_000;
+
+    /// A chooser that knows `threads` threads, and the choices of a seed.
+    fn chooser(strategy: Strategy, threads: usize) -> (Box<dyn Chooser>, Rng) {
+        let (mut chooser, mut choices) = (strategy.chooser(), Rng::new(7, 1));
+        (0..threads).for_each(|_| chooser.add_thread(choices.next()));
+        (chooser, choices)
+    }
+
+    /// The threads, out of 0 to 3, that run in 4,000 choices.
+    fn runs(strategy: Strategy) -> Vec<usize> {
+        let (mut chooser, mut choices) = chooser(strategy, 4);
+        let ready = [3, 1, 0, 2];
+        (0..4000).map(|_| ready[chooser.choose(&ready, &mut choices)]).collect()
+    }
+
+    #[test]
+    fn names_are_parsed_and_a_wrong_one_is_answered_with_the_list() {
+        for (name, strategy) in Strategy::ALL {
+            assert_eq!(name.parse(), Ok(strategy));
+        }
+        assert_eq!(Strategy::default(), Strategy::Uniform);
+        let error = "luck".parse::<Strategy>().unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "there is no strategy \"luck\"; there are uniform, priorities, pauses, storm"
+        );
+    }
+
+    #[test]
+    fn threads_are_equally_likely_but_for_priorities() {
+        for strategy in [Strategy::Uniform, Strategy::Pauses, Strategy::Storm] {
+            let runs = runs(strategy);
+            for thread in 0..4 {
+                let count = runs.iter().filter(|run| **run == thread).count();
+                assert!((900..1100).contains(&count), "{strategy:?} runs thread {thread} {count} times");
+            }
+        }
+        // The thread with the highest priority runs until a priority changes.
+        let runs = runs(Strategy::Priorities);
+        let changes = runs.windows(2).filter(|pair| pair[0] != pair[1]).count();
+        assert!((1..40).contains(&changes), "{changes} changes");
+    }
+
+    #[test]
+    fn a_deferred_thread_has_the_lowest_priority() {
+        let (mut chooser, mut choices) = chooser(Strategy::Priorities, 2);
+        let favourite = chooser.choose(&[0, 1], &mut choices);
+        chooser.defer(favourite);
+        assert_eq!(chooser.choose(&[0, 1], &mut choices), 1 - favourite);
+    }
+
+    #[test]
+    fn pauses_are_as_long_and_as_frequent_as_the_strategy_says() {
+        for (strategy, longest, counts) in [
+            (Strategy::Uniform, 0, 0..=0),
+            (Strategy::Priorities, 0, 0..=0),
+            (Strategy::Pauses, 20 * MILLISECOND, 180..=220),
+            (Strategy::Storm, 400 * MILLISECOND, 15..=35),
+        ] {
+            let (mut chooser, mut choices) = chooser(strategy, 1);
+            // The scheduler asks every 10 us, for ten seconds.
+            let times = (0..1_000_000).map(|i| i * MILLISECOND / 100);
+            let pauses: Vec<_> =
+                times.filter_map(|now| chooser.pause(now, &mut choices).map(|until| until - now)).collect();
+            assert!(counts.contains(&pauses.len()), "{strategy:?}: {} pauses", pauses.len());
+            let max = pauses.iter().copied().max().unwrap_or(0);
+            assert!(max <= longest && max >= longest * 4 / 5, "{strategy:?}: {max} ns");
+        }
+    }
+}

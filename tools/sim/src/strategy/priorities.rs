@@ -1,0 +1,34 @@
+//! The strategy of random priorities, after "A randomized scheduler with probabilistic guarantees of finding bugs"
+//! (PCT; Burckhardt and others, 2010).
+
+use super::chooser::Chooser;
+use crate::rng::Rng;
+
+/// One choice in this many changes the priority of a thread first.
+const CHANGE_ODDS: u64 = 300;
+
+/// Runs the thread with the highest priority.
+#[derive(Default)]
+pub(super) struct Priorities {
+    /// The priority of each thread, by its number.
+    priorities: Vec<u64>,
+}
+
+impl Chooser for Priorities {
+    fn add_thread(&mut self, lot: u64) {
+        self.priorities.push(lot);
+    }
+
+    fn choose(&mut self, ready: &[usize], choices: &mut Rng) -> usize {
+        if choices.one_in(CHANGE_ODDS) {
+            let thread = choices.below(self.priorities.len() as u64) as usize;
+            self.priorities[thread] = choices.next();
+        }
+        let highest = (0..ready.len()).max_by_key(|i| self.priorities[ready[*i]]);
+        highest.expect("the scheduler asks only when a thread can run")
+    }
+
+    fn defer(&mut self, thread: usize) {
+        self.priorities[thread] = 0;
+    }
+}
