@@ -68,7 +68,7 @@
 //!
 //! The charts are the workload of the lab's linearizability tests, on ten keys: its cost grows with the number of
 //! operations, and slowly with that of the clients, up to about five on a key at a time. (`cargo run --release -p
-//! linearizability --example cost` measures and draws it.) The last one shows the known worst case: operations that all
+//! checker-bench --bin cost` measures and draws it.) The last one shows the known worst case: operations that all
 //! run at once, whose order nothing that was read tells, and then an answer that no order explains. Here the search goes
 //! through every set of them and every state that each can lead to. A hundred clients on ten keys, with ten operations on
 //! a key at a time, come near to this even if what they saw is legal.
