@@ -198,7 +198,9 @@ fn fail_by_panic(info: &PanicHookInfo<'_>) {
 
 /// What the calling thread does, or at least its name.
 pub(crate) fn thread_name() -> Option<String> {
-    labrpc::current_task().or_else(|| std::thread::current().name().map(str::to_string))
+    labrpc::current_task()
+        .map(|task| task.to_string())
+        .or_else(|| std::thread::current().name().map(str::to_string))
 }
 
 /// Ends this process with the title failed. The first failure counts; a second thread that fails stops here.

@@ -236,7 +236,7 @@ impl Line {
 
 impl Origin {
     fn of(record: &Record<'_>, text: &str) -> Origin {
-        let task = labrpc::current_task();
+        let task = labrpc::current_task().map(|task| task.to_string());
         let task = task.or_else(|| std::thread::current().name().map(str::to_string)).unwrap_or_default();
         let mut origin = LAST.with_borrow_mut(|last| match last {
             Some((of_task, target, origin)) if *of_task == task && target == record.target() => {

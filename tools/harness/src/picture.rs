@@ -279,14 +279,13 @@ pub(crate) fn focus() -> Option<Focus> {
     let record = record();
     let broken = record.findings.first().and_then(|finding| finding.refused.first().copied());
     // Threads are reused: on a server's, what it did for a client or for another server is of the past.
-    let task = labrpc::current_task().unwrap_or_default();
-    let server = task.strip_prefix("server ").and_then(|rest| rest.split(':').next());
+    let server = labrpc::current_task().and_then(|task| task.server());
     let is_own = |focus: &Focus| match (server, focus) {
         (None, _) => true,
         (Some(_), Focus::Operation(_)) => false,
-        (Some(server), Focus::Mark(id)) => (record.marks.iter().rev())
-            .find(|mark| mark.id == *id)
-            .is_some_and(|mark| mark.server.to_string() == server),
+        (Some(server), Focus::Mark(id)) => {
+            (record.marks.iter().rev()).find(|mark| mark.id == *id).is_some_and(|mark| mark.server == server)
+        }
     };
     broken.map(Focus::Operation).or_else(|| TOUCHED.get().filter(is_own))
 }

@@ -6,7 +6,10 @@ use crossbeam_channel::{Receiver, bounded};
 pub struct Task<T>(Receiver<T>);
 
 /// Runs `f` on a thread that is reused (`labrpc::go`). `name` is what failures and reports call it: "client 3".
-pub fn spawn<T: Send + 'static>(name: impl Into<String>, f: impl FnOnce() -> T + Send + 'static) -> Task<T> {
+pub fn spawn<T: Send + 'static>(
+    name: impl Into<labrpc::TaskName>,
+    f: impl FnOnce() -> T + Send + 'static,
+) -> Task<T> {
     let (result, task) = bounded(1);
     labrpc::go(name, move || {
         // Nobody may care.

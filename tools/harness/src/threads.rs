@@ -21,7 +21,7 @@ pub(crate) fn deadlock() -> Option<String> {
     // Writing to a String does not fail.
     for thread in deadlocks.iter().flatten() {
         let name = (tasks.iter().find(|task| task.thread == Some(thread.thread_id())))
-            .map_or_else(|| format!("{:?}", thread.thread_id()), |task| task.name.clone());
+            .map_or_else(|| format!("{:?}", thread.thread_id()), |task| task.name.to_string());
         let _ = writeln!(text, "  thread \"{name}\" waits for a lock at");
         text += &lines_of_the_lab(thread.backtrace());
     }
@@ -129,7 +129,7 @@ impl Own {
     }
 
     fn others(&self) -> Vec<String> {
-        let tasks = labrpc::running().into_iter().map(|task| task.name);
+        let tasks = labrpc::running().into_iter().map(|task| task.name.to_string());
         // A thread without a name has that of the thread which started it: a second one with a pool thread's name is
         // none of the pool.
         let mut pool = BTreeSet::new();
