@@ -342,14 +342,19 @@ impl Grading {
         };
         let mut command = confine::command(&program, &allowance);
         command.env_clear().env("HOME", &scratch).env("TMPDIR", &scratch).current_dir(&scratch);
-        command.env(harness::FOLDER_VARIABLE, self.folders.workspace());
-        if let Some(seed) = seed {
-            harness::simulate(&mut command, seed);
-        }
+        let workspace = self.folders.workspace();
+        let run = harness::TestRun {
+            command,
+            test: function,
+            limit,
+            trust: harness::Trust::Foreign,
+            workspace: Some(&workspace),
+            seed,
+        };
         let mut output = Excerpt::default();
-        let result = harness::run_title(command, function, limit, harness::Trust::Foreign, &mut |text| {
-            output.push(text)
-        });
+        let result = harness::run_test(run, &mut |text| output.push(text));
+        let result = result.map(|line| line.map_or(String::new(), |line| line.to_string()));
+        let result = result.map_err(|failure| failure.to_string());
         strays::kill_all();
         Ok((result, output.text()))
     }
