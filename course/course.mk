@@ -31,7 +31,7 @@ page-check:
 	$(CARGO) test --package page --test page -- --ignored --nocapture
 
 assessment:
-	$(CARGO) run --quiet --package grade --bin grade -- assessment lab3-assessment.tar $(ASSESSMENT)
+	$(CARGO) run --quiet --package autolab --bin assessment -- lab3-assessment.tar $(ASSESSMENT)
 
 e2e:
 	course/tools/autolab/e2e

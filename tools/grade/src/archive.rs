@@ -1,22 +1,14 @@
 //! Reads a hand-in: a plain tar archive with the four files that a student writes, and nothing else.
 //!
-//! Nothing is unpacked: the archive is read in memory, and what comes out is the text of four files whose names are
-//! known here. So no name in the archive ever becomes a path.
+//! Nothing is unpacked. The archive is read in memory, and the result is the text of four files whose names the grader
+//! knows: no name in the archive ever becomes a path.
 
-use proc_macro2::{TokenStream, TokenTree};
+use crate::lab::FILES;
+use std::fmt;
 use std::fs::File;
-use std::io::Read;
-use std::path::Path;
-use std::sync::LazyLock;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
 use tar::{Archive, Entry, EntryType};
-
-/// The files of a hand-in: each one's name, and its place in the workspace. `make handin` and `make lab3.tar` read the
-/// same list.
-pub static FILES: LazyLock<[(&str, &str); 4]> = LazyLock::new(|| {
-    let places: Vec<&str> = include_str!("../../handin/files").lines().collect();
-    let name = |place: &'static str| place.rsplit('/').next().unwrap_or(place);
-    std::array::from_fn(|i| (name(places[i]), places[i]))
-});
 
 /// How many bytes one file may have.
 const LARGEST_FILE: u64 = 1 << 20;
@@ -24,10 +16,7 @@ const LARGEST_FILE: u64 = 1 << 20;
 /// How many bytes the archive may have.
 const LARGEST_ARCHIVE: u64 = 4 << 20;
 
-/// How the files are meant to be packed.
-const FIX: &str = "Pack it with `make handin`.";
-
-/// Formats that are often taken for tar, by the bytes they begin with.
+/// Formats that are often taken for tar, by their first bytes.
 const OTHER_FORMATS: [(&[u8], &str); 8] = [
     (b"\x1f\x8b", "gzip"),
     (b"PK\x03\x04", "zip"),
@@ -42,58 +31,95 @@ const OTHER_FORMATS: [(&[u8], &str); 8] = [
 /// What a student handed in.
 #[derive(Debug)]
 pub struct Handin {
-    /// The texts, in the order of `FILES`.
+    /// The texts, in the order of [`FILES`].
     pub texts: [String; 4],
-    /// What was passed over.
+    /// What the archive holds besides, and the grader ignores.
     pub remarks: Vec<String>,
 }
 
-/// Words that no file may have. The compiler's lint against unsafe code does not see functions that are all assembly
-/// (`#[unsafe(naked)]`), nor anything that comes out of a macro of another crate.
-const FORBIDDEN: [&str; 2] = ["unsafe", "macro_export"];
-
-impl Handin {
-    /// Which forbidden word there is, and where. Comments and strings may have them.
-    pub fn forbidden(&self) -> Option<String> {
-        FILES.iter().zip(&self.texts).find_map(|((name, _), text)| {
-            let (line, word) = forbidden_word(text)?;
-            Some(format!(
-                "{name} has the word `{word}` in line {line}. Hand-ins are graded without unsafe code, and with no \
-                 macros for other crates."
-            ))
-        })
-    }
+/// Why an archive is refused: one sentence for the student, and how to mend it.
+///
+/// Names in it are the archive's and may hold anything. They are shown with `{:?}`, which escapes all that a terminal
+/// would obey.
+#[derive(Debug)]
+pub enum ArchiveError {
+    Unreadable(PathBuf, io::Error),
+    NotAFile(PathBuf),
+    Empty,
+    ArchiveTooLarge,
+    OtherFormat(&'static str),
+    NoTar,
+    /// Damaged at or behind the member of this name.
+    Damaged(String),
+    Twice(String),
+    Absolute(String),
+    LeadsOut(String),
+    /// A member that is no plain file, and what it is.
+    Special(String, &'static str),
+    InFolder(String),
+    Unknown(String),
+    FileTooLarge(String, u64),
+    /// A file that is no UTF-8 text, and the line of the first wrong byte.
+    NotText(String, usize),
+    Missing(Vec<&'static str>),
 }
 
-/// The first forbidden word of a file's code, and its line.
-fn forbidden_word(text: &str) -> Option<(usize, String)> {
-    let Ok(tokens) = text.parse::<TokenStream>() else {
-        // Nobody but a compiler can tell what is a comment here, so they count.
-        return text.lines().enumerate().find_map(|(i, line)| {
-            let mut words = line.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
-            Some((i + 1, words.find(|word| FORBIDDEN.contains(word))?.to_string()))
-        });
-    };
-    let mut streams = vec![tokens.into_iter()];
-    while let Some(stream) = streams.last_mut() {
-        match stream.next() {
-            Some(TokenTree::Group(group)) => streams.push(group.stream().into_iter()),
-            Some(TokenTree::Ident(ident)) if FORBIDDEN.iter().any(|word| ident == word) => {
-                return Some((ident.span().start().line, ident.to_string()));
+impl fmt::Display for ArchiveError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ArchiveError::Unreadable(path, e) => return write!(f, "{} cannot be read: {e}.", path.display()),
+            ArchiveError::NotText(name, line) => {
+                return write!(f, "{name:?} is not UTF-8 text (line {line}); save it as UTF-8.");
             }
-            Some(_) => {}
-            None => drop(streams.pop()),
-        }
+            ArchiveError::NotAFile(path) => write!(f, "{} is not a file.", path.display()),
+            ArchiveError::Empty => f.write_str("The archive is empty: it has no bytes."),
+            ArchiveError::ArchiveTooLarge => {
+                let most = LARGEST_ARCHIVE >> 20;
+                write!(f, "The archive is larger than {most} MiB; hand in the four source files only.")
+            }
+            ArchiveError::OtherFormat(format) => {
+                write!(f, "The archive is a {format} file, not a plain tar.")
+            }
+            ArchiveError::NoTar => f.write_str("The file is no tar archive."),
+            ArchiveError::Damaged(name) => {
+                write!(f, "The archive is damaged or cut off at or behind {name:?}; upload it again.")
+            }
+            ArchiveError::Twice(name) => write!(f, "The archive has {name:?} twice."),
+            ArchiveError::Absolute(name) => {
+                write!(f, "The archive has {name:?}, an absolute path; it must hold plain names only.")
+            }
+            ArchiveError::LeadsOut(name) => {
+                write!(
+                    f,
+                    "The archive has {name:?}, a path with \"..\" in it; it must hold plain names only."
+                )
+            }
+            ArchiveError::Special(name, kind) => {
+                write!(f, "The archive has {name:?}, which is {kind}, not a plain file.")
+            }
+            ArchiveError::InFolder(name) => {
+                write!(f, "The archive has {name:?}, which lies in a folder; the files must lie flat.")
+            }
+            ArchiveError::Unknown(name) => {
+                let [a, b, c, d] = FILES.each_ref().map(|file| file.name);
+                write!(f, "The archive has {name:?}, which is none of {a}, {b}, {c} and {d}.")
+            }
+            ArchiveError::FileTooLarge(name, size) => {
+                write!(f, "{name:?} has {size} bytes; a source file may have {} MiB.", LARGEST_FILE >> 20)
+            }
+            ArchiveError::Missing(names) => write!(f, "The archive lacks {}.", names.join(", ")),
+        }?;
+        f.write_str(" Pack it with `make handin`.")
     }
-    None
 }
 
-/// Reads the archive at `path`, or says in one sentence what is wrong with it and how to mend it.
-pub fn read(path: &Path) -> Result<Handin, String> {
-    let name = path.display();
-    let unreadable = |e: std::io::Error| format!("{name} cannot be read: {e}.");
+impl std::error::Error for ArchiveError {}
+
+/// Reads the archive at `path`.
+pub fn read(path: &Path) -> Result<Handin, ArchiveError> {
+    let unreadable = |e| ArchiveError::Unreadable(path.to_path_buf(), e);
     if !path.metadata().map_err(unreadable)?.is_file() {
-        return Err(format!("{name} is not a file. {FIX}"));
+        return Err(ArchiveError::NotAFile(path.to_path_buf()));
     }
     let mut bytes = Vec::new();
     File::open(path)
@@ -102,37 +128,32 @@ pub fn read(path: &Path) -> Result<Handin, String> {
     parse(&bytes)
 }
 
-fn parse(bytes: &[u8]) -> Result<Handin, String> {
+fn parse(bytes: &[u8]) -> Result<Handin, ArchiveError> {
     if bytes.is_empty() {
-        return Err(format!("The archive is empty: it has no bytes. {FIX}"));
+        return Err(ArchiveError::Empty);
     }
     if bytes.len() as u64 > LARGEST_ARCHIVE {
-        return Err(format!(
-            "The archive is larger than {} MiB; hand in the four source files only. {FIX}",
-            LARGEST_ARCHIVE >> 20
-        ));
+        return Err(ArchiveError::ArchiveTooLarge);
     }
     if let Some((_, format)) = OTHER_FORMATS.iter().find(|(magic, _)| bytes.starts_with(magic)) {
-        return Err(format!("The archive is a {format} file, not a plain tar. {FIX}"));
+        return Err(ArchiveError::OtherFormat(format));
     }
     let mut texts: [Option<String>; 4] = Default::default();
     let mut remarks = Vec::new();
     let mut attributes = false;
     let mut archive = Archive::new(bytes);
-    let entries = archive.entries().map_err(|_| damaged(None))?;
+    let entries = archive.entries().map_err(|_| ArchiveError::NoTar)?;
     let mut last = None;
     for entry in entries {
-        let mut entry = entry.map_err(|_| damaged(last.as_deref()))?;
+        // The tar crate's own message is left out: it quotes the archive.
+        let mut entry = entry.map_err(|_| last.take().map_or(ArchiveError::NoTar, ArchiveError::Damaged))?;
         let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
-        let extensions = entry.pax_extensions().map_err(|_| damaged(Some(&name)))?;
-        if extensions.is_some() {
-            attributes = true;
-        }
+        attributes |= entry.pax_extensions().map_err(|_| ArchiveError::Damaged(name.clone()))?.is_some();
         match judge(&entry, &name)? {
-            Member::PassedOver(remark) => remarks.extend(remark),
+            Member::Ignored(remark) => remarks.extend(remark),
             Member::File(index) => {
                 if texts[index].is_some() {
-                    return Err(format!("The archive has {name:?} twice. {FIX}"));
+                    return Err(ArchiveError::Twice(name));
                 }
                 texts[index] = Some(text_of(&mut entry, &name)?);
             }
@@ -143,105 +164,85 @@ fn parse(bytes: &[u8]) -> Result<Handin, String> {
         remarks.push("extended attributes (pax headers) are passed over".to_string());
     }
     let missing: Vec<&str> =
-        FILES.iter().zip(&texts).filter(|(_, text)| text.is_none()).map(|((name, _), _)| *name).collect();
+        FILES.iter().zip(&texts).filter(|(_, text)| text.is_none()).map(|(file, _)| file.name).collect();
     if !missing.is_empty() {
-        return Err(format!("The archive lacks {}. {FIX}", missing.join(", ")));
+        return Err(ArchiveError::Missing(missing));
     }
     Ok(Handin { texts: texts.map(Option::unwrap_or_default), remarks })
 }
 
-/// What a member of the archive is to us.
+/// A member of an archive that is not refused.
 enum Member {
-    /// One of the four, by its place in `FILES`.
+    /// One of the four, by its place in [`FILES`].
     File(usize),
-    /// Harmless, with what there is to say about it.
-    PassedOver(Option<String>),
+    /// Harmless, with a remark if the student should know.
+    Ignored(Option<String>),
 }
 
-/// `name` is the archive's, and may be anything: it is shown with `{:?}`, which leaves nothing in it that a terminal
-/// would obey.
-fn judge(entry: &Entry<'_, &[u8]>, name: &str) -> Result<Member, String> {
+/// `name` is the member's name; a header before the member may have given it.
+fn judge(entry: &Entry<'_, &[u8]>, name: &str) -> Result<Member, ArchiveError> {
     let kind = entry.header().entry_type();
     if kind == EntryType::XGlobalHeader {
-        return Ok(Member::PassedOver(Some("a global pax header is passed over".to_string())));
+        return Ok(Member::Ignored(Some("a global pax header is passed over".to_string())));
     }
     if name.starts_with('/') {
-        return Err(format!(
-            "The archive has {name:?}, an absolute path; it must hold plain names only. {FIX}"
-        ));
+        return Err(ArchiveError::Absolute(name.to_string()));
     }
     if name.split('/').any(|part| part == "..") {
-        return Err(format!(
-            "The archive has {name:?}, a path with \"..\" in it; it must hold plain names only. {FIX}"
-        ));
+        return Err(ArchiveError::LeadsOut(name.to_string()));
     }
     let plain = name.strip_prefix("./").unwrap_or(name);
     let special = match kind {
         // `tar cf x.tar .` begins with the folder itself.
-        EntryType::Directory if plain.is_empty() || plain == "." => return Ok(Member::PassedOver(None)),
+        EntryType::Directory if plain.is_empty() || plain == "." => return Ok(Member::Ignored(None)),
         EntryType::Directory => Some("a folder"),
         EntryType::Regular => None,
         EntryType::Symlink => Some("a symbolic link"),
         EntryType::Link => Some("a hard link"),
         EntryType::Fifo => Some("a named pipe"),
         EntryType::Char | EntryType::Block => Some("a device"),
-        EntryType::GNUSparse => Some("a sparse file"),
+        EntryType::GNUSparse => Some(SPARSE),
         _ => Some("a member of an unknown kind"),
     };
     if let Some(special) = special {
-        return Err(format!("The archive has {name:?}, which is {special}, not a plain file. {FIX}"));
+        return Err(ArchiveError::Special(name.to_string(), special));
     }
     let base = plain.rsplit('/').next().unwrap_or(plain);
     if base.starts_with("._") {
-        return Ok(Member::PassedOver(Some(format!("{name:?}, which macOS adds, is passed over"))));
+        return Ok(Member::Ignored(Some(format!("{name:?}, which macOS adds, is passed over"))));
     }
     if plain.contains('/') {
-        return Err(format!(
-            "The archive has {name:?}, which lies in a folder; the files must lie flat. {FIX}"
-        ));
+        return Err(ArchiveError::InFolder(name.to_string()));
     }
-    match FILES.iter().position(|(file, _)| *file == plain) {
-        Some(index) => Ok(Member::File(index)),
-        None => Err(format!(
-            "The archive has {name:?}, which is none of raft.rs, server.rs, client.rs and common.rs. {FIX}"
-        )),
-    }
+    let index = FILES.iter().position(|file| file.name == plain);
+    index.map(Member::File).ok_or_else(|| ArchiveError::Unknown(name.to_string()))
 }
 
-fn text_of(entry: &mut Entry<'_, &[u8]>, name: &str) -> Result<String, String> {
+const SPARSE: &str = "a sparse file";
+
+fn text_of(entry: &mut Entry<'_, &[u8]>, name: &str) -> Result<String, ArchiveError> {
+    let damaged = |_| ArchiveError::Damaged(name.to_string());
     let size = entry.size();
     if size > LARGEST_FILE {
-        return Err(format!(
-            "{name:?} has {size} bytes; a source file may have {} MiB. {FIX}",
-            LARGEST_FILE >> 20
-        ));
+        return Err(ArchiveError::FileTooLarge(name.to_string(), size));
     }
-    let extensions = entry.pax_extensions().map_err(|_| damaged(Some(name)))?;
+    let extensions = entry.pax_extensions().map_err(damaged)?;
     let sparse = |key: &[u8]| key.starts_with(b"GNU.sparse.");
     if extensions.is_some_and(|mut list| list.any(|pair| pair.is_ok_and(|pair| sparse(pair.key_bytes())))) {
-        return Err(format!("The archive has {name:?}, which is a sparse file, not a plain file. {FIX}"));
+        return Err(ArchiveError::Special(name.to_string(), SPARSE));
     }
     let mut content = Vec::new();
-    entry.take(LARGEST_FILE).read_to_end(&mut content).map_err(|_| damaged(Some(name)))?;
+    entry.take(LARGEST_FILE).read_to_end(&mut content).map_err(damaged)?;
     String::from_utf8(content).map_err(|e| {
-        let line = 1 + e.as_bytes()[..e.utf8_error().valid_up_to()].iter().filter(|b| **b == b'\n').count();
-        format!("{name:?} is not UTF-8 text (line {line}); save it as UTF-8.")
+        let good = &e.as_bytes()[..e.utf8_error().valid_up_to()];
+        ArchiveError::NotText(name.to_string(), 1 + good.iter().filter(|b| **b == b'\n').count())
     })
-}
-
-/// `last` is the last member that was read. What the tar crate says about it is left out: it quotes the archive.
-fn damaged(last: Option<&str>) -> String {
-    match last {
-        None => format!("The file is no tar archive. {FIX}"),
-        Some(name) => {
-            format!("The archive is damaged or cut off at or behind {name:?}; upload it again. {FIX}")
-        }
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lab::StudentFile;
     use tar::{Builder, Header};
 
     /// A tar archive, member by member.
@@ -254,20 +255,22 @@ mod tests {
 
         /// The four files as they should be.
         fn right() -> Tar {
-            FILES.iter().fold(Tar::new(), |tar, (name, _)| tar.file(name, format!("// {name}\n").as_bytes()))
+            FILES.iter().fold(Tar::new(), |tar, StudentFile { name, .. }| {
+                tar.file(name, format!("// {name}\n").as_bytes())
+            })
         }
 
         /// All but one of them.
         fn without(left_out: &str) -> Tar {
-            let others = FILES.iter().filter(|(name, _)| *name != left_out);
-            others.fold(Tar::new(), |tar, (name, _)| tar.file(name, b"//\n"))
+            let others = FILES.iter().filter(|file| file.name != left_out);
+            others.fold(Tar::new(), |tar, file| tar.file(file.name, b"//\n"))
         }
 
         fn file(self, name: &str, content: &[u8]) -> Tar {
             self.member(name, EntryType::Regular, content.len() as u64, content)
         }
 
-        /// Names are written as they are: the tar crate would refuse some.
+        /// Writes names as they are: the tar crate would refuse some.
         fn member(mut self, name: &str, kind: EntryType, size: u64, content: &[u8]) -> Tar {
             let mut header = Header::new_gnu();
             header.as_mut_bytes()[..name.len()].copy_from_slice(name.as_bytes());
@@ -290,10 +293,10 @@ mod tests {
         }
     }
 
-    /// The archive is refused with a sentence that has all of `words` in it.
+    /// Checks that the archive is refused with a sentence that holds all of `words`.
     #[track_caller]
     fn refused(bytes: &[u8], words: &[&str]) {
-        let error = parse(bytes).unwrap_err();
+        let error = parse(bytes).unwrap_err().to_string();
         for word in words {
             assert!(error.contains(word), "{word:?} is missing in: {error}");
         }
@@ -314,7 +317,7 @@ mod tests {
         let dotted = FILES
             .iter()
             .rev()
-            .fold(Tar::new().member("./", EntryType::Directory, 0, b""), |tar, (name, _)| {
+            .fold(Tar::new().member("./", EntryType::Directory, 0, b""), |tar, StudentFile { name, .. }| {
                 tar.file(&format!("./{name}"), format!("// {name}\n").as_bytes())
             });
         let handin = parse(&dotted.bytes()).unwrap();
@@ -452,39 +455,6 @@ mod tests {
     }
 
     #[test]
-    fn forbidden_words_are_found_wherever_they_do_something() {
-        let of = |text: &str| {
-            let archive = Tar::without("client.rs").file("client.rs", format!("// one\n{text}\n").as_bytes());
-            parse(&archive.bytes()).unwrap().forbidden()
-        };
-        for text in [
-            "#[unsafe(naked)] fn f() {}",
-            "#[macro_export] macro_rules! m { () => {} }",
-            "#[cfg_attr(all(), macro_export)] macro_rules! m { () => {} }",
-            "fn f() { g(h![unsafe {}]) }",
-            "/* /* */ */ unsafe fn f() {}",
-            "const A: &str = \"\"; unsafe fn f() {}",
-            // Not to be taken apart: then comments count.
-            "' // unsafe",
-        ] {
-            let why = of(text).unwrap_or_else(|| panic!("{text}"));
-            assert!(
-                why.starts_with("client.rs has the word `") && why.contains("in line 2."),
-                "{text}: {why}"
-            );
-        }
-        for text in [
-            "// unsafe",
-            "/// This is unsafe.",
-            "/* unsafe /* #[macro_export] */ unsafe */",
-            "const A: &str = \"unsafe\"; const B: &str = r#\"\" unsafe {}\"#;",
-            "fn f() { let is_unsafe = unsafely(); }",
-        ] {
-            assert_eq!(of(text), None, "{text}");
-        }
-    }
-
-    #[test]
     fn only_utf8_text_is_taken() {
         refused(
             &Tar::without("raft.rs").file("raft.rs", b"//\n// \xe9t\xe9\n").bytes(),
@@ -503,7 +473,7 @@ mod tests {
 
     #[test]
     fn what_is_no_file_is_refused() {
-        assert!(read(Path::new("/")).unwrap_err().contains("is not a file"));
-        assert!(read(Path::new("/no/such/file")).unwrap_err().contains("cannot be read"));
+        assert!(read(Path::new("/")).unwrap_err().to_string().contains("is not a file"));
+        assert!(read(Path::new("/no/such/file")).unwrap_err().to_string().contains("cannot be read"));
     }
 }

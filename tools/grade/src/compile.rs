@@ -1,39 +1,43 @@
-//! Builds: first what is not the student's, then the hand-in.
+//! Builds the lab's own crates, with help of a cache, and then the hand-in.
 
+use crate::cargo_messages::{shown_errors, test_binary};
 use crate::confine::{self, Allowance};
-use crate::layout::{self, Folders};
+use crate::folders::Folders;
+use crate::limits;
+use crate::workspace;
+use anyhow::{Context, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process_group};
-use serde_json::Value;
-use std::io::Read;
+use std::fs;
+use std::io::{self, Read};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
-/// How many bytes of a build's output are kept, and how many of its errors are shown.
+/// How many bytes of a build's output are kept.
 const KEPT: u64 = 16 << 20;
-const SHOWN_ERRORS: usize = 3;
-const SHOWN_BYTES: usize = 6000;
 
-/// Memory for the compiler.
+/// Bytes of memory for the compiler.
 const MEMORY: u64 = 4 << 30;
 
-/// A process limit below which cargo must not use all processors: rustc starts threads of its own.
+/// With a process limit below this, cargo must not use all processors: rustc starts threads of its own.
 const FEW_PROCESSES: u64 = 400;
 
-/// The Rust toolchain, found without rustup's help, which a build cannot call: it has another home.
+/// The Rust toolchain, without rustup: a build has another home, in which rustup would find nothing.
 pub struct Toolchain {
     sysroot: PathBuf,
     version: String,
 }
 
 impl Toolchain {
-    pub fn find() -> Result<Toolchain, String> {
-        let ask = |what: &[&str]| -> Result<String, String> {
-            let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-            let output = Command::new(rustc).args(what).stderr(Stdio::inherit()).output();
-            let output = output.map_err(|e| format!("rustc is missing ({e}); install Rust with rustup"))?;
+    pub fn find() -> Result<Toolchain> {
+        let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+        let ask = |question: &[&str]| -> Result<String> {
+            let output = Command::new(&rustc).args(question).stderr(Stdio::inherit()).output();
+            let output =
+                output.with_context(|| format!("cannot start {rustc:?}; install Rust with rustup"))?;
+            ensure!(output.status.success(), "{rustc:?} {} failed", question.join(" "));
             Ok(String::from_utf8_lossy(&output.stdout).trim().to_string())
         };
         Ok(Toolchain { sysroot: ask(&["--print", "sysroot"])?.into(), version: ask(&["-vV"])? })
@@ -44,54 +48,59 @@ impl Toolchain {
     }
 }
 
-/// Builds in the work folder.
+/// Builds in the work folders.
 pub struct Builder<'a> {
     pub toolchain: &'a Toolchain,
     pub folders: &'a Folders,
     /// The sources of all dependencies, if they come with the workspace.
     pub vendor: Option<PathBuf>,
-    /// Whether titles can be simulated.
+    /// True if tests will be simulated.
     pub simulator: bool,
+}
+
+/// What became of a hand-in.
+pub enum Built {
+    /// The test binary.
+    Program(PathBuf),
+    /// The reason why there is none.
+    Broken(String),
 }
 
 /// How a build ended.
 enum Ended {
+    /// With cargo's messages.
     Well(String),
+    /// With cargo's messages and what it printed for people.
     Badly(String, String),
     TimeUp,
 }
 
 impl Builder<'_> {
-    /// Builds what no student wrote, with help of the cache.
-    pub fn build_pristine(&self, cache: Option<&Path>, limit: Duration) -> Result<(), String> {
+    /// Builds what no student wrote. Takes it from the cache if the cache fits, and fills the cache otherwise.
+    pub fn build_pristine(&self, cache: Option<&Path>, limit: Duration) -> Result<()> {
         self.write_config()?;
-        // Cargo takes from Cargo.lock what is not needed; the cache is for what it was before.
+        // Cargo removes from Cargo.lock what this build does not need; the stamp is made before that.
         let stamp = self.stamp();
         let warm = cache.is_some_and(|cache| self.copy_cache(cache, &stamp));
-        // Cargo loads every member's manifest, and wants to see its files.
-        for (_, place) in *crate::archive::FILES {
-            let place = self.folders.workspace().join(place);
-            std::fs::write(&place, "").map_err(|e| format!("cannot write {}: {e}", place.display()))?;
-        }
+        workspace::lay_empty_files(&self.folders.workspace())?;
         let mut command = Command::new(self.toolchain.program("cargo"));
-        command.args(["build", "--offline", "--lib", "-p", "titles", "-p", "labrpc", "-p", "labgob"]);
-        command.args(["-p", "linearizability"]);
+        command.args(["build", "--offline", "--lib"]);
+        command.args(["-p", "harness", "-p", "labrpc", "-p", "labgob", "-p", "linearizability"]);
         self.set_up(&mut command);
         match run(command, limit)? {
             Ended::Well(_) => {}
-            Ended::Badly(_, errors) => return Err(format!("the lab's own crates do not build:\n{errors}")),
-            Ended::TimeUp => {
-                return Err(format!("the lab's own crates are not built after {} s", limit.as_secs()));
-            }
+            Ended::Badly(_, errors) => bail!("the lab's own crates do not build:\n{errors}"),
+            Ended::TimeUp => bail!("the lab's own crates are not built after {} s", limit.as_secs()),
         }
         if let Some(cache) = cache.filter(|_| !warm) {
-            self.fill_cache(cache, &stamp);
+            // Ignore an error: the next grading then builds as slowly as this one.
+            let _ = self.fill_cache(cache, &stamp);
         }
         Ok(())
     }
 
-    /// Builds the tests with the hand-in; gives the test binary, or why there is none.
-    pub fn build_handin(&self, limit: Duration) -> Result<Result<PathBuf, String>, String> {
+    /// Builds the tests with the hand-in.
+    pub fn build_handin(&self, limit: Duration) -> Result<Built> {
         let folders = self.folders;
         let mut read = vec![self.toolchain.sysroot.clone(), folders.root().to_path_buf()];
         match &self.vendor {
@@ -100,28 +109,25 @@ impl Builder<'_> {
             None => read.extend(["registry", "git", "config.toml"].map(|part| self.cargo_home().join(part))),
         }
         let write = vec![folders.root().to_path_buf()];
-        let allowance = Allowance { memory: MEMORY, processes: crate::processes(), read, write, user: None };
+        let allowance = Allowance { memory: MEMORY, processes: limits::processes(), read, write, user: None };
         let mut command = confine::command(&self.toolchain.program("cargo"), &allowance);
         command.args(["test", "--offline", "--no-run", "-p", "kvraft", "--test", "test_test"]);
         command.args(["--message-format", "json"]);
         self.set_up(&mut command);
         Ok(match run(command, limit)? {
             Ended::Well(messages) => {
-                Ok(test_binary(&messages).ok_or("cargo does not say what it has built")?)
+                Built::Program(test_binary(&messages).context("cargo does not say what it has built")?)
             }
-            Ended::Badly(messages, errors) => Err(shown_errors(&messages, &errors)),
-            Ended::TimeUp => Err(format!("It was not compiled after {} s.", limit.as_secs())),
+            Ended::Badly(messages, errors) => Built::Broken(shown_errors(&messages, &errors)),
+            Ended::TimeUp => Built::Broken(format!("It was not compiled after {} s.", limit.as_secs())),
         })
     }
 
     fn set_up(&self, command: &mut Command) {
         let folders = self.folders;
         let jobs = std::thread::available_parallelism().map_or(1, usize::from);
-        let jobs = if crate::process_limit().is_some_and(|limit| limit < FEW_PROCESSES) {
-            jobs.min(2)
-        } else {
-            jobs
-        };
+        let few = limits::process_limit().is_some_and(|limit| limit < FEW_PROCESSES);
+        let jobs = if few { jobs.min(2) } else { jobs };
         let path = std::env::var_os("PATH").unwrap_or_default();
         command.env_clear().current_dir(folders.workspace());
         command
@@ -137,9 +143,11 @@ impl Builder<'_> {
             .env("RUSTFLAGS", self.flags());
     }
 
-    /// No unsafe code, but for what comes from elsewhere. The simulator cannot do without: it is built as a crate that
-    /// does nothing, unless it is needed. Then it allows itself what is denied here; a hand-in cannot, because the roots of
-    /// its crates forbid it.
+    /// Forbids unsafe code, except in the dependencies and in the simulator, which needs it.
+    ///
+    /// Without seeds, the simulator is built as a crate that does nothing. With seeds, unsafe code is denied instead of
+    /// forbidden: the simulator allows itself what is denied, and a hand-in cannot, because the roots of its crates
+    /// forbid it.
     fn flags(&self) -> &'static str {
         if self.simulator { "-Dunsafe_code" } else { "-Funsafe_code --cfg lab_without_sim" }
     }
@@ -153,52 +161,45 @@ impl Builder<'_> {
         }
     }
 
-    fn write_config(&self) -> Result<(), String> {
+    fn write_config(&self) -> Result<()> {
         let Some(vendor) = &self.vendor else { return Ok(()) };
-        let folder = self.folders.workspace().join(".cargo");
-        let text = format!(
-            "[source.crates-io]\nreplace-with = \"vendored\"\n\n[source.vendored]\ndirectory = {:?}\n",
-            vendor.display().to_string()
-        );
-        std::fs::create_dir_all(&folder)
-            .and_then(|()| std::fs::write(folder.join("config.toml"), text))
-            .map_err(|e| format!("cannot write cargo's configuration: {e}"))
+        workspace::use_vendored_sources(&self.folders.workspace(), vendor)
     }
 
-    /// What the cache was built from.
+    /// What a cache must have been built from, to be used.
     fn stamp(&self) -> String {
-        let lock = std::fs::read_to_string(self.folders.workspace().join("Cargo.lock")).unwrap_or_default();
+        let lock = fs::read_to_string(self.folders.workspace().join("Cargo.lock")).unwrap_or_default();
         format!("{}\n{}\n{lock}", self.toolchain.version, self.flags())
     }
 
-    /// Whether there was one that fits.
+    /// Gives true if there is a cache that fits.
     fn copy_cache(&self, cache: &Path, stamp: &str) -> bool {
-        std::fs::read_to_string(cache.join("stamp")).is_ok_and(|of| of == stamp)
-            && layout::copy_folder(&cache.join("target"), &self.folders.target()).is_ok()
+        fs::read_to_string(cache.join("stamp")).is_ok_and(|of| of == stamp)
+            && workspace::copy_folder(&cache.join("target"), &self.folders.target()).is_ok()
     }
 
-    /// No student's code has run or been compiled yet. When it fails, the next grading builds as slowly as this one.
-    fn fill_cache(&self, cache: &Path, stamp: &str) {
-        let filled = cache.with_extension(format!("new-{}", std::process::id()));
-        let fill = || -> std::io::Result<()> {
-            layout::copy_folder(&self.folders.target(), &filled.join("target"))?;
-            std::fs::write(filled.join("stamp"), stamp)?;
-            if cache.exists() {
-                std::fs::remove_dir_all(cache)?;
-            }
-            std::fs::rename(&filled, cache)
-        };
-        if fill().is_err() {
-            let _ = std::fs::remove_dir_all(&filled);
+    /// Must run before a student's code is compiled.
+    fn fill_cache(&self, cache: &Path, stamp: &str) -> io::Result<()> {
+        let cache = std::path::absolute(cache)?;
+        let parent = cache.parent().unwrap_or(&cache);
+        fs::create_dir_all(parent)?;
+        // In the same file system, so that the whole cache can be moved to its place at once.
+        let filled = tempfile::Builder::new().prefix("grade-cache-").tempdir_in(parent)?;
+        let new = filled.path().join("cache");
+        workspace::copy_folder(&self.folders.target(), &new.join("target"))?;
+        fs::write(new.join("stamp"), stamp)?;
+        if cache.exists() {
+            fs::remove_dir_all(&cache)?;
         }
+        fs::rename(&new, &cache)
     }
 }
 
-/// Runs a build in a process group of its own; its standard output and standard error.
-fn run(mut command: Command, limit: Duration) -> Result<Ended, String> {
+/// Runs a build in a process group of its own.
+fn run(mut command: Command, limit: Duration) -> Result<Ended> {
     let deadline = Instant::now() + limit;
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
-    let mut child = command.spawn().map_err(|e| format!("cannot start cargo: {e}"))?;
+    let mut child = command.spawn().context("cannot start cargo")?;
     let (tx, rx) = channel();
     let streams: [Option<Box<dyn Read + Send>>; 2] = [
         child.stdout.take().map(|stream| Box::new(stream) as _),
@@ -208,9 +209,11 @@ fn run(mut command: Command, limit: Duration) -> Result<Ended, String> {
         let tx = tx.clone();
         std::thread::spawn(move || {
             let (mut kept, mut stream) = (Vec::new(), stream);
+            // Ignore errors: what was read counts.
             let _ = stream.by_ref().take(KEPT).read_to_end(&mut kept);
-            // The rest is read, so that the writer goes on.
-            let _ = std::io::copy(&mut stream, &mut std::io::sink());
+            // Read the rest too: a full pipe would stop the writer.
+            let _ = io::copy(&mut stream, &mut io::sink());
+            // An error means that the time is up, and that nobody waits.
             let _ = tx.send((i, String::from_utf8_lossy(&kept).into_owned()));
         });
     }
@@ -218,56 +221,21 @@ fn run(mut command: Command, limit: Duration) -> Result<Ended, String> {
     for _ in 0..2 {
         let left = deadline.saturating_duration_since(Instant::now());
         let Ok((i, text)) = rx.recv_timeout(left) else {
+            // Ignore errors: the group may have ended meanwhile.
             let _ = kill_process_group(Pid::from_child(&child), Signal::KILL);
             let _ = child.wait();
             return Ok(Ended::TimeUp);
         };
         texts[i] = text;
     }
-    let status = child.wait().map_err(|e| format!("cannot wait for cargo: {e}"))?;
+    let status = child.wait().context("cannot wait for cargo")?;
     let [out, err] = texts;
     Ok(if status.success() { Ended::Well(out) } else { Ended::Badly(out, format!("{err}({status})")) })
-}
-
-/// Cargo's messages, one a line.
-fn messages(text: &str) -> impl Iterator<Item = Value> {
-    text.lines().filter_map(|line| serde_json::from_str(line).ok())
-}
-
-fn test_binary(text: &str) -> Option<PathBuf> {
-    let built = messages(text).filter(|message| message["target"]["name"] == "test_test");
-    built.filter_map(|message| message["executable"].as_str().map(PathBuf::from)).last()
-}
-
-/// The compiler's first errors; without any, what cargo says.
-fn shown_errors(text: &str, cargo: &str) -> String {
-    let errors: Vec<String> = messages(text)
-        .filter(|message| message["message"]["level"] == "error")
-        .filter_map(|message| message["message"]["rendered"].as_str().map(str::to_string))
-        .filter(|error| !error.starts_with("error: aborting"))
-        .collect();
-    if errors.is_empty() {
-        return format!("It does not compile:\n{}", crate::report::shortened(cargo, SHOWN_BYTES));
-    }
-    let shown = errors[..errors.len().min(SHOWN_ERRORS)].concat();
-    let count = match errors.len() {
-        1 => "1 error".to_string(),
-        n if n <= SHOWN_ERRORS => format!("{n} errors"),
-        n => format!("{n} errors, of which these are the first"),
-    };
-    format!("It does not compile: {count}\n{}", crate::report::shortened(&shown, SHOWN_BYTES))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn compiler_says(level: &str, rendered: &str) -> String {
-        let message = serde_json::json!({
-            "reason": "compiler-message", "message": {"level": level, "rendered": rendered}
-        });
-        format!("{message}\n")
-    }
 
     #[test]
     fn a_cache_without_the_simulator_is_none_for_a_build_with_it() {
@@ -277,29 +245,6 @@ mod tests {
             Builder { toolchain: &toolchain, folders: &folders, vendor: None, simulator }.stamp()
         });
         assert_ne!(without, with);
-    }
-
-    #[test]
-    fn the_first_errors_are_shown_and_warnings_are_not() {
-        let mut text = compiler_says("warning", "warning: unused\n");
-        (0..5).for_each(|i| text += &compiler_says("error", &format!("error: number {i}\n")));
-        text += &compiler_says("error", "error: aborting due to 5 previous errors\n");
-        let shown = shown_errors(&text, "");
-        assert!(shown.starts_with("It does not compile: 5 errors, of which"), "{shown}");
-        assert!(shown.contains("number 0") && shown.contains("number 2"), "{shown}");
-        assert!(!shown.contains("number 3") && !shown.contains("unused"), "{shown}");
-        assert!(shown_errors("", "error: linker `cc` not found").contains("linker"));
-    }
-
-    #[test]
-    fn the_test_binary_is_the_one_that_cargo_names() {
-        let line = |name: &str, executable: Value| {
-            let message = serde_json::json!({"target": {"name": name}, "executable": executable});
-            format!("{message}\n")
-        };
-        let text = line("kvraft", Value::Null) + "not JSON\n" + &line("test_test", "/t/test_test-1".into());
-        assert_eq!(test_binary(&text), Some("/t/test_test-1".into()));
-        assert_eq!(test_binary(&line("kvraft", "/t/x".into())), None);
     }
 
     #[test]

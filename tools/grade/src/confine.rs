@@ -1,8 +1,16 @@
-//! Takes from a process what it does not need, before foreign code is compiled or run in it.
+//! Confines a process before foreign code is compiled or run in it.
 //!
-//! The grader starts itself with [`WORD`]; that process gives things up, and becomes the program in question. On Linux
-//! with Landlock (5.13, all of it from 6.12) it can then read the system, its toolchain and its own files only, write
-//! to its own folders only, open no TCP connection and send no signal out. Elsewhere nothing of this holds.
+//! The grader starts itself with [`WORD`]; that process gives up its rights, and becomes the program in question. On
+//! Linux with Landlock, the program and all that it starts
+//!
+//! - read and execute files in the system's folders ([`SYSTEM`]) and in the given ones only,
+//! - create, write, remove and rename files in the given folders only; beyond them, they can write to `/dev/null`,
+//! - open no TCP connection and no TCP port (from Linux 6.7),
+//! - control no devices (from 6.10),
+//! - send signals to each other only, and connect to no abstract Unix socket of others (from 6.12).
+//!
+//! Landlock needs Linux 5.13. It restricts neither UDP nor Unix sockets that have a path, and a program can still change
+//! mode, owner and times of its user's files where it can name them. Elsewhere than on Linux nothing is confined.
 
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -15,23 +23,23 @@ pub const WORD: &str = "confine";
 pub struct Allowance {
     /// Bytes of memory for data.
     pub memory: u64,
-    /// Threads and processes of this user, all together.
+    /// The limit on threads and processes of its user, all together.
     pub processes: u64,
-    /// Files and folders it may read, beside the system's.
+    /// Files and folders that it may read, besides the system's.
     pub read: Vec<PathBuf>,
-    /// Folders it may write to.
+    /// Folders that it may read and write.
     pub write: Vec<PathBuf>,
-    /// The user it becomes; None: it stays who it is.
+    /// The user that it becomes; None: the grader's own.
     pub user: Option<u32>,
 }
 
-/// What every program reads.
+/// The folders that every program may read.
 #[cfg(target_os = "linux")]
 const SYSTEM: [&str; 9] = ["/usr", "/bin", "/lib", "/lib32", "/lib64", "/etc", "/proc", "/dev", "/nix/store"];
 
 /// A command that runs `program` with no more than `allowance`.
 pub fn command(program: &Path, allowance: &Allowance) -> Command {
-    // By this name it is what runs now, whatever has become of the file.
+    // This name stands for the program that runs now, even if its file was replaced.
     let grader = if cfg!(target_os = "linux") {
         PathBuf::from("/proc/self/exe")
     } else {
@@ -47,7 +55,7 @@ pub fn command(program: &Path, allowance: &Allowance) -> Command {
     command
 }
 
-/// The confined process: `arguments` are those behind [`WORD`]. Returns only when that fails.
+/// The `main` of the confined process: `arguments` are those behind [`WORD`]. Returns only when something fails.
 pub fn main(mut arguments: impl Iterator<Item = std::ffi::OsString>) -> ExitCode {
     let mut number = || arguments.next()?.to_str()?.parse().ok();
     let (Some(memory), Some(processes)) = (number(), number()) else { return misused() };
@@ -68,7 +76,7 @@ pub fn main(mut arguments: impl Iterator<Item = std::ffi::OsString>) -> ExitCode
     let Some(program) = arguments.next() else { return misused() };
     #[cfg(target_os = "linux")]
     if let Err(e) = linux::confine(&allowance) {
-        eprintln!("cannot confine {}: {e}", program.display());
+        eprintln!("cannot confine {}: {e:#}", program.display());
         return ExitCode::FAILURE;
     }
     let mut command = Command::new(&program);
@@ -81,11 +89,11 @@ pub fn main(mut arguments: impl Iterator<Item = std::ffi::OsString>) -> ExitCode
 }
 
 fn misused() -> ExitCode {
-    eprintln!("\"{WORD}\" is for the grader's own use");
+    eprintln!("\"{WORD}\" is for the grader's own use; see `grade --help`");
     ExitCode::from(2)
 }
 
-/// What of it this machine can do, in words; None: all of it.
+/// What this machine cannot confine, in words; None: it can confine everything that the grader asks for.
 pub fn gaps() -> Option<&'static str> {
     #[cfg(target_os = "linux")]
     return linux::gaps();
@@ -96,30 +104,30 @@ pub fn gaps() -> Option<&'static str> {
 #[cfg(target_os = "linux")]
 mod linux {
     use super::{Allowance, SYSTEM};
+    use anyhow::{Context, Result};
     use landlock::{
         ABI, Access, AccessFs, AccessNet, Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetStatus, Scope,
         path_beneath_rules,
     };
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    use std::error::Error;
 
-    /// What is asked for; an older kernel does what it can.
+    /// The version of Landlock that is asked for; an older kernel does what it can.
     const VERSION: ABI = ABI::V6;
 
-    pub(super) fn confine(allowance: &Allowance) -> Result<(), Box<dyn Error>> {
-        // When memory runs out, the kernel ends this process first. Not every container has the file.
+    pub(super) fn confine(allowance: &Allowance) -> Result<()> {
+        // When memory runs out, the kernel ends this process first. Ignore an error: some containers lack the file.
         let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
         limit(Resource::Data, allowance.memory)?;
         limit(Resource::Nproc, allowance.processes)?;
         limit(Resource::Core, 0)?;
-        restrict(allowance)?;
+        restrict(allowance).context("Landlock")?;
         Ok(())
     }
 
     /// Restricts this thread, and all that it starts.
-    fn restrict(allowance: &Allowance) -> Result<RulesetStatus, Box<dyn Error>> {
+    fn restrict(allowance: &Allowance) -> Result<RulesetStatus> {
         let (all, read) = (AccessFs::from_all(VERSION), AccessFs::from_read(VERSION));
-        // What does not exist is left out.
+        // Paths that do not exist are left out.
         let status = Ruleset::default()
             .handle_access(all)?
             .handle_access(AccessNet::from_all(VERSION))?
@@ -134,7 +142,7 @@ mod linux {
     }
 
     /// Lowers a limit, never raises it.
-    fn limit(resource: Resource, value: u64) -> Result<(), Box<dyn Error>> {
+    fn limit(resource: Resource, value: u64) -> Result<()> {
         let Rlimit { current, maximum } = getrlimit(resource);
         let lower = |old: Option<u64>| Some(old.map_or(value, |old| old.min(value)));
         Ok(setrlimit(resource, Rlimit { current: lower(current), maximum: lower(maximum) })?)
@@ -142,8 +150,8 @@ mod linux {
 
     pub(super) fn gaps() -> Option<&'static str> {
         let nothing = Allowance { memory: 0, processes: 0, read: Vec::new(), write: Vec::new(), user: None };
-        // A thread that ends at once tries it.
-        let tried = std::thread::spawn(move || restrict(&nothing).map_err(|e| e.to_string())).join();
+        // Restricts a thread that ends at once, to see whether the kernel does it.
+        let tried = std::thread::spawn(move || restrict(&nothing)).join();
         match tried {
             Ok(Ok(RulesetStatus::FullyEnforced)) => None,
             Ok(Ok(RulesetStatus::PartiallyEnforced)) => {

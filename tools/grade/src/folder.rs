@@ -1,5 +1,7 @@
-//! Grades all hand-ins of a folder, several at a time: to grade a class anew.
+//! Grades all hand-ins of a folder, several at a time.
 
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
 use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::fmt::Write;
@@ -9,26 +11,22 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 
-use serde_json::Value;
-
-/// Grades each `.tar` in `folder` by a grader of its own, with these options. What it prints goes to a file in `out`, and
-/// all scores to `out/scores.csv`.
-pub fn grade(folder: &Path, out: &Path, jobs: usize, options: &[OsString]) -> Result<(), String> {
-    let archives = archives(folder).map_err(|e| format!("{}: {e}", folder.display()))?;
-    if archives.is_empty() {
-        return Err(format!("{} has no .tar in it", folder.display()));
-    }
-    fs::create_dir_all(out).map_err(|e| format!("{}: {e}", out.display()))?;
+/// Grades each `.tar` in `folder` with these options, each in a grader of its own, `jobs` at a time. Writes the output
+/// of each grader to a file in `out`, and all scores to `out/scores.csv`.
+pub fn grade(folder: &Path, out: &Path, jobs: usize, options: &[OsString]) -> Result<()> {
+    let archives = archives(folder).with_context(|| format!("cannot read {}", folder.display()))?;
+    ensure!(!archives.is_empty(), "{} has no .tar in it", folder.display());
+    fs::create_dir_all(out).with_context(|| format!("cannot make {}", out.display()))?;
     let queue: Mutex<VecDeque<&PathBuf>> = Mutex::new(archives.iter().collect());
     let results = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
         for _ in 0..jobs {
             scope.spawn(|| {
-                while let Some(archive) = lock(&queue).pop_front() {
+                while let Some(archive) = next(&queue) {
                     let (name, scores) = (name_of(archive), grade_one(archive, out, options));
                     match &scores {
                         Ok(scores) => println!("{name}: {} points", sum(scores)),
-                        Err(why) => println!("{name}: no score, {why}"),
+                        Err(why) => println!("{name}: no score, {why:#}"),
                     }
                     lock(&results).push((name, scores));
                 }
@@ -38,11 +36,16 @@ pub fn grade(folder: &Path, out: &Path, jobs: usize, options: &[OsString]) -> Re
     let mut results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
     results.sort_by(|a, b| a.0.cmp(&b.0));
     let table = out.join("scores.csv");
-    fs::write(&table, csv(&results)).map_err(|e| format!("{}: {e}", table.display()))?;
+    fs::write(&table, csv(&results)).with_context(|| format!("cannot write {}", table.display()))?;
     match results.iter().filter(|(_, scores)| scores.is_err()).count() {
         0 => Ok(()),
-        n => Err(format!("{n} of {} hand-ins have no score", results.len())),
+        n => bail!("{n} of {} hand-ins have no score", results.len()),
     }
+}
+
+/// A function of its own, so that the queue is not locked while a hand-in is graded.
+fn next<'a>(queue: &Mutex<VecDeque<&'a PathBuf>>) -> Option<&'a PathBuf> {
+    lock(queue).pop_front()
 }
 
 fn archives(folder: &Path) -> io::Result<Vec<PathBuf>> {
@@ -63,7 +66,7 @@ fn name_of(archive: &Path) -> String {
 
 type Scores = Vec<(String, f64)>;
 
-fn grade_one(archive: &Path, out: &Path, options: &[OsString]) -> Result<Scores, String> {
+fn grade_one(archive: &Path, out: &Path, options: &[OsString]) -> Result<Scores> {
     let log = out.join(name_of(archive) + ".txt");
     let graded = || -> io::Result<String> {
         let file = File::create(&log)?;
@@ -77,11 +80,11 @@ fn grade_one(archive: &Path, out: &Path, options: &[OsString]) -> Result<Scores,
             .status()?;
         fs::read_to_string(&log)
     };
-    let text = graded().map_err(|e| e.to_string())?;
-    scores(&text).ok_or_else(|| format!("see {}", log.display()))
+    let text = graded().with_context(|| format!("cannot run a grader that writes {}", log.display()))?;
+    scores(&text).with_context(|| format!("see {}", log.display()))
 }
 
-/// Those in the last line.
+/// The scores in the last line of a grader's output.
 fn scores(text: &str) -> Option<Scores> {
     let line: Value = serde_json::from_str(text.lines().next_back()?).ok()?;
     line["scores"].as_object()?.iter().map(|(name, score)| Some((name.clone(), score.as_f64()?))).collect()
@@ -91,12 +94,14 @@ fn sum(scores: &Scores) -> f64 {
     scores.iter().map(|(_, score)| score).sum()
 }
 
-/// A line for each hand-in: its name, its points, and those of each problem.
-fn csv(results: &[(String, Result<Scores, String>)]) -> String {
+/// A line for each hand-in: its name, the sum of its points, and the points of each problem.
+///
+/// Written without a library: names are the only fields that need quotes.
+fn csv(results: &[(String, Result<Scores>)]) -> String {
     let mut text = String::from("hand-in,points");
     let problems = results.iter().find_map(|(_, scores)| scores.as_ref().ok());
     problems.into_iter().flatten().for_each(|(name, _)| text += &format!(",{name}"));
-    // Writing to a String does not fail.
+    // Ignore errors: writing to a String does not fail.
     for (name, scores) in results {
         let _ = write!(text, "\n\"{}\"", name.replace('"', "\"\""));
         if let Ok(scores) = scores {
@@ -126,7 +131,7 @@ mod tests {
     #[test]
     fn the_table_has_a_line_for_each_even_without_a_score() {
         let results = vec![
-            ("anna".to_string(), Err("see anna.txt".to_string())),
+            ("anna".to_string(), Err(anyhow::anyhow!("see anna.txt"))),
             ("b \"x\"".to_string(), Ok(vec![("01 one".to_string(), 5.0), ("10 two".to_string(), 2.5)])),
         ];
         assert_eq!(csv(&results), "hand-in,points,01 one,10 two\n\"anna\"\n\"b \"\"x\"\"\",7.5,5,2.5\n");

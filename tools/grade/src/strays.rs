@@ -1,7 +1,8 @@
-//! Ends the processes that a title leaves behind, wherever they have hidden.
+//! Kills the processes that a test leaves behind.
 //!
-//! Killing its process group misses a process that has left the group. On Linux the grader is what orphans below it are
-//! handed to, so whatever a title has started stays its descendant, and no process of the user's own ever is.
+//! Killing the test's process group misses a process that has left the group. On Linux, the kernel makes the grader the
+//! parent of all orphans below it ([`adopt`]): whatever a test has started stays a descendant of the grader, and no other
+//! process of the user's is one.
 
 #[cfg(target_os = "linux")]
 mod linux {
@@ -9,21 +10,21 @@ mod linux {
     use std::collections::HashMap;
     use std::time::{Duration, Instant};
 
-    /// How long to try: a process that the kernel keeps from dying must not keep the grader from its result.
+    /// How long to try: a process that does not die must not keep the grader from its result.
     const PATIENCE: Duration = Duration::from_secs(10);
 
-    /// From now on, orphans below this process are handed to it.
+    /// From now on, orphans below this process become its children.
     pub fn adopt() {
-        // Without it, only those that left their group are missed.
+        // Ignore an error: then only processes that have left their group are missed.
         let _ = set_child_subreaper(Some(getpid()));
     }
 
-    /// Ends every descendant of this process. No child that is still waited for may be alive.
+    /// Kills every descendant of this process. No thread may be waiting for a child.
     pub fn kill_all() {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let left = descendants();
-            // One that is stopped starts no others while the rest are looked for.
+            // Stop all first: a stopped process starts no others.
             for signal in [Signal::STOP, Signal::KILL] {
                 left.iter().for_each(|pid| _ = kill_process(*pid, signal));
             }
@@ -35,12 +36,12 @@ mod linux {
         }
     }
 
-    /// Zombies too: one whose first thread has ended may have others.
+    /// With zombies: a process whose first thread has ended may have others.
     fn descendants() -> Vec<Pid> {
         let mut children: HashMap<i32, Vec<i32>> = HashMap::new();
         for process in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
             let Some(pid) = process.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
-            // One that ends meanwhile has no file any more.
+            // A process that has ended meanwhile has no file any more.
             let Ok(stat) = std::fs::read_to_string(process.path().join("stat")) else { continue };
             if let Some(parent) = parent_of(&stat) {
                 children.entry(parent).or_default().push(pid);
@@ -56,7 +57,7 @@ mod linux {
         found
     }
 
-    /// The fourth field of /proc/PID/stat. The second is a name in brackets, which may hold anything.
+    /// The fourth field of /proc/PID/stat. The second field is a name in brackets, which may hold anything.
     pub(super) fn parent_of(stat: &str) -> Option<i32> {
         let (_, rest) = stat.rsplit_once(')')?;
         rest.split_whitespace().nth(1)?.parse().ok()
@@ -66,11 +67,11 @@ mod linux {
 #[cfg(target_os = "linux")]
 pub use linux::{adopt, kill_all};
 
-/// From now on, orphans below this process are handed to it.
+/// From now on, orphans below this process become its children.
 #[cfg(not(target_os = "linux"))]
 pub fn adopt() {}
 
-/// Ends every descendant of this process. No child that is still waited for may be alive.
+/// Kills every descendant of this process. No thread may be waiting for a child.
 #[cfg(not(target_os = "linux"))]
 pub fn kill_all() {}
 

@@ -1,19 +1,18 @@
 //! Stands in for Autolab's driver, to test a grading job: runs `make` on the job's three files as an unprivileged user,
 //! with Autolab's limits, and reads the scores from the last line as Autolab does.
 //!
-//! As root it runs the job as a user that nobody else is; otherwise as the user who calls it.
+//! If it runs as root, the job runs as a user that nobody else has; otherwise as the user who calls it.
+#![forbid(unsafe_code)]
 
-use rustix::process::{Resource, Rlimit, getrlimit, getuid, setrlimit};
+use anyhow::{Context, Result, bail, ensure};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, getuid, kill_process, setrlimit};
 use serde_json::Value;
-use std::error::Error;
-use std::fs;
-use std::os::unix::fs::{MetadataExt, chown};
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
-
-type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 /// Autolab's limits: processes and threads of the job's user, bytes of a file, bytes of feedback.
 const PROCESSES: u64 = 100;
@@ -37,65 +36,60 @@ fn main() -> ExitCode {
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
-        Err(e) => {
-            eprintln!("driver: {e}");
+        Err(why) => {
+            eprintln!("driver: {why:#}");
             ExitCode::FAILURE
         }
     }
 }
 
 fn drive(arguments: &[String]) -> Result<()> {
-    let [makefile, autograde, handin, options @ ..] = arguments else { return Err(USAGE.into()) };
+    let [makefile, autograde, handin, options @ ..] = arguments else { bail!("usage: {USAGE}") };
     let option = |name: &str| options.iter().find_map(|o| o.strip_prefix(name)?.strip_prefix('='));
-    let time: u64 = option("time").unwrap_or("900").parse()?;
+    let time: u64 = option("time").unwrap_or("900").parse().context("time=")?;
 
-    let folder = std::env::temp_dir().join(format!("driver-{}", std::process::id()));
-    let job = folder.join("autolab");
-    fs::create_dir_all(&job)?;
+    // The job's user must reach it.
+    let mode = Permissions::from_mode(0o755);
+    let folder = tempfile::Builder::new().prefix("driver-").permissions(mode).tempdir();
+    let folder = folder.context("cannot make a temporary folder; set TMPDIR")?;
+    let job = folder.path().join("autolab");
+    fs::create_dir(&job)?;
     for (from, name) in [(makefile, "Makefile"), (autograde, "autograde.tar"), (handin, "lab3-handin.tar")] {
-        fs::copy(from, job.join(name)).map_err(|e| format!("{from}: {e}"))?;
+        fs::copy(from, job.join(name)).with_context(|| format!("cannot copy {from}"))?;
     }
     let began = Instant::now();
-    let feedback = run_job(&folder, &job, time, option("ready"));
+    let feedback = run_job(folder.path(), &job, time, option("ready"))?;
     let seconds = began.elapsed().as_secs();
-    fs::remove_dir_all(&folder)?;
-    let feedback = feedback?;
     print!("{feedback}");
 
     let scores = scores_of(&feedback)?;
     let points: f64 = scores.iter().map(|(_, score)| score).sum();
     println!("driver: {points} points in {} problems, {seconds} s", scores.len());
-    if let Some(wanted) = option("points")
-        && points != wanted.parse::<f64>()?
-    {
-        return Err(format!("{wanted} points were expected").into());
+    if let Some(wanted) = option("points") {
+        ensure!(points == wanted.parse::<f64>().context("points=")?, "{wanted} points were expected");
     }
-    if let Some(limit) = option("within")
-        && seconds > limit.parse()?
-    {
-        return Err(format!("it took longer than {limit} s").into());
+    if let Some(limit) = option("within") {
+        ensure!(seconds <= limit.parse().context("within=")?, "it took longer than {limit} s");
     }
     Ok(())
 }
 
-/// Runs the job; what Autolab gets to see of it.
+/// Runs the job, and gives what Autolab gets to see of it.
 fn run_job(folder: &Path, job: &Path, time: u64, ready: Option<&str>) -> Result<String> {
     let log_path = folder.join("log");
     let log = fs::File::create(&log_path)?;
     let mut command = Command::new(std::env::current_exe()?);
     command.arg(INSIDE).args(ready.map(|folder| format!("READY={folder}")));
-    // HOME and USER are not the job's user's own, as on Autolab.
+    // As on Autolab, HOME and USER are another user's.
     command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
     command.env("HOME", "/home/autolab").env("USER", "autolab").current_dir(job);
     command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
     let user = getuid().is_root().then_some(STRANGER);
     if let Some(user) = user {
-        if !processes_of(user).is_empty() {
-            return Err(format!("user {user} has processes; is another driver running?").into());
-        }
-        for path in fs::read_dir(job)?.map(|entry| Ok(entry?.path())).chain([Ok(job.to_path_buf())]) {
-            let path: std::io::Result<PathBuf> = path;
-            chown(path?, Some(user), Some(user))?;
+        ensure!(processes_of(user).is_empty(), "user {user} has processes; is another driver running?");
+        chown(job, Some(user), Some(user))?;
+        for entry in fs::read_dir(job)? {
+            chown(entry?.path(), Some(user), Some(user))?;
         }
         command.uid(user).gid(user);
     }
@@ -106,7 +100,7 @@ fn run_job(folder: &Path, job: &Path, time: u64, ready: Option<&str>) -> Result<
             break status.to_string();
         }
         if Instant::now() > deadline {
-            // Autolab's driver does not kill what the job has started, not yet.
+            // Like Autolab's driver, kill only the job's first process here.
             child.kill()?;
             child.wait()?;
             break format!("time-out after {time} s");
@@ -116,9 +110,8 @@ fn run_job(folder: &Path, job: &Path, time: u64, ready: Option<&str>) -> Result<
     let log = fs::read(&log_path)?;
     for process in user.map(processes_of).into_iter().flatten() {
         println!("driver: process {process} was left");
-        let kill = Command::new("kill").args(["-KILL", &process]).status();
-        // It may have ended.
-        let _ = kill;
+        // Ignore an error: the process may have ended.
+        let _ = Pid::from_raw(process).map(|process| kill_process(process, Signal::KILL));
     }
     let cut = if log.len() > FEEDBACK {
         [&log[..FEEDBACK / 2], b"\n[cut]\n", &log[log.len() - FEEDBACK / 2..]].concat()
@@ -129,38 +122,35 @@ fn run_job(folder: &Path, job: &Path, time: u64, ready: Option<&str>) -> Result<
 }
 
 /// The ids of a user's processes.
-fn processes_of(user: u32) -> Vec<String> {
+fn processes_of(user: u32) -> Vec<i32> {
     let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
     processes
         .filter(|process| process.metadata().is_ok_and(|data| data.uid() == user))
-        .filter_map(|process| process.file_name().into_string().ok())
-        .filter(|name| name.bytes().all(|b| b.is_ascii_digit()))
+        .filter_map(|process| process.file_name().to_str()?.parse().ok())
         .collect()
 }
 
-/// In the job's process, as its user: sets the limits, sees that they are in force, and becomes `make`.
+/// The job's process, as its user: sets the limits, checks that they are in force, and becomes `make`.
 fn inside(variables: &[String]) -> Result<()> {
-    // Without a user of its own, the job has to share.
+    // If the job has no user of its own, the user's other threads count too.
     let shared = if getuid().as_raw() == STRANGER { 0 } else { threads_of_user() };
     for (resource, limit) in [(Resource::Nproc, PROCESSES + shared), (Resource::Fsize, FILE_SIZE)] {
         setrlimit(resource, Rlimit { current: Some(limit), maximum: Some(limit) })?;
-        assert_eq!(getrlimit(resource).maximum, Some(limit));
+        ensure!(getrlimit(resource).maximum == Some(limit), "cannot set the limit {resource:?}");
     }
     let threads = threads_that_start();
-    if threads as u64 >= PROCESSES {
-        return Err(
-            format!("the limit of {PROCESSES} processes is not in force: {threads} threads started").into()
-        );
-    }
+    ensure!(
+        (threads as u64) < PROCESSES,
+        "the limit of {PROCESSES} processes is not in force: {threads} threads started"
+    );
     let too_large = format!("head -c {} /dev/zero > large 2>/dev/null", FILE_SIZE + 1);
-    if Command::new("sh").args(["-c", &too_large]).stderr(Stdio::null()).status()?.success() {
-        return Err("the limit of file sizes is not in force".into());
-    }
+    let written = Command::new("sh").args(["-c", &too_large]).stderr(Stdio::null()).status()?;
+    ensure!(!written.success(), "the limit of file sizes is not in force");
     fs::remove_file("large")?;
     println!(
         "driver: limits in force: {threads} threads could be started, files of {FILE_SIZE} bytes written"
     );
-    Err(Command::new("make").args(variables).exec().into())
+    Err(Command::new("make").args(variables).exec()).context("cannot start make")
 }
 
 fn threads_that_start() -> usize {
@@ -181,22 +171,23 @@ fn threads_that_start() -> usize {
 }
 
 fn threads_of_user() -> u64 {
-    let threads = |process: String| fs::read_dir(format!("/proc/{process}/task")).map_or(0, Iterator::count);
+    let threads = |process: i32| fs::read_dir(format!("/proc/{process}/task")).map_or(0, Iterator::count);
     processes_of(getuid().as_raw()).into_iter().map(threads).sum::<usize>() as u64
 }
 
-/// What Autolab makes of the last line.
+/// The scores, read from the last line as Autolab reads them.
 fn scores_of(feedback: &str) -> Result<Vec<(String, f64)>> {
     let last = feedback.trim_end().lines().next_back().unwrap_or_default();
-    let value: Value =
-        serde_json::from_str(&requoted(last)).map_err(|e| format!("the last line is no JSON: {e}"))?;
-    let scores = value["scores"].as_object().ok_or("the last line has no scores")?;
-    let score =
-        |(name, score): (&String, &Value)| Ok((name.clone(), score.as_f64().ok_or("a score is no number")?));
+    let value: Value = serde_json::from_str(&requoted(last)).context("the last line is no JSON")?;
+    let scores = value["scores"].as_object().context("the last line has no scores")?;
+    let score = |(name, score): (&String, &Value)| {
+        Ok((name.clone(), score.as_f64().with_context(|| format!("the score of {name} is no number"))?))
+    };
     scores.iter().map(score).collect()
 }
 
-/// Every run of letters and digits before a colon gets quotes.
+/// The line with quotes round every run of letters and digits that stands before a colon: Autolab adds them before it
+/// parses.
 fn requoted(line: &str) -> String {
     let mut pieces = line.split(':').peekable();
     let mut text = String::new();
@@ -210,4 +201,24 @@ fn requoted(line: &str) -> String {
         }
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_scores_are_those_of_the_last_line() {
+        let feedback = "{\"scores\": {\"a\": 9}}\n{\"scores\":{\"01 one\":5,\"10 two\":2.5}}\n";
+        let scores = scores_of(feedback).unwrap();
+        assert_eq!(scores, [("01 one".to_string(), 5.0), ("10 two".to_string(), 2.5)]);
+        assert!(scores_of("{\"scores\": {\"a\": 9}}\nmake: *** [grade] Error 1\n").is_err());
+    }
+
+    #[test]
+    fn words_before_a_colon_get_quotes_as_in_autolab() {
+        assert_eq!(requoted("{scores: {a1: 2}}"), "{\"scores\": {\"a1\": 2}}");
+        // Which breaks a name that has such a word in it.
+        assert!(scores_of("{\"scores\":{\"part one: x\":5}}").is_err());
+    }
 }

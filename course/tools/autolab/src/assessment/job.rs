@@ -1,0 +1,170 @@
+//! What Autolab copies into each job: the job's Makefile, and autograde.tar with the workspace, the grader and the
+//! sources of all dependencies.
+
+use crate::ustar::Archive;
+use anyhow::{Context, Result, ensure};
+use cargo_metadata::MetadataCommand;
+use clap::ValueEnum;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use grade::lab::Part;
+use grade::workspace;
+use serde_json::{Map, Value};
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// The path of the job's Makefile in the workspace.
+const MAKEFILE: &str = "course/tools/autolab/autograde-Makefile";
+
+/// The line of it that takes options of `grade handin`.
+const OPTIONS: &str = "\nOPTIONS =\n";
+
+/// The systems that a job may run on.
+const TARGETS: [&str; 2] = ["x86_64-unknown-linux-gnu", "aarch64-unknown-linux-gnu"];
+
+/// The job's Makefile, with the options that grade these tests.
+pub fn makefile(workspace: &Path, part: Part, points: &[f64], seeds: u32) -> Result<String> {
+    let path = workspace.join(MAKEFILE);
+    let text = fs::read_to_string(&path);
+    let text = text.with_context(|| format!("cannot read {} (--workspace)", path.display()))?;
+    with_options(&text, part, points, seeds)
+}
+
+fn with_options(makefile: &str, part: Part, points: &[f64], seeds: u32) -> Result<String> {
+    ensure!(makefile.contains(OPTIONS), "{MAKEFILE} has no line {:?}; put it back", OPTIONS.trim());
+    let word = part.to_possible_value().map(|value| value.get_name().to_string()).unwrap_or_default();
+    let points: Vec<String> = points.iter().map(f64::to_string).collect();
+    let seeds = if seeds > 0 { format!(" --seeds {seeds}") } else { String::new() };
+    let options = format!("\nOPTIONS = --part {word} --points {}{seeds}\n", points.join(","));
+    Ok(makefile.replace(OPTIONS, &options))
+}
+
+/// autograde.tar: one file, lab.tar.gz, with the workspace without the four files. Autolab wants a plain tar and copies
+/// it for every hand-in, which is why the content is compressed. `now` is in seconds since 1970.
+pub fn autograde_tar(workspace: &Path, now: u64) -> Result<Vec<u8>> {
+    let folder = tempfile::Builder::new().prefix("assessment-").tempdir();
+    let folder = folder.context("cannot make a temporary folder; set TMPDIR")?;
+    let lab = folder.path();
+    workspace::copy_with_grader(workspace, lab)?;
+    vendor(lab)?;
+    thin_out(lab).context("cannot leave out the dependencies for other systems")?;
+    let packed = || -> io::Result<Vec<u8>> {
+        let mut tree = Archive::new();
+        tree.files_below(lab)?;
+        let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
+        gzip.write_all(&tree.finish()?)?;
+        let mut tar = Archive::new();
+        tar.file(Path::new("lab.tar.gz"), &gzip.finish()?, now)?;
+        tar.finish()
+    };
+    packed().with_context(|| format!("cannot pack {}", lab.display()))
+}
+
+/// Copies the sources of all dependencies into `vendor`, where cargo will look for them.
+fn vendor(lab: &Path) -> Result<()> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let status = Command::new(cargo)
+        .args(["vendor", "--quiet", "vendor"])
+        .current_dir(lab)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .status()
+        .context("cannot start cargo; install Rust with rustup")?;
+    ensure!(status.success(), "cargo vendor failed (see above); it needs the network");
+    workspace::use_vendored_sources(lab, Path::new("vendor"))
+}
+
+/// Empties the dependencies that no build on Linux uses, most of the size: cargo only wants to see their manifests.
+fn thin_out(lab: &Path) -> Result<()> {
+    let needed = needed_on_linux(lab)?;
+    for dependency in fs::read_dir(lab.join("vendor"))? {
+        let dependency = dependency?.path();
+        if !needed.contains(&dependency) {
+            empty(&dependency).with_context(|| format!("cannot empty {}", dependency.display()))?;
+        }
+    }
+    Ok(())
+}
+
+/// Leaves the manifest and an empty library.
+fn empty(dependency: &Path) -> Result<()> {
+    for entry in fs::read_dir(dependency)? {
+        let entry = entry?;
+        match entry.file_name().to_str() {
+            Some("Cargo.toml") => {}
+            Some(".cargo-checksum.json") => {
+                let mut checksums: Value = serde_json::from_str(&fs::read_to_string(entry.path())?)?;
+                checksums["files"] = Value::Object(Map::new());
+                fs::write(entry.path(), checksums.to_string())?;
+            }
+            _ if entry.file_type()?.is_dir() => fs::remove_dir_all(entry.path())?,
+            _ => fs::remove_file(entry.path())?,
+        }
+    }
+    fs::create_dir_all(dependency.join("src"))?;
+    fs::write(dependency.join("src/lib.rs"), "")?;
+    Ok(())
+}
+
+/// The folders of the dependencies that a build on Linux uses.
+fn needed_on_linux(lab: &Path) -> Result<BTreeSet<PathBuf>> {
+    let mut needed = BTreeSet::new();
+    for target in TARGETS {
+        let options = ["--offline", "--filter-platform", target].map(str::to_string);
+        let metadata = MetadataCommand::new().current_dir(lab).other_options(options).exec()?;
+        // The graph has only what this target needs; the list of packages has all.
+        let graph = metadata.resolve.as_ref().context("cargo metadata gives no graph")?;
+        for node in &graph.nodes {
+            needed.extend(metadata[&node.id].manifest_path.parent().map(PathBuf::from));
+        }
+    }
+    Ok(needed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_job_has_the_tests_and_points_of_the_part() {
+        let makefile = "# Options.\nOPTIONS =\n\ngrade:\n\tgrade handin $(OPTIONS)\n";
+        let points = [7.0, 2.5, 0.0, 5.0, 5.0, 5.0, 5.0, 5.0];
+        let job = with_options(makefile, Part::B, &points, 0).unwrap();
+        assert!(job.contains("\nOPTIONS = --part 3B --points 7,2.5,0,5,5,5,5,5\n"), "{job}");
+        let job = with_options(makefile, Part::B, &points, 3).unwrap();
+        assert!(job.contains(" --points 7,2.5,0,5,5,5,5,5 --seeds 3\n"), "{job}");
+        let error = with_options("grade:\n", Part::B, &points, 0).unwrap_err();
+        assert!(error.to_string().contains("OPTIONS"), "{error}");
+    }
+
+    #[test]
+    fn the_workspaces_makefile_takes_options() {
+        let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../..");
+        assert!(
+            makefile(&workspace, Part::A, &[1.0], 0).unwrap().contains("\nOPTIONS = --part 3A --points 1\n")
+        );
+    }
+
+    #[test]
+    fn an_emptied_dependency_keeps_its_manifest() {
+        let folder = tempfile::tempdir().unwrap();
+        let dependency = folder.path();
+        fs::create_dir(dependency.join("src")).unwrap();
+        for (name, text) in [
+            ("Cargo.toml", "[package]"),
+            (".cargo-checksum.json", r#"{"files":{"src/lib.rs":"1"},"package":"2"}"#),
+            ("src/lib.rs", "fn f() {}"),
+            ("README.md", "much"),
+        ] {
+            fs::write(dependency.join(name), text).unwrap();
+        }
+        empty(dependency).unwrap();
+        let read = |name: &str| fs::read_to_string(dependency.join(name)).unwrap_or_default();
+        assert_eq!(read("Cargo.toml"), "[package]");
+        assert_eq!(read(".cargo-checksum.json"), r#"{"files":{},"package":"2"}"#);
+        assert_eq!((read("src/lib.rs"), dependency.join("README.md").exists()), (String::new(), false));
+    }
+}

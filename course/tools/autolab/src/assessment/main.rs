@@ -1,0 +1,120 @@
+//! Writes what an instructor imports into Autolab: one tar with the assessment's settings, and with everything that is
+//! needed to grade without a network.
+#![forbid(unsafe_code)]
+
+mod job;
+mod settings;
+mod ustar;
+
+use anyhow::{Context, Result, ensure};
+use clap::Parser;
+use grade::deadlines::{self, DEADLINE};
+use grade::lab::Part;
+use jiff::Timestamp;
+use jiff::tz::Offset;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+use ustar::Archive;
+
+/// The workspace in which this was built.
+const WORKSPACE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../..");
+
+/// How many seconds after a job's start its grader may start.
+const LATE_START: u64 = 30;
+
+/// Writes the tar that Autolab imports.
+#[derive(Parser)]
+#[command(name = "assessment")]
+struct Options {
+    /// The file to write: lab3-assessment.tar.
+    out: PathBuf,
+    /// The assessment's name in the URLs of Autolab.
+    #[arg(long, default_value = "lab3")]
+    name: String,
+    /// The part of the lab that is graded.
+    #[arg(long, value_enum, value_name = "PART", ignore_case = true, default_value_t = Part::A)]
+    part: Part,
+    /// The points of its tests, with commas between.
+    #[arg(long, value_delimiter = ',', value_name = "LIST")]
+    points: Option<Vec<f64>>,
+    /// How many simulated seeds of each test must pass too (docs/simulation.md).
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seeds: u32,
+    /// The lab's workspace.
+    #[arg(long, value_name = "FOLDER", default_value = WORKSPACE)]
+    workspace: PathBuf,
+}
+
+fn main() -> ExitCode {
+    match write(Options::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("assessment: {why:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn write(options: Options) -> Result<()> {
+    let Options { out, name, part, points, seeds, workspace } = options;
+    check_name(&name)?;
+    check_seeds(part, seeds)?;
+    let points = part.points(points)?;
+    let makefile = job::makefile(&workspace, part, &points, seeds)?;
+    let now = Timestamp::now();
+    let yml = settings::yml(&name, part, &points, Offset::UTC.to_datetime(now).date())?;
+    let seconds = now.as_second().unsigned_abs();
+    let autograde = job::autograde_tar(&workspace, seconds)?;
+    let assessment = || -> io::Result<Vec<u8>> {
+        let mut tar = Archive::new();
+        tar.folder(&name, seconds)?;
+        tar.file(Path::new(&format!("{name}/{name}.yml")), yml.as_bytes(), seconds)?;
+        tar.file(Path::new(&format!("{name}/autograde-Makefile")), makefile.as_bytes(), seconds)?;
+        tar.file(Path::new(&format!("{name}/autograde.tar")), &autograde, seconds)?;
+        tar.finish()
+    };
+    let written = assessment().and_then(|bytes| fs::write(&out, bytes));
+    written.with_context(|| format!("cannot write {}", out.display()))
+}
+
+fn check_name(name: &str) -> Result<()> {
+    ensure!(
+        name.starts_with(|c: char| c.is_ascii_alphabetic())
+            && name.chars().all(|c| c.is_ascii_alphanumeric() || "_-".contains(c)),
+        "--name {name:?}: a name begins with a letter and has letters, digits, _ and - only"
+    );
+    Ok(())
+}
+
+fn check_seeds(part: Part, seeds: u32) -> Result<()> {
+    let usual: Vec<f64> = part.tests().iter().map(|test| test.seconds).collect();
+    let most = deadlines::most_seeds(Duration::from_secs(DEADLINE - LATE_START), &usual, 1);
+    ensure!(seeds <= most, "--seeds {seeds}: a job of Autolab has time for {most} of each of these tests");
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_such_as_autolab_takes() {
+        for name in ["", "3lab", "a b", "../x", "lab/3"] {
+            let error = check_name(name).unwrap_err().to_string();
+            assert!(error.contains("begins with a letter"), "{error}");
+        }
+        for name in ["lab3", "Lab_3-b"] {
+            assert!(check_name(name).is_ok(), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_job_is_not_given_more_seeds_than_it_has_time_for() {
+        let error = check_seeds(Part::Both, 1000).unwrap_err().to_string();
+        assert!(error.starts_with("--seeds 1000: a job of Autolab has time for "), "{error}");
+        assert!(check_seeds(Part::A, 3).is_ok());
+    }
+}

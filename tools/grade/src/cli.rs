@@ -1,0 +1,176 @@
+//! The command line.
+
+use crate::confine;
+use crate::deadlines;
+use crate::folder;
+use crate::grading::Grading;
+use crate::lab::Part;
+use crate::plan::Plan;
+use crate::run;
+use crate::strays;
+use anyhow::{Context, Result};
+use clap::{Args, Parser, Subcommand};
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// The workspace in which the grader was built.
+const WORKSPACE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+
+/// Grades hand-ins of Lab 3.
+#[derive(Parser)]
+#[command(name = "grade")]
+struct Cli {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// Grades one hand-in; the last line of the output is the scores.
+    Handin {
+        /// The archive: lab3-handin.tar.
+        archive: PathBuf,
+        #[command(flatten)]
+        options: Options,
+    },
+    /// Grades all hand-ins of a folder.
+    Folder {
+        /// The folder with the archives, one .tar for each hand-in.
+        folder: PathBuf,
+        /// The folder for the results: a text for each hand-in, and scores.csv.
+        #[arg(long, value_name = "FOLDER")]
+        out: PathBuf,
+        /// How many hand-ins are graded at a time; each needs two processors.
+        #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..))]
+        jobs: u8,
+        /// Options of `grade handin`.
+        #[arg(last = true)]
+        options: Vec<OsString>,
+    },
+    /// Builds what every grading needs into the cache.
+    Prepare {
+        #[command(flatten)]
+        options: Options,
+    },
+}
+
+#[derive(Args, Clone)]
+struct Options {
+    /// The lab's workspace; everything that is not handed in comes from it.
+    #[arg(long, value_name = "FOLDER", default_value = WORKSPACE)]
+    workspace: PathBuf,
+    /// Works in this folder, which is emptied first and kept, instead of in a temporary one.
+    #[arg(long, value_name = "FOLDER")]
+    work: Option<PathBuf>,
+    /// Keeps what every grading builds in this folder.
+    #[arg(long, value_name = "FOLDER")]
+    cache: Option<PathBuf>,
+    /// The scores are printed by then, whatever hangs.
+    #[arg(long, value_name = "SECONDS", default_value_t = deadlines::DEADLINE, value_parser = clap::value_parser!(u64).range(20..))]
+    deadline: u64,
+    /// How long the hand-in may take to compile.
+    #[arg(long, value_name = "SECONDS", default_value_t = 120)]
+    build_limit: u64,
+    /// How much memory a test may use for its data (Linux).
+    #[arg(long, value_name = "MIB", default_value_t = 2048)]
+    memory: u64,
+    /// The part of the lab that is graded.
+    #[arg(long, value_enum, value_name = "PART", ignore_case = true, default_value_t = Part::A)]
+    part: Part,
+    /// The points of its tests, with commas between.
+    #[arg(long, value_delimiter = ',', value_name = "LIST")]
+    points: Option<Vec<f64>>,
+    /// How often each test is run.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..))]
+    runs: u8,
+    /// How many of its runs a test must pass; all, unless this is given.
+    #[arg(long, value_name = "M", value_parser = clap::value_parser!(u8).range(1..))]
+    must_pass: Option<u8>,
+    /// How many simulated seeds of each test must pass too (docs/simulation.md).
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seeds: u32,
+    /// The first of these seeds, to repeat a grading; a new one, unless this is given.
+    #[arg(long, value_name = "SEED", requires = "seeds")]
+    first_seed: Option<u64>,
+    /// What a hand-in gets that does not compile, in percent of all points.
+    #[arg(long, value_name = "PERCENT", default_value_t = 0.0)]
+    broken: f64,
+    // The alias is the option's older name, which course/gallery/run uses.
+    /// Runs only tests with one of these in their name.
+    #[arg(long, alias = "titles", value_delimiter = ',', value_name = "PARTS")]
+    tests: Vec<String>,
+    /// Writes Gradescope's results.json too.
+    #[arg(long, value_name = "FILE")]
+    gradescope: Option<PathBuf>,
+}
+
+impl Options {
+    fn plan(self, began: Instant) -> Result<Plan> {
+        let pristine = self
+            .workspace
+            .canonicalize()
+            .with_context(|| format!("cannot find {} (--workspace)", self.workspace.display()))?;
+        Ok(Plan {
+            pristine,
+            work: self.work,
+            cache: self.cache,
+            began,
+            time: Duration::from_secs(self.deadline),
+            build_limit: Duration::from_secs(self.build_limit),
+            memory: self.memory << 20,
+            part: self.part,
+            points: self.part.points(self.points)?,
+            runs: self.runs.into(),
+            must_pass: self.must_pass.unwrap_or(self.runs).into(),
+            seeds: self.seeds,
+            first_seed: self.first_seed.unwrap_or_else(run::fresh_seed),
+            broken_part: self.broken / 100.0,
+            filter: self.tests,
+            gradescope: self.gradescope,
+        })
+    }
+}
+
+/// The `main` of `grade`.
+pub fn main() -> ExitCode {
+    let began = Instant::now();
+    let mut arguments = std::env::args_os().skip(1);
+    if arguments.next().is_some_and(|word| word == confine::WORD) {
+        return confine::main(arguments);
+    }
+    let done = match Cli::parse().what {
+        What::Handin { archive, options } => grade(&archive, options, began),
+        What::Folder { folder, out, jobs, options } => folder::grade(&folder, &out, jobs.into(), &options),
+        What::Prepare { options } => prepare(options, began),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("{why:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn grade(archive: &Path, options: Options, began: Instant) -> Result<()> {
+    close_memory();
+    strays::adopt();
+    Arc::new(Grading::new(options.plan(began)?)?).grade(archive)
+}
+
+fn prepare(options: Options, began: Instant) -> Result<()> {
+    Grading::new(options.plan(began)?)?.prepare()
+}
+
+/// Keeps other processes from reading this one's memory, which holds the word that makes a test pass.
+fn close_memory() {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+        // Ignore errors: the call fails for an unknown value only.
+        let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    }
+}

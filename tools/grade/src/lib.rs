@@ -1,0 +1,29 @@
+//! Grades hand-ins of Lab 3: builds the four files with a pristine copy of the workspace, runs the tests of 3A, of 3B or
+//! of both, and prints the scores as Autolab reads them.
+//!
+//! The program is [`main`]; `grade --help` lists what it can do. The rest that is public is what a program needs that
+//! sets an assessment up: which tests there are, their points, and which folders a job needs.
+#![forbid(unsafe_code)]
+
+mod archive;
+mod cargo_messages;
+mod cli;
+mod compile;
+mod confine;
+mod console;
+pub mod deadlines;
+mod folder;
+mod folders;
+mod forbidden;
+mod foreign;
+mod grading;
+pub mod lab;
+mod limits;
+mod outcome;
+mod plan;
+mod report;
+mod run;
+mod strays;
+pub mod workspace;
+
+pub use cli::main;

@@ -1,0 +1,170 @@
+//! Copies the workspace that a hand-in is built in, and puts the four files into it.
+
+use crate::archive::Handin;
+use crate::lab::FILES;
+use anyhow::{Context, Result};
+use std::fs;
+use std::io;
+use std::path::Path;
+
+/// The workspace as the grader builds it: these folders and [`MANIFESTS`].
+const FOLDERS: [&str; 8] =
+    ["labgob", "labrpc", "linearizability", "raft", "kvraft", "tools/sim", "tools/lines", "tools/harness"];
+
+const MANIFESTS: [&str; 2] = ["Cargo.toml", "Cargo.lock"];
+
+/// The grader's own sources; they include `tools/handin/files`.
+const GRADER: [&str; 2] = ["tools/grade", "tools/handin"];
+
+/// Copies what a hand-in is built with from the workspace `from`, without the four files.
+pub fn copy_pristine(from: &Path, to: &Path) -> Result<()> {
+    copy(from, to, &FOLDERS)
+}
+
+/// As [`copy_pristine`], with the grader too.
+pub fn copy_with_grader(from: &Path, to: &Path) -> Result<()> {
+    copy(from, to, &[&FOLDERS[..], &GRADER].concat())
+}
+
+fn copy(from: &Path, to: &Path, folders: &[&str]) -> Result<()> {
+    let copied = || -> io::Result<()> {
+        for folder in folders {
+            copy_folder(&from.join(folder), &to.join(folder))?;
+        }
+        for file in MANIFESTS {
+            copy_file(&from.join(file), &to.join(file))?;
+        }
+        for path in FILES.iter().map(|file| to.join(file.path)) {
+            // The workspace inside autograde.tar has none of them.
+            if path.exists() {
+                fs::remove_file(path)?;
+            }
+        }
+        Ok(())
+    };
+    copied()
+        .with_context(|| format!("cannot copy {}; is it the lab's workspace (--workspace)?", from.display()))
+}
+
+/// Puts the four files in their places.
+pub(crate) fn lay_over(handin: &Handin, workspace: &Path) -> Result<()> {
+    for (file, text) in FILES.iter().zip(&handin.texts) {
+        write_file(workspace, file.path, text)?;
+    }
+    Ok(())
+}
+
+/// Puts four empty files in their places: cargo loads every member's manifest and looks for its sources.
+pub(crate) fn lay_empty_files(workspace: &Path) -> Result<()> {
+    FILES.iter().try_for_each(|file| write_file(workspace, file.path, ""))
+}
+
+fn write_file(workspace: &Path, path: &str, text: &str) -> Result<()> {
+    let path = workspace.join(path);
+    fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Makes cargo take the sources of all dependencies from the folder `vendor`. A relative path starts at the workspace.
+pub fn use_vendored_sources(workspace: &Path, vendor: &Path) -> Result<()> {
+    let folder = workspace.join(".cargo");
+    let text = format!(
+        "[source.crates-io]\nreplace-with = \"vendored\"\n\n[source.vendored]\ndirectory = {:?}\n",
+        vendor.display().to_string()
+    );
+    fs::create_dir_all(&folder)
+        .and_then(|()| fs::write(folder.join("config.toml"), text))
+        .with_context(|| format!("cannot write {}/config.toml", folder.display()))
+}
+
+/// Copies plain files and folders; passes over links.
+pub(crate) fn copy_folder(from: &Path, to: &Path) -> io::Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let (kind, to) = (entry.file_type()?, to.join(entry.file_name()));
+        if kind.is_dir() {
+            copy_folder(&entry.path(), &to)?;
+        } else if kind.is_file() {
+            copy_file(&entry.path(), &to)?;
+        }
+    }
+    Ok(())
+}
+
+/// Copies a file and its time of change: cargo decides by that time what must be rebuilt.
+fn copy_file(from: &Path, to: &Path) -> io::Result<()> {
+    fs::copy(from, to)?;
+    let changed = fs::metadata(from)?.modified()?;
+    fs::OpenOptions::new().write(true).open(to)?.set_modified(changed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_four_files_are_the_hand_ins_and_the_rest_is_pristine() {
+        let folder = tempfile::tempdir().unwrap();
+        let pristine = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let to = folder.path();
+        copy_pristine(&pristine, to).unwrap();
+        for file in &*FILES {
+            assert!(!to.join(file.path).exists(), "{file:?}");
+        }
+        let texts = ["a", "b", "c", "d"].map(str::to_string);
+        lay_over(&Handin { texts, remarks: Vec::new() }, to).unwrap();
+        assert_eq!(fs::read_to_string(to.join("kvraft/src/server.rs")).unwrap(), "b");
+        for crate_root in ["raft/src/lib.rs", "kvraft/src/lib.rs"] {
+            let text = fs::read_to_string(to.join(crate_root)).unwrap();
+            assert!(text.contains("#![forbid(unsafe_code)]"), "{crate_root}");
+            assert_eq!(
+                fs::metadata(to.join(crate_root)).unwrap().modified().unwrap(),
+                fs::metadata(pristine.join(crate_root)).unwrap().modified().unwrap()
+            );
+        }
+    }
+
+    /// A path dependency that is missing in the lists above, for example, fails here.
+    #[test]
+    fn cargo_can_load_the_copies() {
+        let pristine = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        for (copy, last) in [
+            (copy_pristine as fn(&Path, &Path) -> Result<()>, "tools/harness"),
+            (copy_with_grader, "tools/grade"),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            copy(&pristine, folder.path()).unwrap();
+            lay_empty_files(folder.path()).unwrap();
+            let loaded = cargo_metadata::MetadataCommand::new()
+                .current_dir(folder.path())
+                .no_deps()
+                .other_options(["--offline".to_string()])
+                .exec()
+                .unwrap();
+            assert!(
+                loaded
+                    .packages
+                    .iter()
+                    .any(|package| package.manifest_path.ends_with(format!("{last}/Cargo.toml")))
+            );
+        }
+    }
+
+    /// Whatever the grader's sources include from other folders must be in autograde.tar.
+    #[test]
+    fn the_copy_with_the_grader_has_all_that_its_sources_include() {
+        let folder = tempfile::tempdir().unwrap();
+        copy_with_grader(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."), folder.path()).unwrap();
+        let sources = folder.path().join("tools/grade/src");
+        let mut included = 0;
+        for entry in fs::read_dir(&sources).unwrap() {
+            let text = fs::read_to_string(entry.unwrap().path()).unwrap();
+            for rest in text.split("include_str!(\"").skip(1) {
+                let path = rest.split('"').next().unwrap();
+                assert!(sources.join(path).is_file(), "{path} is missing");
+                included += 1;
+            }
+        }
+        assert!(included > 0);
+    }
+}
