@@ -10,14 +10,14 @@ help-students:
 	@echo "make lab3a    Lab 3A's fifteen tests (key/value service): about 4 minutes"
 	@echo "make lab3b    Lab 3B's eight tests (the same with log compaction): about 2.5 minutes"
 	@echo "make lab2     Lab 2's seventeen tests (Raft): about 2.5 minutes"
-	@echo "make sim      all of these in simulation, with a seed that replays a failure: about half a minute"
-	@echo "make sim-races  the same, where threads can lose the processor anywhere: finds short races"
+	@echo "make sim      simulates the tests of both labs; a failure prints a seed that replays it: about half a minute"
+	@echo "make sim-races  the same, but threads can lose the processor anywhere: finds short races"
 	@echo "make test     every test of the workspace: about 11 minutes"
-	@echo "make check    formatting and lints; no test"
+	@echo "make check    formatting and lints; runs no test"
 	@echo "make doc      the API's documentation, in target/doc"
-	@echo "make handin   packs what you hand in, lab3-handin.tar"
-	@echo "make logview LOG=target/pictures/TITLE.log   a log in columns, one for each server; without LOG= from a pipe"
-	@echo "make grade HANDIN=lab3-handin.tar   grades it as Autolab does: about 5 minutes"
+	@echo "make handin   packs the files that you hand in into lab3-handin.tar"
+	@echo "make logview LOG=target/pictures/TEST.log   shows a log in columns, one for each server; without LOG= reads a pipe"
+	@echo "make grade HANDIN=lab3-handin.tar   grades a hand-in as Autolab does: about 5 minutes"
 	@echo
 	@echo "One test, with what the servers print (dprintf!):"
 	@echo "  RUST_LOG=debug cargo test -p kvraft test_basic_3a"
@@ -31,13 +31,13 @@ lab3b:
 lab2:
 	$(CARGO) test -p raft --test test_test _2
 
-# The environment goes on to the tests: LAB_RUNS=300 make sim.
+# The tests read variables from the environment: LAB_RUNS=300 make sim.
 SIMULATE = LAB_SIM=1 $(CARGO) test -p raft -p kvraft --test test_test
 
 sim:
 	$(SIMULATE)
 
-# Built otherwise, so in a directory of its own.
+# This build differs from the usual one, and goes to a directory of its own.
 sim-races:
 	RUSTC_WORKSPACE_WRAPPER=$(CURDIR)/tools/sim/rustc-races CARGO_TARGET_DIR=$(CURDIR)/target/races $(SIMULATE)
 
@@ -60,5 +60,5 @@ logview:
 grade:
 	$(CARGO) run --quiet --package grade --bin grade -- handin "$(HANDIN)" --cache target/grade-cache
 
-# What instructors have besides.
+# The targets for instructors. A student's copy has no course/.
 -include course/course.mk

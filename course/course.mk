@@ -1,20 +1,21 @@
-# What instructors and maintainers have besides; students do not get this folder.
+# Targets for instructors and maintainers. Students do not get this folder.
 
 help: help-course
 help-course: help-students
 	@echo
-	@echo "make lab3.tar       what is handed out to students: the workspace with the starter"
-	@echo "make starter-check  lints the starter, and runs titles on it, which must fail"
+	@echo "For instructors and maintainers:"
+	@echo "make lab3.tar       packs the workspace with the starter, for students"
+	@echo "make assessment     makes lab3-assessment.tar, which an instructor imports into Autolab"
+	@echo "make starter-check  unpacks and lints the starter, and runs tests on it, which must fail"
 	@echo "make handin-check   tests make handin"
-	@echo "make page-check     uses the page of a failed title in a browser, which must be there (chromium)"
-	@echo "make assessment     what an instructor imports into Autolab, lab3-assessment.tar"
+	@echo "make page-check     uses the page of a failed test in a browser (needs chromium)"
 	@echo "make e2e            hands the reference solution in, and grades it as Autolab does: about 8 minutes"
-	@echo "make gallery        grades hand-ins of every kind, and checks what each gets: about 20 minutes"
-	@echo "make memory         measures and draws how much memory a service takes, course/docs/memory.svg"
-	@echo "make bench-porcupine PORCUPINE=DIR   the linearizability checker beside porcupine's: about 10 minutes"
-	@echo "make compare GO_LAB=path   runs a Go lab's titles and ours, and prints one table; PART=2B, 3B, rpc or ops: others"
+	@echo "make gallery        grades hand-ins of every kind, and checks the score of each: about 20 minutes"
+	@echo "make mutants        breaks the reference solution on purpose, and shows which test notices"
+	@echo "make memory         measures how much memory a service uses, and draws course/docs/memory.svg"
 	@echo "make bench          measures RPCs, labgob, agreement and operations"
-	@echo "make mutants        breaks the reference solution on purpose, and shows which title notices"
+	@echo "make bench-porcupine PORCUPINE=DIR   compares the linearizability checker with porcupine: about 10 minutes"
+	@echo "make compare GO_LAB=path   compares the tests of a Go lab with ours; PART=2A, 2B, 2C, 3B, rpc or ops: others"
 
 .PHONY: help-course lab3.tar starter-check handin-check page-check assessment e2e gallery memory mutants bench-porcupine compare bench
 
@@ -50,7 +51,7 @@ bench-porcupine:
 
 PART ?= 3A
 compare:
-	@[ -n "$(GO_LAB)" ] || { echo "make compare GO_LAB=path: say where the Go lab is, the folder that has src"; exit 1; }
+	@[ -n "$(GO_LAB)" ] || { echo "make compare GO_LAB=path: path is the folder of the Go lab, which has src"; exit 1; }
 	@$(CARGO) run --quiet --package compare -- "$(GO_LAB)" --part "$(PART)" $(COMPARE)
 
 bench:

@@ -361,6 +361,6 @@ pub(crate) fn focus(server: Option<usize>) -> Option<Focus> {
             }
         };
         let broken = broken.map(|id| Focus::Operation(*id));
-        broken.or_else(|| touched.filter(is_own)).or(server.map(Focus::Server))
+        broken.or_else(|| touched.filter(is_own)).or(server.or(entered()).map(Focus::Server))
     })
 }

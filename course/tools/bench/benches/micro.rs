@@ -1,4 +1,4 @@
-//! The time of one RPC, of labgob, and of an agreement.
+//! Measures the time of one RPC, of encoding and decoding, and of one agreement.
 
 use bench::{Rafts, Rpc};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
@@ -15,7 +15,7 @@ fn rpc(c: &mut Criterion) {
     let caller = rpc.caller("alone");
     group.bench_function("sequential", |b| b.iter(|| caller.call()));
     let callers: Vec<_> = (0..CALLERS).map(|c| rpc.caller(&c.to_string())).collect();
-    // The time in which as many RPCs as asked for are done, by all callers together.
+    // All callers together send as many RPCs as criterion asks for.
     group.bench_function(format!("{CALLERS} callers"), |b| {
         b.iter_custom(|rpcs| {
             let each = rpcs.div_ceil(CALLERS as u64);
@@ -30,7 +30,7 @@ fn rpc(c: &mut Criterion) {
     });
 }
 
-/// The shape of an AppendEntries.
+/// Arguments like those of AppendEntries.
 #[derive(Serialize, Deserialize)]
 struct Args {
     term: u64,

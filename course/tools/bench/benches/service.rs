@@ -1,5 +1,6 @@
-//! The key/value service: operations per second and their latencies, by clients, value size, length of the log and
-//! number of keys. Half of the operations are puts, half are gets. Prints tables; criterion knows no percentiles.
+//! Measures the key/value service: operations per second and their latencies, by the number of clients, the size of the
+//! values, the length of the log and the number of keys. Half of the operations are puts, half are gets. Prints tables of
+//! its own, because criterion has no percentiles.
 
 use bench::Cluster;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,7 +9,7 @@ use std::time::{Duration, Instant};
 
 const SERVERS: usize = 5;
 
-/// How long each line of the first table is measured.
+/// The duration of the measurement for each line of the first table.
 const TIME: Duration = Duration::from_secs(2);
 
 fn main() {
@@ -17,7 +18,6 @@ fn main() {
     by_keys();
 }
 
-/// Latencies, in order.
 fn sorted(mut latencies: Vec<Duration>) -> Vec<Duration> {
     latencies.sort_unstable();
     latencies
@@ -66,7 +66,8 @@ fn by_clients_and_size() {
     }
 }
 
-/// One client puts 10 bytes again and again: a part of the log is as fast as the one before, if nothing grows with it.
+/// One client puts 10 bytes again and again. If the cost of an operation does not depend on the length of the log, each
+/// part of the log takes as long as the one before.
 fn by_log_length() {
     const PART: usize = 20_000;
     println!("\nlength of the log  operations/s  (1 client, 10 B, puts)");
@@ -79,7 +80,7 @@ fn by_log_length() {
     }
 }
 
-/// One client puts 10 bytes under each of that many keys, and then gets and puts them in turn.
+/// One client puts 10 bytes under each key, and then gets and puts values in turn.
 fn by_keys() {
     const OPERATIONS: usize = 20_000;
     println!("\nkeys    operations/s  (1 client, 10 B)");
@@ -89,7 +90,7 @@ fn by_keys() {
         (0..keys).for_each(|key| ck.put(&key.to_string(), "0123456789"));
         let begun = Instant::now();
         for i in 0..OPERATIONS {
-            // Far from the one before.
+            // Keys that follow each other are far apart.
             let key = (i * 7919 % keys).to_string();
             if i % 2 == 0 {
                 ck.get(&key);

@@ -1,12 +1,13 @@
-//! Draws how much memory a service takes while its clients put values, with log compaction (Lab 3B) and without.
+//! Draws how much memory a service uses while its clients put values, with log compaction (Lab 3B) and without.
 //!
 //!     cargo run --release -p bench --example memory -- course/docs/memory.svg [OPERATIONS]
 //!
-//! Three servers and fifty clients run in one process, which is measured; one process for each curve. The one without
-//! compaction is stopped after a fifth of the operations: it only goes on as it began. Linux only.
+//! Each curve is measured in a process of its own, in which three servers and fifty clients run. The curve without
+//! compaction ends after a fifth of the operations, since it is a rising line. Works on Linux only.
 
+use anyhow::{Context, Result, anyhow, bail};
 use bench::Cluster;
-use std::error::Error;
+use serde::{Deserialize, Serialize};
 use std::fmt::Write;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -16,91 +17,102 @@ const CLIENTS: usize = 50;
 const KEYS: usize = 1000;
 const SAMPLES: usize = 200;
 
-/// Bytes of Raft's state before a snapshot.
+/// The limit on the bytes of Raft's state, in the curve with compaction.
 const MAXRAFTSTATE: usize = 100_000;
 
-/// Tells a process to be one that is measured.
+/// The first argument of a process that is measured.
 const MEASURED: &str = "measured";
 
-fn main() -> Result<(), Box<dyn Error>> {
+/// A line that a measured process prints, as JSON.
+#[derive(Clone, Copy, Serialize, Deserialize, PartialEq, Eq, PartialOrd, Ord)]
+struct Sample {
+    operations: usize,
+    /// Bytes in memory.
+    bytes: usize,
+}
+
+fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments[..] {
-        [MEASURED, operations, compaction] => measure(operations.parse()?, compaction == "on"),
+        [MEASURED, operations, compaction] => measure(number(operations)?, compaction == "on"),
         [path] => draw(path, 1_000_000),
-        [path, operations] => draw(path, operations.parse()?),
-        _ => Err("which file shall the curves be written to?".into()),
+        [path, operations] => draw(path, number(operations)?),
+        _ => bail!("usage: memory FILE [OPERATIONS]: the curves are written to FILE"),
     }
 }
 
-/// Prints a line for each sample: operations, and bytes in memory.
-fn measure(operations: usize, compaction: bool) -> Result<(), Box<dyn Error>> {
+fn number(text: &str) -> Result<usize> {
+    text.parse().with_context(|| format!("{text:?} is not a number of operations"))
+}
+
+/// Prints the samples, each on a line.
+fn measure(operations: usize, compaction: bool) -> Result<()> {
     let cluster = Cluster::start_compacting(SERVERS, compaction.then_some(MAXRAFTSTATE));
     let done = AtomicUsize::new(0);
     std::thread::scope(|scope| {
+        let mut clients = Vec::new();
         for _ in 0..CLIENTS {
             let mut clerk = cluster.clerk();
             let done = &done;
-            scope.spawn(move || {
+            clients.push(scope.spawn(move || -> Result<()> {
                 loop {
                     let n = done.fetch_add(1, Ordering::SeqCst);
                     if n > operations {
-                        return;
+                        return Ok(());
                     }
                     if n.is_multiple_of(operations.div_ceil(SAMPLES)) {
-                        println!("{n} {}", resident());
+                        println!("{}", serde_json::to_string(&Sample { operations: n, bytes: resident()? })?);
                     }
                     clerk.put(&format!("key {}", n % KEYS), &format!("value {n}"));
                 }
-            });
+            }));
         }
-    });
-    Ok(())
+        clients.into_iter().try_for_each(|client| client.join().map_err(|_| anyhow!("a client panicked"))?)
+    })
 }
 
-/// How many bytes this process has in memory.
-fn resident() -> usize {
-    let status = std::fs::read_to_string("/proc/self/status").expect("this needs Linux: /proc/self/status");
-    let line =
-        status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("/proc/self/status has VmRSS");
-    let kib = line.split_whitespace().next().and_then(|word| word.parse::<usize>().ok());
-    kib.expect("VmRSS is a number") << 10
+/// The number of bytes that this process has in memory.
+fn resident() -> Result<usize> {
+    const FILE: &str = "/proc/self/status";
+    let status = std::fs::read_to_string(FILE).with_context(|| format!("cannot read {FILE}: use Linux"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<usize>().ok());
+    Ok(kib.with_context(|| format!("{FILE} has no VmRSS"))? << 10)
 }
 
-type Curve = Vec<(usize, usize)>;
+type Curve = Vec<Sample>;
 
-fn draw(path: &str, operations: usize) -> Result<(), Box<dyn Error>> {
-    let error = |e: Box<dyn Error>| e.to_string();
+fn draw(path: &str, operations: usize) -> Result<()> {
     let (on, off) = std::thread::scope(|scope| {
-        let on = scope.spawn(move || curve(operations, "on").map_err(error));
-        let off = curve(operations / 5, "off").map_err(error);
-        (on.join().unwrap_or_else(|_| Err("its thread has panicked".to_string())), off)
+        let on = scope.spawn(move || curve(operations, "on"));
+        let off = curve(operations / 5, "off");
+        (on.join().unwrap_or_else(|_| Err(anyhow!("the thread of a curve panicked"))), off)
     });
     let (on, off) = (on?, off?);
-    std::fs::write(path, svg(&off, &on)).map_err(|e| format!("{path}: {e}"))?;
+    std::fs::write(path, svg(&off, &on)).with_context(|| format!("cannot write {path}"))?;
     println!("{path} is written");
     Ok(())
 }
 
-/// Measures in a process of its own.
-fn curve(operations: usize, compaction: &str) -> Result<Curve, Box<dyn Error>> {
+/// Measures a curve in a process of its own.
+fn curve(operations: usize, compaction: &str) -> Result<Curve> {
     println!("{operations} operations with compaction {compaction}");
-    let mut command = Command::new(std::env::current_exe()?);
+    let program = std::env::current_exe().context("cannot find this program's own path")?;
+    let mut command = Command::new(program);
     command.args([MEASURED, &operations.to_string(), compaction]).stderr(Stdio::inherit());
-    let output = command.output()?;
+    let output = command.output().context("cannot start the process to measure")?;
     if !output.status.success() {
-        return Err(output.status.to_string().into());
+        bail!("the process with compaction {compaction} failed: {}", output.status);
     }
-    let mut samples = Curve::new();
-    for line in String::from_utf8(output.stdout)?.lines() {
-        let (n, bytes) = line.split_once(' ').ok_or("a line is no sample")?;
-        samples.push((n.parse()?, bytes.parse()?));
-    }
+    let samples = serde_json::Deserializer::from_slice(&output.stdout).into_iter();
+    let mut samples =
+        samples.collect::<Result<Curve, _>>().context("the process printed more than samples")?;
     samples.sort_unstable();
     let half = samples.len() / 2;
     for (what, part) in [("first", &samples[..half]), ("second", &samples[half..])] {
-        let highest = part.iter().map(|(_, bytes)| bytes).max().ok_or("there are no samples")?;
-        println!("compaction {compaction}, {what} half: at most {:.1} MiB", mib(*highest));
+        let highest = part.iter().map(|sample| sample.bytes).max().context("there are no samples")?;
+        println!("compaction {compaction}, {what} half: at most {:.1} MiB", mib(highest));
     }
     Ok(samples)
 }
@@ -109,7 +121,7 @@ fn mib(bytes: usize) -> f64 {
     bytes as f64 / f64::from(1 << 20)
 }
 
-// The picture, and the area within the axes.
+// The size of the picture, and the edges of the area within the axes.
 const WIDTH: f64 = 740.0;
 const HEIGHT: f64 = 360.0;
 const LEFT: f64 = 70.0;
@@ -119,8 +131,8 @@ const BOTTOM: f64 = 310.0;
 
 fn svg(off: &Curve, on: &Curve) -> String {
     let all = || off.iter().chain(on);
-    let operations = all().map(|(n, _)| *n).max().unwrap_or(1) as f64;
-    let highest = mib(all().map(|(_, bytes)| *bytes).max().unwrap_or(1));
+    let operations = all().map(|sample| sample.operations).max().unwrap_or(1) as f64;
+    let highest = mib(all().map(|sample| sample.bytes).max().unwrap_or(1));
     let step = [5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0].into_iter().find(|step| highest / step <= 8.0);
     let step = step.unwrap_or(1000.0);
     let top = (highest / step).ceil() * step;
@@ -131,7 +143,7 @@ fn svg(off: &Curve, on: &Curve) -> String {
          font-size=\"12\">\n<rect width=\"{WIDTH}\" height=\"{HEIGHT}\" fill=\"white\"/>\n\
          <text x=\"{LEFT}\" y=\"22\">Memory of {SERVERS} servers and {CLIENTS} clients in one process, MiB</text>\n"
     );
-    // Writing to a String does not fail.
+    // The results of writeln! are ignored below: writing to a String does not fail.
     for i in 0..=(top / step) as usize {
         let mib = i as f64 * step;
         let (at, label) = (y(mib), y(mib) + 4.0);
@@ -160,15 +172,19 @@ fn svg(off: &Curve, on: &Curve) -> String {
     );
     let named = format!("compaction at {MAXRAFTSTATE} bytes");
     for (curve, colour, name) in [(off, "#b33", "no compaction"), (on, "#36c", named.as_str())] {
-        let points: Vec<String> =
-            curve.iter().map(|(n, bytes)| format!("{:.1},{:.1}", x(*n as f64), y(mib(*bytes)))).collect();
+        let at = |sample: &Sample| (sample.operations as f64, mib(sample.bytes));
+        let point = |sample| {
+            let (n, mib) = at(sample);
+            format!("{:.1},{:.1}", x(n), y(mib))
+        };
+        let points: Vec<String> = curve.iter().map(point).collect();
         let _ = writeln!(
             text,
             "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"/>",
             points.join(" ")
         );
-        let (n, last) = curve.last().map_or((0.0, 0.0), |(n, bytes)| (*n as f64, mib(*bytes)));
-        // Beside the end of a curve that ends early, above that of one that does not.
+        let (n, last) = curve.last().map_or((0.0, 0.0), at);
+        // The name of a curve that ends early is beside its end; the name of the other is above its end.
         let (at, anchor, up) =
             if n < operations / 2.0 { (x(n) + 8.0, "start", -4.0) } else { (x(n), "end", 10.0) };
         let _ = writeln!(

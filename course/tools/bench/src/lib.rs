@@ -1,4 +1,4 @@
-//! What the benchmarks and `compare` measure: networks with servers on them, and nothing of the tests' harness.
+//! The servers and clients that the benchmarks and `compare` measure. The tests' harness is not part of them.
 #![forbid(unsafe_code)]
 
 use crossbeam_channel::{Receiver, unbounded};
@@ -8,7 +8,7 @@ use raft::{ApplyMsg, Persister, Raft};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// The ends of `name` to the servers 0 to `n` - 1.
+/// Makes the ends from `name` to the servers 0 to `n` - 1.
 fn ends(net: &Network, name: &str, n: usize) -> Vec<ClientEnd> {
     let end = |j: usize| {
         let name = format!("{name} to {j}");
@@ -20,7 +20,7 @@ fn ends(net: &Network, name: &str, n: usize) -> Vec<ClientEnd> {
     (0..n).map(end).collect()
 }
 
-/// The Go lab's JunkServer, with the handler that its benchmark calls.
+/// The Go lab's JunkServer, with the one handler that the Go lab's benchmark calls.
 struct JunkServer;
 
 impl JunkServer {
@@ -41,7 +41,7 @@ pub struct Rpc {
 }
 
 impl Rpc {
-    /// Starts it.
+    /// Starts the server.
     pub fn start() -> Rpc {
         let net = Network::new();
         let mut server = Server::new();
@@ -50,19 +50,19 @@ impl Rpc {
         Rpc { net }
     }
 
-    /// A caller; each needs a name of its own.
+    /// Makes a caller. Each caller needs a name of its own.
     pub fn caller(&self, name: &str) -> Caller {
         Caller { end: ends(&self.net, name, 1).remove(0) }
     }
 }
 
-/// Sends RPCs.
+/// A client that sends RPCs.
 pub struct Caller {
     end: ClientEnd,
 }
 
 impl Caller {
-    /// Sends one, and waits for its reply.
+    /// Sends an RPC, and waits for its reply.
     pub fn call(&self) {
         let mut reply = String::new();
         let answered = self.end.call("JunkServer.Handler2", &111, &mut reply);
@@ -70,14 +70,14 @@ impl Caller {
     }
 }
 
-/// Raft servers without a service on them.
+/// Raft servers without a service above them.
 pub struct Rafts {
     net: Network,
     servers: Vec<(Arc<Raft>, Receiver<ApplyMsg>)>,
 }
 
 impl Rafts {
-    /// Starts `n`.
+    /// Starts `n` servers.
     pub fn start(n: usize) -> Rafts {
         let net = Network::new();
         let start = |i: usize| {
@@ -92,7 +92,7 @@ impl Rafts {
         Rafts { net, servers }
     }
 
-    /// Has them agree on a command, and waits until the leader applies it.
+    /// Starts agreement on a command, and waits until the leader applies it.
     pub fn agree(&self, command: &str) {
         loop {
             let started = self.servers.iter().find_map(|(rf, applied)| {
@@ -129,12 +129,12 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Starts `n`, which have a leader on return.
+    /// Starts `n` servers, and waits until they have a leader.
     pub fn start(n: usize) -> Cluster {
         Cluster::start_compacting(n, None)
     }
 
-    /// As `start`, with a limit on the bytes of Raft's state (Lab 3B).
+    /// As [`Cluster::start`], with a limit on the bytes of Raft's state (Lab 3B).
     pub fn start_compacting(n: usize, maxraftstate: Option<usize>) -> Cluster {
         let net = Network::new();
         let start = |i: usize| {
@@ -152,13 +152,13 @@ impl Cluster {
         cluster
     }
 
-    /// A client.
+    /// Makes a client.
     pub fn clerk(&self) -> Clerk {
         let number = self.clerks.fetch_add(1, Ordering::Relaxed);
         make_clerk(ends(&self.net, &format!("clerk {number}"), self.n))
     }
 
-    /// How many RPCs were sent so far.
+    /// The number of RPCs sent so far.
     pub fn rpcs(&self) -> usize {
         self.net.get_total_count()
     }

@@ -1,4 +1,4 @@
-//! Our side of the workloads in course/tools/compare/go: prints the line that a title ends with.
+//! Our side of the workloads in course/tools/compare/go. Each prints the line that a test prints when it has passed.
 #![forbid(unsafe_code)]
 
 use bench::{Cluster, Rpc};
@@ -15,7 +15,7 @@ fn main() -> ExitCode {
         Some("rpc-twenty-callers") => rpc(20),
         Some("operations") => operations(),
         other => {
-            eprintln!("unknown workload {other:?}");
+            eprintln!("unknown workload {other:?}: give rpc-sequential, rpc-twenty-callers or operations");
             return ExitCode::FAILURE;
         }
     }

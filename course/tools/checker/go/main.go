@@ -1,9 +1,10 @@
-// Checks histories with porcupine, in the way in which the example "compare" of the crate linearizability checks them:
-// it starts this program, and says there what the arguments and the line of output mean.
+// Checks histories with porcupine, as the command check of the program side-by-side checks them with this lab's checker.
+// That program starts this one, and says what the arguments and the line of output mean.
 package main
 
 import (
 	"bufio"
+	"encoding/json"
 	"fmt"
 	"hash/maphash"
 	"os"
@@ -15,9 +16,16 @@ import (
 	"github.com/anishathalye/porcupine"
 )
 
+// The type Measurement of side-by-side.
+type measurement struct {
+	Verdicts    string `json:"verdicts"`
+	Nanoseconds int64  `json:"nanoseconds"`
+	Kilobytes   int    `json:"kilobytes"`
+}
+
 func main() {
 	if len(os.Args) < 5 {
-		fail("usage: compare MODEL LIMIT_MS REPEAT_MS FILE...")
+		fail("usage: porcupine MODEL LIMIT_MS REPEAT_MS FILE...")
 	}
 	var model porcupine.Model
 	parse := parseKv
@@ -38,7 +46,7 @@ func main() {
 	}
 
 	before, peak := kilobytes("VmRSS:"), 0
-	// From here on the system takes note of the peak anew.
+	// Resets the peak that the system reports.
 	os.WriteFile("/proc/self/clear_refs", []byte("5"), 0)
 	verdicts := ""
 	least := make([]time.Duration, len(histories))
@@ -69,7 +77,7 @@ func main() {
 	if peak < before {
 		peak = before
 	}
-	fmt.Println(verdicts, sum.Nanoseconds(), peak-before)
+	json.NewEncoder(os.Stdout).Encode(measurement{verdicts, sum.Nanoseconds(), peak - before})
 }
 
 func fail(message string) {
@@ -85,7 +93,7 @@ func milliseconds(text string) time.Duration {
 	return time.Duration(number) * time.Millisecond
 }
 
-// What the system says of this process's memory.
+// A figure of this process's memory from the system.
 func kilobytes(what string) int {
 	status, _ := os.ReadFile("/proc/self/status")
 	for _, line := range strings.Split(string(status), "\n") {
@@ -103,7 +111,7 @@ type registerInput struct {
 }
 
 type registerOutput struct {
-	value   int // of a read; absent is nothing yet
+	value   int // of a read; absent before the first write
 	set     bool
 	unknown bool
 }
@@ -167,7 +175,7 @@ var kvModel = porcupine.Model{
 	Hash: func(state interface{}) uint64 { return maphash.String(seed, state.(string)) },
 }
 
-// All keys together, without partitions.
+// A store without partitions: its state holds all keys.
 var wholeModel = porcupine.Model{
 	Init: func() interface{} { return map[string]string{} },
 	Step: func(state, input, output interface{}) (bool, interface{}) {
@@ -207,7 +215,7 @@ var wholeModel = porcupine.Model{
 	},
 }
 
-// Ties returns to calls by process, and gives what is pending at the end a return there.
+// Finds the call of each return by the process. Operations that never returned get a return at the end.
 type recorder struct {
 	events  []porcupine.Event
 	running map[string]int

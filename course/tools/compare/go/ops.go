@@ -1,6 +1,6 @@
 package lab
 
-// Part of course/tools/compare: a fixed number of operations of one client, so that memory can be compared.
+// Part of course/tools/compare. One client makes a fixed number of operations: memory can then be compared.
 
 import (
 	"fmt"

@@ -1,6 +1,6 @@
 package lab
 
-// Part of course/tools/compare: the cost of an RPC on a reliable network.
+// Part of course/tools/compare. Measures the time of an RPC on a reliable network.
 
 import (
 	"fmt"

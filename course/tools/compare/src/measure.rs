@@ -1,20 +1,39 @@
-//! Runs a program, reads the title lines it prints, and measures what it uses.
+//! Runs a program, reads the figures that its tests print, and measures its CPU time and memory.
+//!
+//! The system tells the CPU time and the peak memory of all of a process's children together. Therefore each program
+//! runs under a process of its own, which is this program again and has no other child.
 
+use crate::passed;
+use anyhow::{Context, Result, bail};
+use cargo_metadata::Message;
+use lines::PassedLine;
 use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::TimeVal;
+use serde::{Deserialize, Serialize};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{self, ExitCode, Stdio};
 
-/// The first argument of a process that only runs and measures another.
+/// The first argument of the process that runs and measures a program.
 pub(crate) const WATCH: &str = "--watch";
 
 /// A program to run.
 pub(crate) struct Command {
+    /// The program and its arguments.
     pub(crate) command: Vec<String>,
+    /// The folder to run it in.
     pub(crate) dir: Option<PathBuf>,
 }
 
-/// What a title's last line says, and what its process used.
-#[derive(Clone, Copy, Default)]
+/// The resources that a program and its children used: the message from the watching process to the one that started it.
+#[derive(Serialize, Deserialize)]
+struct Usage {
+    cpu_seconds: f64,
+    peak_mb: f64,
+}
+
+/// The figures of a test: those that it printed, and the resources that it used.
+#[derive(Clone, Copy)]
 pub(crate) struct Figures {
     pub(crate) seconds: f64,
     pub(crate) peers: f64,
@@ -25,6 +44,17 @@ pub(crate) struct Figures {
 }
 
 impl Figures {
+    fn new(printed: &PassedLine, usage: &Usage) -> Figures {
+        Figures {
+            seconds: printed.seconds,
+            peers: printed.servers as f64,
+            rpcs: printed.rpcs as f64,
+            operations: printed.operations as f64,
+            cpu_seconds: usage.cpu_seconds,
+            peak_mb: usage.peak_mb,
+        }
+    }
+
     pub(crate) fn add(self, other: Option<Figures>) -> Figures {
         let Some(other) = other else { return self };
         Figures {
@@ -38,10 +68,10 @@ impl Figures {
     }
 }
 
-/// How a run ended.
+/// The end of a run.
 pub(crate) enum Outcome {
     Passed(Figures),
-    /// Why, in one line.
+    /// The reason, in one line.
     Failed(String),
 }
 
@@ -63,109 +93,91 @@ impl Outcome {
     }
 }
 
-/// Runs a test program under watch. What it prints goes into `log`.
+/// Runs a test program under watch. Its output goes into the file `log`.
 ///
 /// # Errors
-/// When it cannot be run at all.
-pub(crate) fn run(command: &Command, log: &Path) -> Result<Outcome, String> {
-    let failed = |what: &Path, e: std::io::Error| format!("{}: {e}", what.display());
-    let me = std::env::current_exe().map_err(|e| format!("cannot find this program: {e}"))?;
-    let usage = log.with_extension("usage");
-    // That of a run before.
-    let _ = std::fs::remove_file(&usage);
-    let output = std::fs::File::create(log).map_err(|e| failed(log, e))?;
+/// If the program cannot be run at all.
+pub(crate) fn run(command: &Command, log: &Path) -> Result<Outcome> {
+    let me = std::env::current_exe().context("cannot find this program's own path")?;
+    let usage_file = log.with_extension("usage");
+    // A former run's file, if any, must not be taken for this run's.
+    let _ = fs::remove_file(&usage_file);
+    let cannot_write = || format!("cannot write {}", log.display());
+    let output = fs::File::create(log).with_context(cannot_write)?;
     let mut watch = process::Command::new(me);
-    watch.arg(WATCH).arg(&usage).args(&command.command);
+    watch.arg(WATCH).arg(&usage_file).args(&command.command);
     if let Some(dir) = &command.dir {
         watch.current_dir(dir);
     }
-    watch.stdin(Stdio::null()).stdout(output.try_clone().map_err(|e| failed(log, e))?).stderr(output);
-    let status = watch.status().map_err(|e| format!("cannot run {}: {e}", command.command[0]))?;
+    watch.stdin(Stdio::null()).stdout(output.try_clone().with_context(cannot_write)?).stderr(output);
+    let program = &command.command[0];
+    let status = watch.status().with_context(|| format!("cannot run {program}"))?;
 
-    let printed = std::fs::read(log).map_err(|e| failed(log, e))?;
-    let printed = String::from_utf8_lossy(&printed);
-    let usage = std::fs::read_to_string(&usage).map_err(|e| failed(&usage, e))?;
-    let mut used = usage.split_whitespace().filter_map(|word| word.parse::<f64>().ok());
-    let (Some(cpu_seconds), Some(peak_mb)) = (used.next(), used.next()) else {
-        return Err(format!("cannot tell what {} used", command.command[0]));
-    };
-    Ok(judge(&printed, status.success(), log, cpu_seconds, peak_mb))
+    let printed = fs::read(log).with_context(|| format!("cannot read {}", log.display()))?;
+    let usage = fs::read(&usage_file).with_context(|| {
+        format!("the resources used by {program} are unknown: cannot read {}", usage_file.display())
+    })?;
+    let usage = serde_json::from_slice(&usage)
+        .with_context(|| format!("{} does not hold the resources used by {program}", usage_file.display()))?;
+    Ok(judge(&String::from_utf8_lossy(&printed), status.success(), log, &usage))
 }
 
-fn judge(printed: &str, success: bool, log: &Path, cpu_seconds: f64, peak_mb: f64) -> Outcome {
+fn judge(printed: &str, success: bool, log: &Path, usage: &Usage) -> Outcome {
+    let log = log.display();
     if !success {
         let marks = ["FAILED", "--- FAIL", "panic:", "FAIL", "fatal", "cannot"];
         let why = marks.iter().find_map(|mark| printed.lines().find(|line| line.contains(mark)));
-        let why = why.unwrap_or("it says nothing").trim();
-        return Outcome::Failed(format!("{why} (all of its output: {})", log.display()));
+        let why = why.unwrap_or("it printed no reason").trim();
+        return Outcome::Failed(format!("{why} (all of its output: {log})"));
     }
-    let titles: Vec<Option<Figures>> = printed.lines().filter_map(passed_line).collect();
-    if titles.is_empty() || titles.iter().any(Option::is_none) {
-        return Outcome::Failed(format!(
-            "it ended well, but did not print \"  ... Passed --\" and seconds, peers, RPCs and operations: {}",
-            log.display()
-        ));
+    match passed::total(printed) {
+        Ok(Some(total)) => Outcome::Passed(Figures::new(&total, usage)),
+        Ok(None) => Outcome::Failed(format!(
+            "it exited with success, but did not print \"{}\" (all of its output: {log})",
+            passed::MARK
+        )),
+        Err(e) => Outcome::Failed(format!("{e} (all of its output: {log})")),
     }
-    let sum = titles.into_iter().flatten().fold(None, |sum, title| Some(title.add(sum)));
-    Outcome::Passed(Figures { cpu_seconds, peak_mb, ..sum.unwrap_or_default() })
 }
 
-/// The figures of a line "  ... Passed --  15.5  5  4653  126"; None inside where they are not there. Later years' Raft
-/// tests print the bytes too, before the last.
-fn passed_line(line: &str) -> Option<Option<Figures>> {
-    let (_, figures) = line.split_once("... Passed --")?;
-    let numbers: Option<Vec<f64>> = figures.split_whitespace().map(|word| word.parse().ok()).collect();
-    Some(match numbers.as_deref() {
-        Some([seconds, peers, rpcs, operations] | [seconds, peers, rpcs, _, operations]) => Some(Figures {
-            seconds: *seconds,
-            peers: *peers,
-            rpcs: *rpcs,
-            operations: *operations,
-            ..Figures::default()
-        }),
-        _ => None,
-    })
-}
-
-/// Runs a program to its end, and writes the CPU seconds and the peak memory (MB) of it and its children into a file.
-/// Exits as it did.
-pub(crate) fn watch(args: &[String]) -> ExitCode {
-    let [usage, program, args @ ..] = args else { return ExitCode::FAILURE };
-    let status = match process::Command::new(program).args(args).status() {
-        Ok(status) => status,
-        Err(e) => {
-            eprintln!("cannot run {program}: {e}");
-            return ExitCode::FAILURE;
-        }
-    };
-    let Ok(used) = getrusage(UsageWho::RUSAGE_CHILDREN) else { return ExitCode::FAILURE };
-    let seconds = |time: nix::sys::time::TimeVal| time.tv_sec() as f64 + time.tv_usec() as f64 / 1e6;
-    let cpu = seconds(used.user_time()) + seconds(used.system_time());
-    // Kilobytes on Linux, bytes on macOS.
+/// Runs a program to its end, and writes its [`Usage`] into a file. `args` are the file, the program and its arguments.
+/// Returns failure if the program fails.
+pub(crate) fn watch(args: &[String]) -> Result<ExitCode> {
+    let [usage_file, program, args @ ..] = args else { bail!("{WATCH} needs a file and a program") };
+    let status = process::Command::new(program).args(args).status();
+    let status = status.with_context(|| format!("cannot run {program}"))?;
+    let used =
+        getrusage(UsageWho::RUSAGE_CHILDREN).context("cannot ask the system for the resources used")?;
+    let seconds = |time: TimeVal| time.tv_sec() as f64 + time.tv_usec() as f64 / 1e6;
+    // The system counts in kilobytes on Linux, in bytes on macOS.
     let unit = if cfg!(target_os = "macos") { 1e6 } else { 1e3 };
-    let peak = used.max_rss() as f64 / unit;
-    match std::fs::write(usage, format!("{cpu} {peak}\n")) {
-        Ok(()) if status.success() => ExitCode::SUCCESS,
-        _ => ExitCode::FAILURE,
-    }
+    let usage = Usage {
+        cpu_seconds: seconds(used.user_time()) + seconds(used.system_time()),
+        peak_mb: used.max_rss() as f64 / unit,
+    };
+    fs::write(usage_file, serde_json::to_vec(&usage)?)
+        .with_context(|| format!("cannot write {usage_file}"))?;
+    Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Builds one of our programs, and gives its path.
-pub(crate) fn cargo(workspace: &Path, args: &[&str], release: bool) -> Result<PathBuf, String> {
-    let program = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_string());
-    let mut command = process::Command::new(program);
+/// Builds one of our programs, and returns its path. `args` are cargo's arguments.
+pub(crate) fn build(workspace: &Path, args: &[&str], release: bool) -> Result<PathBuf> {
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_string());
+    let mut command = process::Command::new(&cargo);
     command.args(args).arg("--message-format=json").current_dir(workspace).stderr(Stdio::inherit());
     if release {
         command.arg("--release");
     }
-    let output = command.output().map_err(|e| format!("cargo cannot be run: {e}"))?;
+    let output = command.output().with_context(|| format!("cannot run {cargo}"))?;
     if !output.status.success() {
-        return Err(format!("cargo {} failed", args.join(" ")));
+        bail!("cargo {} failed", args.join(" "));
     }
-    let messages = String::from_utf8_lossy(&output.stdout);
-    let mut executables = messages.lines().filter_map(|line| {
-        let message: serde_json::Value = serde_json::from_str(line).ok()?;
-        message["executable"].as_str().map(PathBuf::from)
-    });
-    executables.next_back().ok_or_else(|| format!("cargo {} named no program", args.join(" ")))
+    let mut program = None;
+    for message in Message::parse_stream(&output.stdout[..]) {
+        if let Message::CompilerArtifact(artifact) = message.context("cannot read cargo's messages")? {
+            program = artifact.executable.or(program);
+        }
+    }
+    let program = program.with_context(|| format!("cargo {} built no program", args.join(" ")))?;
+    Ok(program.into_std_path_buf())
 }

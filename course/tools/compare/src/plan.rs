@@ -1,4 +1,4 @@
-//! What is run: for each Go test function, ours of the same title.
+//! The tests of each part: for each Go test function, our tests of the same scenario.
 
 use clap::ValueEnum;
 
@@ -19,24 +19,25 @@ pub(crate) enum Part {
     Ops,
 }
 
-/// A Go test function, and ours.
-pub(crate) struct Title {
+/// A Go test function and its counterpart here.
+pub(crate) struct Test {
     pub(crate) go: &'static str,
+    /// The names of our tests, or of one workload of the crate bench.
     pub(crate) ours: &'static [&'static str],
-    /// Not a workload of this tool's own.
-    pub(crate) is_a_test: bool,
+    /// False for a workload of this tool's own.
+    pub(crate) is_of_the_lab: bool,
 }
 
-const fn title(go: &'static str, ours: &'static [&'static str]) -> Title {
-    Title { go, ours, is_a_test: true }
+const fn test(go: &'static str, ours: &'static [&'static str]) -> Test {
+    Test { go, ours, is_of_the_lab: true }
 }
 
-const fn workload(go: &'static str, ours: &'static [&'static str]) -> Title {
-    Title { go, ours, is_a_test: false }
+const fn workload(go: &'static str, ours: &'static [&'static str]) -> Test {
+    Test { go, ours, is_of_the_lab: false }
 }
 
 impl Part {
-    /// The Go package.
+    /// The Go package that holds the tests.
     pub(crate) fn package(self) -> &'static str {
         match self {
             Part::P2A | Part::P2B | Part::P2C => "raft",
@@ -45,7 +46,7 @@ impl Part {
         }
     }
 
-    /// A test file of ours that the Go package gets besides its own.
+    /// The name and text of a test file of ours that is added to the Go package.
     pub(crate) fn extra(self) -> Option<(&'static str, &'static str)> {
         match self {
             Part::Rpc => Some(("compare_rpc_test.go", include_str!("../go/rpc.go"))),
@@ -54,51 +55,51 @@ impl Part {
         }
     }
 
-    pub(crate) fn titles(self) -> &'static [Title] {
+    pub(crate) fn tests(self) -> &'static [Test] {
         match self {
-            Part::P2A => TITLES_2A,
-            Part::P2B => TITLES_2B,
-            Part::P2C => TITLES_2C,
-            Part::P3A => TITLES_3A,
-            Part::P3B => TITLES_3B,
+            Part::P2A => TESTS_2A,
+            Part::P2B => TESTS_2B,
+            Part::P2C => TESTS_2C,
+            Part::P3A => TESTS_3A,
+            Part::P3B => TESTS_3B,
             Part::Rpc => RPC,
             Part::Ops => OPS,
         }
     }
 }
 
-const TITLES_2A: &[Title] = &[
-    title("TestInitialElection2A", &["test_initial_election_2a"]),
-    title("TestReElection2A", &["test_re_election_2a"]),
+const TESTS_2A: &[Test] = &[
+    test("TestInitialElection2A", &["test_initial_election_2a"]),
+    test("TestReElection2A", &["test_re_election_2a"]),
 ];
 
-const TITLES_2B: &[Title] = &[
-    title("TestBasicAgree2B", &["test_basic_agree_2b"]),
-    title("TestFailAgree2B", &["test_fail_agree_2b"]),
-    title("TestFailNoAgree2B", &["test_fail_no_agree_2b"]),
-    title("TestConcurrentStarts2B", &["test_concurrent_starts_2b"]),
-    title("TestRejoin2B", &["test_rejoin_2b"]),
-    title("TestBackup2B", &["test_backup_2b"]),
-    title("TestCount2B", &["test_count_2b"]),
+const TESTS_2B: &[Test] = &[
+    test("TestBasicAgree2B", &["test_basic_agree_2b"]),
+    test("TestFailAgree2B", &["test_fail_agree_2b"]),
+    test("TestFailNoAgree2B", &["test_fail_no_agree_2b"]),
+    test("TestConcurrentStarts2B", &["test_concurrent_starts_2b"]),
+    test("TestRejoin2B", &["test_rejoin_2b"]),
+    test("TestBackup2B", &["test_backup_2b"]),
+    test("TestCount2B", &["test_count_2b"]),
 ];
 
-const TITLES_2C: &[Title] = &[
-    title("TestPersist12C", &["test_persist1_2c"]),
-    title("TestPersist22C", &["test_persist2_2c"]),
-    title("TestPersist32C", &["test_persist3_2c"]),
-    title("TestFigure82C", &["test_figure8_2c"]),
-    title("TestUnreliableAgree2C", &["test_unreliable_agree_2c"]),
-    title("TestFigure8Unreliable2C", &["test_figure8_unreliable_2c"]),
-    title("TestReliableChurn2C", &["test_reliable_churn_2c"]),
-    title("TestUnreliableChurn2C", &["test_unreliable_churn_2c"]),
+const TESTS_2C: &[Test] = &[
+    test("TestPersist12C", &["test_persist1_2c"]),
+    test("TestPersist22C", &["test_persist2_2c"]),
+    test("TestPersist32C", &["test_persist3_2c"]),
+    test("TestFigure82C", &["test_figure8_2c"]),
+    test("TestUnreliableAgree2C", &["test_unreliable_agree_2c"]),
+    test("TestFigure8Unreliable2C", &["test_figure8_unreliable_2c"]),
+    test("TestReliableChurn2C", &["test_reliable_churn_2c"]),
+    test("TestUnreliableChurn2C", &["test_unreliable_churn_2c"]),
 ];
 
-const TITLES_3A: &[Title] = &[
-    title("TestBasic3A", &["test_basic_3a"]),
-    title("TestConcurrent3A", &["test_concurrent_3a"]),
-    title("TestUnreliable3A", &["test_unreliable_3a"]),
-    title("TestUnreliableOneKey3A", &["test_unreliable_one_key_3a"]),
-    title(
+const TESTS_3A: &[Test] = &[
+    test("TestBasic3A", &["test_basic_3a"]),
+    test("TestConcurrent3A", &["test_concurrent_3a"]),
+    test("TestUnreliable3A", &["test_unreliable_3a"]),
+    test("TestUnreliableOneKey3A", &["test_unreliable_one_key_3a"]),
+    test(
         "TestOnePartition3A",
         &[
             "test_one_partition_progress_in_majority_3a",
@@ -106,39 +107,39 @@ const TITLES_3A: &[Title] = &[
             "test_one_partition_completion_after_heal_3a",
         ],
     ),
-    title("TestManyPartitionsOneClient3A", &["test_many_partitions_one_client_3a"]),
-    title("TestManyPartitionsManyClients3A", &["test_many_partitions_many_clients_3a"]),
-    title("TestPersistOneClient3A", &["test_persist_one_client_3a"]),
-    title("TestPersistConcurrent3A", &["test_persist_concurrent_3a"]),
-    title("TestPersistConcurrentUnreliable3A", &["test_persist_concurrent_unreliable_3a"]),
-    title("TestPersistPartition3A", &["test_persist_partition_3a"]),
-    title("TestPersistPartitionUnreliable3A", &["test_persist_partition_unreliable_3a"]),
-    title(
+    test("TestManyPartitionsOneClient3A", &["test_many_partitions_one_client_3a"]),
+    test("TestManyPartitionsManyClients3A", &["test_many_partitions_many_clients_3a"]),
+    test("TestPersistOneClient3A", &["test_persist_one_client_3a"]),
+    test("TestPersistConcurrent3A", &["test_persist_concurrent_3a"]),
+    test("TestPersistConcurrentUnreliable3A", &["test_persist_concurrent_unreliable_3a"]),
+    test("TestPersistPartition3A", &["test_persist_partition_3a"]),
+    test("TestPersistPartitionUnreliable3A", &["test_persist_partition_unreliable_3a"]),
+    test(
         "TestPersistPartitionUnreliableLinearizable3A",
         &["test_persist_partition_unreliable_linearizable_3a"],
     ),
 ];
 
-const TITLES_3B: &[Title] = &[
-    title("TestSnapshotRPC3B", &["test_snapshot_rpc_3b"]),
-    title("TestSnapshotSize3B", &["test_snapshot_size_3b"]),
-    title("TestSnapshotRecover3B", &["test_snapshot_recover_3b"]),
-    title("TestSnapshotRecoverManyClients3B", &["test_snapshot_recover_many_clients_3b"]),
-    title("TestSnapshotUnreliable3B", &["test_snapshot_unreliable_3b"]),
-    title("TestSnapshotUnreliableRecover3B", &["test_snapshot_unreliable_recover_3b"]),
-    title(
+const TESTS_3B: &[Test] = &[
+    test("TestSnapshotRPC3B", &["test_snapshot_rpc_3b"]),
+    test("TestSnapshotSize3B", &["test_snapshot_size_3b"]),
+    test("TestSnapshotRecover3B", &["test_snapshot_recover_3b"]),
+    test("TestSnapshotRecoverManyClients3B", &["test_snapshot_recover_many_clients_3b"]),
+    test("TestSnapshotUnreliable3B", &["test_snapshot_unreliable_3b"]),
+    test("TestSnapshotUnreliableRecover3B", &["test_snapshot_unreliable_recover_3b"]),
+    test(
         "TestSnapshotUnreliableRecoverConcurrentPartition3B",
         &["test_snapshot_unreliable_recover_concurrent_partition_3b"],
     ),
-    title(
+    test(
         "TestSnapshotUnreliableRecoverConcurrentPartitionLinearizable3B",
         &["test_snapshot_unreliable_recover_concurrent_partition_linearizable_3b"],
     ),
 ];
 
-const RPC: &[Title] = &[
+const RPC: &[Test] = &[
     workload("TestCompareSequential", &["rpc-sequential"]),
     workload("TestCompareTwentyCallers", &["rpc-twenty-callers"]),
 ];
 
-const OPS: &[Title] = &[workload("TestCompareOperations", &["operations"])];
+const OPS: &[Test] = &[workload("TestCompareOperations", &["operations"])];

@@ -1,4 +1,4 @@
-//! The table: three lines for each title, Go's, ours, and ours divided by Go's.
+//! The table. Each test has three lines: Go's, ours, and ours divided by Go's.
 
 use crate::measure::Figures;
 
@@ -9,7 +9,7 @@ pub(crate) enum Format {
 }
 
 pub(crate) struct Table {
-    /// About the machine and the programs.
+    /// The line about the machine and the programs.
     machine: String,
     rows: Vec<[String; COLUMNS.len()]>,
 }
@@ -33,13 +33,13 @@ impl Table {
         Table { machine, rows: Vec::new() }
     }
 
-    /// None: it failed.
-    pub(crate) fn add(&mut self, title: &str, go: Option<Figures>, ours: Option<Figures>) {
+    /// Adds the three lines of a test. The figures are None where the test failed.
+    pub(crate) fn add(&mut self, test: &str, go: Option<Figures>, ours: Option<Figures>) {
         let (go, ours) = (go.map(values), ours.map(values));
-        self.rows.push(row(title, "Go", go));
-        self.rows.push(row(title, "ours", ours));
+        self.rows.push(row(test, "Go", go));
+        self.rows.push(row(test, "ours", ours));
         let ratio = go.zip(ours).map(|(go, ours)| std::array::from_fn(|i| ours[i] / go[i]));
-        self.rows.push(row(title, "ratio", ratio));
+        self.rows.push(row(test, "ratio", ratio));
     }
 
     pub(crate) fn render(&self, format: Format) -> String {
@@ -86,9 +86,9 @@ fn values(figures: Figures) -> [f64; COLUMNS.len() - 2] {
     ]
 }
 
-fn row(title: &str, side: &str, values: Option<[f64; COLUMNS.len() - 2]>) -> [String; COLUMNS.len()] {
+fn row(test: &str, side: &str, values: Option<[f64; COLUMNS.len() - 2]>) -> [String; COLUMNS.len()] {
     std::array::from_fn(|i| match (i, values) {
-        (0, _) => title.to_string(),
+        (0, _) => test.to_string(),
         (1, _) => side.to_string(),
         (_, Some(values)) => number(values[i - 2]),
         (2, None) if side != "ratio" => "failed".to_string(),
@@ -96,7 +96,7 @@ fn row(title: &str, side: &str, values: Option<[f64; COLUMNS.len() - 2]>) -> [St
     })
 }
 
-/// Three digits at least where there is a fraction.
+/// Formats with at least three digits where there is a fraction.
 fn number(x: f64) -> String {
     match x {
         _ if !x.is_finite() => "-".to_string(),
@@ -107,7 +107,7 @@ fn number(x: f64) -> String {
     }
 }
 
-/// The line above the table.
+/// The line above the table. `go` is the version of Go, `profile` the Cargo profile of our programs.
 pub(crate) fn machine(go: &str, profile: &str) -> String {
     let read = |file: &str| std::fs::read_to_string(file).unwrap_or_default();
     let cpu = read("/proc/cpuinfo");
@@ -116,7 +116,7 @@ pub(crate) fn machine(go: &str, profile: &str) -> String {
     let load = read("/proc/loadavg");
     let load = load.split(' ').next().filter(|load| !load.is_empty()).unwrap_or("unknown");
     format!(
-        "{} x {}; load {load} before the first title; {go}; ours: cargo's {profile} profile. \
+        "{} x {}; load {load} before the first test; {go}; ours: cargo's {profile} profile. \
          \"ratio\" is ours divided by Go's.",
         cpus,
         model.trim_matches([' ', '\t', ':']),

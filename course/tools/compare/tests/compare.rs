@@ -1,12 +1,12 @@
-//! What `compare` prints, and what it says when something is wrong: with a `go` and a `cargo` that only pretend.
+//! What `compare` prints, and its messages when something is wrong. The `go` and the `cargo` of these tests are scripts.
 
-#![allow(clippy::unwrap_used, reason = "clippy.toml allows it in tests; this is for their helpers")]
+#![allow(clippy::unwrap_used, reason = "clippy.toml allows it in tests; these are their helper functions")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-/// A folder with a lab, and with programs that stand in for Go's and ours.
+/// A folder with a lab, and with scripts in place of Go's programs and ours.
 struct Scene {
     root: PathBuf,
 }
@@ -16,14 +16,24 @@ const GO_BUILDS: &str = r#"case $1 in
   test)
     echo "$GO111MODULE $GOPATH $*" >>"$ROOT/go-calls"
     while [ "$1" != -o ]; do shift; done
-    cp "$ROOT/go-title" "$2"; chmod +x "$2" ;;
+    cp "$ROOT/go-test" "$2"; chmod +x "$2" ;;
 esac"#;
+
+/// What cargo prints when it has built a program, in short.
+const CARGO_MESSAGES: &str = concat!(
+    r#"{"reason":"compiler-artifact","package_id":"kvraft 0.1.0","manifest_path":"Cargo.toml","#,
+    r#""target":{"name":"test_test","kind":["test"],"crate_types":["bin"],"src_path":"test_test.rs"},"#,
+    r#""profile":{"opt_level":"1","debug_assertions":true,"overflow_checks":true,"test":true},"#,
+    r#""features":[],"filenames":[],"executable":"ROOT/our-test","fresh":true}"#,
+    "\n",
+    r#"{"reason":"build-finished","success":true}"#
+);
 
 const PASSES: &str =
     r#"echo "Test: one client (3A) ..."; echo "  ... Passed --  15.0  5  4000  100"; echo PASS"#;
 
 impl Scene {
-    /// Everything in it works, until a test breaks something.
+    /// Makes a scene in which everything works.
     fn new(name: &str) -> Scene {
         let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
         let _ = fs::remove_dir_all(&root);
@@ -32,9 +42,9 @@ impl Scene {
             scene.write(&format!("lab/src/{file}"), "package raftkv\n");
         }
         scene.script("bin/go", GO_BUILDS);
-        scene.script("go-title", PASSES);
-        scene.script("our-title", r#"echo "  ... Passed --  15.0  5  8000  400""#);
-        scene.script("cargo", r#"echo "{\"executable\":\"$ROOT/our-title\"}""#);
+        scene.script("go-test", PASSES);
+        scene.script("our-test", r#"echo "  ... Passed --  15.0  5  8000  400""#);
+        scene.script("cargo", &format!("sed \"s,ROOT,$ROOT,\" <<'END'\n{CARGO_MESSAGES}\nEND"));
         scene
     }
 
@@ -44,8 +54,8 @@ impl Scene {
         fs::write(path, text).unwrap();
     }
 
-    /// Written by another process: a file that this one has open for writing, or a child that another test is just
-    /// starting, cannot be executed.
+    /// Writes an executable script. Another process writes it: a file cannot be executed while this process, or a child
+    /// that another test has just forked, has it open for writing.
     fn script(&self, name: &str, text: &str) {
         self.write(&format!("{name}.text"), &format!("#!/bin/sh\n{text}\n"));
         let file = self.root.join(name);
@@ -66,25 +76,25 @@ impl Scene {
             .unwrap()
     }
 
-    /// Compares title 1, which must fail with this message.
+    /// Compares test 1, which must fail with this message.
     #[track_caller]
     fn fails(&self, args: &[&str], message: &str) {
         let output = self.compare(&[&["--only", "Basic"], args].concat());
         let said = String::from_utf8_lossy(&output.stderr);
-        assert!(!output.status.success(), "it went well: {said}");
-        assert!(said.contains(message), "it says: {said}");
+        assert!(!output.status.success(), "it succeeded: {said}");
+        assert!(said.contains(message), "it printed: {said}");
     }
 }
 
 #[test]
-fn three_lines_for_a_title() {
+fn three_lines_for_a_test() {
     let output = Scene::new("text").compare(&["--only", "Basic"]);
     let printed = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(printed.contains("go1.2.3 pretended/none; ours: cargo's dev profile"), "{printed}");
     let lines: Vec<Vec<&str>> =
         printed.lines().skip(2).map(|line| line.split_whitespace().collect()).collect();
-    // Times and memory are those of real processes.
+    // Time and memory, in the other columns, are those of real processes.
     assert_eq!(lines[1][..6], ["TestBasic3A", "Go", "15", "5", "4000", "100"]);
     assert_eq!(lines[2][..6], ["TestBasic3A", "ours", "15", "5", "8000", "400"]);
     assert_eq!(lines[3][..6], ["TestBasic3A", "ratio", "1", "1", "2", "4"]);
@@ -107,9 +117,9 @@ fn csv_and_markdown() {
 #[test]
 fn what_go_tests_in_one_function_is_added_up() {
     let scene = Scene::new("sum");
-    let title = r#"echo "  ... Passed --  1.0  5  10  2""#;
-    scene.script("go-title", &[title; 3].join("\n"));
-    scene.script("our-title", title);
+    let passed = r#"echo "  ... Passed --  1.0  5  10  2""#;
+    scene.script("go-test", &[passed; 3].join("\n"));
+    scene.script("our-test", passed);
     let csv = String::from_utf8(scene.compare(&["--only", "OnePartition", "--csv"]).stdout).unwrap();
     assert!(csv.contains("TestOnePartition3A,Go,3,5,30,6,"), "{csv}");
     assert!(csv.contains("TestOnePartition3A,ours,3,5,30,6,"), "{csv}");
@@ -126,7 +136,7 @@ fn progress_is_shown_while_it_runs() {
 #[test]
 fn later_years_print_the_bytes_too() {
     let scene = Scene::new("bytes");
-    scene.script("go-title", r#"echo "  ... Passed --   3.1  3   58   16234    7""#);
+    scene.script("go-test", r#"echo "  ... Passed --   3.1  3   58   16234    7""#);
     let csv =
         String::from_utf8(scene.compare(&["--part", "2a", "--only", "Initial", "--csv"]).stdout).unwrap();
     assert!(csv.contains("TestInitialElection2A,Go,3.10,3,58,7,"), "{csv}");
@@ -178,7 +188,7 @@ fn go_is_missing() {
 fn the_folder_is_no_lab() {
     let scene = Scene::new("no-lab");
     fs::remove_file(scene.root.join("lab/src/raft/config.go")).unwrap();
-    scene.fails(&[], "is no Go lab: it has no src/labrpc/labrpc.go, src/raft/config.go");
+    scene.fails(&[], "is not a Go lab: it has no src/labrpc/labrpc.go, src/raft/config.go");
     fs::remove_dir_all(scene.root.join("lab")).unwrap();
     scene.fails(&[], "the Go lab's folder");
 }
@@ -209,7 +219,7 @@ fn go_builds_nothing() {
 #[test]
 fn a_go_test_fails() {
     let scene = Scene::new("go-fails");
-    scene.script("go-title", "echo 'Test: one client (3A) ...'; echo '--- FAIL: TestBasic3A (3.2s)'; exit 1");
+    scene.script("go-test", "echo 'Test: one client (3A) ...'; echo '--- FAIL: TestBasic3A (3.2s)'; exit 1");
     scene.fails(&[], "Go, TestBasic3A: --- FAIL: TestBasic3A (3.2s) (all of its output: ");
     // Ours still ran, and the table says which is which.
     let csv = String::from_utf8(scene.compare(&["--only", "Basic", "--csv"]).stdout).unwrap();
@@ -223,25 +233,30 @@ fn a_go_test_fails() {
 #[test]
 fn a_go_test_prints_something_else() {
     let scene = Scene::new("something-else");
-    scene.script("go-title", "echo ok");
-    scene.fails(&[], "Go, TestBasic3A: it ended well, but did not print \"  ... Passed --\"");
-    scene.script("go-title", "echo '  ... Passed -- in no time'");
-    scene.fails(&[], "did not print \"  ... Passed --\" and seconds, peers, RPCs and operations");
+    scene.script("go-test", "echo ok");
+    scene.fails(&[], "Go, TestBasic3A: it exited with success, but did not print \"... Passed --\"");
+    scene.script("go-test", "echo '  ... Passed -- in no time'");
+    scene.fails(&[], "expected seconds, servers, RPCs and operations behind \"... Passed --\"");
 }
 
 #[test]
 fn ours_fails() {
     let scene = Scene::new("ours-fails");
-    scene.script("our-title", "echo '  ... FAILED after 0.5 s -- thread \"x\": get wrong value'; exit 101");
+    scene.script("our-test", "echo '  ... FAILED after 0.5 s -- thread \"x\": get wrong value'; exit 101");
     scene.fails(&[], "ours, TestBasic3A: ... FAILED after 0.5 s -- thread \"x\": get wrong value");
     scene.script("cargo", "exit 101");
     scene.fails(&[], "cargo test --no-run -p kvraft --test test_test failed");
+    scene.script("cargo", "exit 0");
+    scene.fails(&[], "built no program");
 }
 
 #[test]
-fn no_such_title() {
-    let scene = Scene::new("no-title");
+fn no_such_test() {
+    let scene = Scene::new("no-test");
     let output = scene.compare(&["--only", "Nonsense"]);
     let said = String::from_utf8_lossy(&output.stderr);
-    assert!(said.contains("no title of this part has \"Nonsense\" in it; there are TestBasic3A, "), "{said}");
+    assert!(
+        said.contains("no test of this part has \"Nonsense\" in its name; the tests are TestBasic3A, "),
+        "{said}"
+    );
 }

@@ -1,44 +1,45 @@
-//! Reads Rust files: which names they declare, and which of these the crate's users see.
+//! The names that Rust files declare, and those of them that a crate's users see.
 
+use crate::error::Error;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use syn::{ImplItem, Item, TraitItem, UseTree, Visibility};
+use syn::{ImplItem, Item, ItemConst, ItemStatic, ItemType, TraitItem, UseTree, Visibility};
 
 /// The names that one crate declares: `Raft::start`, `ApplyMsg::command`, `Event::Call`, `make_clerk`, `dprintf!`.
 #[derive(Default)]
 pub struct Names {
-    /// All of them, by file.
+    /// All names, by file.
     pub all: BTreeMap<PathBuf, BTreeSet<String>>,
-    /// Those that the crate's users see.
+    /// The names that the crate's users see, by file.
     pub public: BTreeMap<PathBuf, BTreeSet<String>>,
-    /// The tests in the files named test_test.rs.
+    /// The names of the tests in the files named test_test.rs.
     pub tests: BTreeMap<PathBuf, BTreeSet<String>>,
 }
 
-/// A file's items, before it is known which of its types are re-exported.
+/// A file and its items.
 struct File {
     path: PathBuf,
     items: Vec<Item>,
 }
 
 impl Names {
-    /// Reads the crate in `root`/`folder`. `instead` may name another file to read in a file's place.
+    /// Reads the crate in the folder `folder` of `root`. `instead` may name another file to read in place of a file.
     ///
     /// # Errors
-    /// Which file cannot be read or is not Rust.
+    /// If a file cannot be read, or is not Rust.
     pub fn of_crate(
         root: &Path,
         folder: &str,
         instead: impl Fn(&Path) -> Option<PathBuf>,
-    ) -> Result<Names, String> {
+    ) -> Result<Names, Error> {
         let mut files = Vec::new();
         for part in ["src", "tests"] {
             for path in rust_files(&root.join(folder).join(part))? {
-                let name = path.strip_prefix(root).map_err(|e| e.to_string())?.to_path_buf();
+                let name = path.strip_prefix(root).unwrap_or(&path).to_path_buf();
                 let from = instead(&name).unwrap_or(path);
-                let failed = |e: &dyn std::fmt::Display| format!("{}: {e}", from.display());
-                let text = std::fs::read_to_string(&from).map_err(|e| failed(&e))?;
-                files.push(File { path: name, items: syn::parse_file(&text).map_err(|e| failed(&e))?.items });
+                let text = std::fs::read_to_string(&from).map_err(|e| Error::io(&from, e))?;
+                let items = syn::parse_file(&text).map_err(|e| Error::syntax(&from, e))?.items;
+                files.push(File { path: name, items });
             }
         }
         let exported = exported(&files, &Path::new(folder).join("src/lib.rs"));
@@ -63,26 +64,19 @@ impl Names {
                 Item::Fn(item) => {
                     let name = item.sig.ident.to_string();
                     add(name.clone(), is_public(&item.vis) && is_exported(&name));
-                    // A title is listed by name, and has no attribute. What is ignored is a part of another test.
+                    // The tests of the labs are listed by name, and have no attribute. An ignored function is a part of
+                    // another test.
                     let has = |attribute| item.attrs.iter().any(|a| a.path().is_ident(attribute));
                     let is_test = (name.starts_with("test_") || has("test")) && !has("ignore");
                     if is_test && is_test_test {
                         self.tests.entry(path.to_path_buf()).or_default().insert(name);
                     }
                 }
-                Item::Const(item) => {
-                    let name = item.ident.to_string();
-                    let public = is_public(&item.vis) && is_exported(&name);
-                    add(name, public);
-                }
-                Item::Static(item) => {
-                    let name = item.ident.to_string();
-                    let public = is_public(&item.vis) && is_exported(&name);
-                    add(name, public);
-                }
-                Item::Type(item) => {
-                    let name = item.ident.to_string();
-                    let public = is_public(&item.vis) && is_exported(&name);
+                Item::Const(ItemConst { vis, ident, .. })
+                | Item::Static(ItemStatic { vis, ident, .. })
+                | Item::Type(ItemType { vis, ident, .. }) => {
+                    let name = ident.to_string();
+                    let public = is_public(vis) && is_exported(&name);
                     add(name, public);
                 }
                 Item::Struct(item) => {
@@ -109,7 +103,7 @@ impl Names {
                     }
                     add(name, exported);
                 }
-                // A trait's methods are the trait's names, not the type's.
+                // The methods of a trait are the trait's names, and not the type's.
                 Item::Impl(item) if item.trait_.is_none() => {
                     let Some(name) = type_name(&item.self_ty) else { continue };
                     for (member, public) in item.items.iter().filter_map(impl_member) {
@@ -128,7 +122,8 @@ impl Names {
     }
 }
 
-/// What the crate's lib.rs shows: its own public items, what it re-exports by name, and what is in its public modules.
+/// The names that the crate's lib.rs makes public: its own items, its re-exports by name, and the items of its public
+/// modules.
 fn exported(files: &[File], lib: &Path) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     let Some(lib) = files.iter().find(|file| file.path == lib) else { return names };
@@ -202,12 +197,12 @@ fn trait_member(item: &TraitItem) -> Option<String> {
     }
 }
 
-/// The Rust files directly in a folder, which need not be there.
-fn rust_files(folder: &Path) -> Result<Vec<PathBuf>, String> {
+/// The Rust files directly in a folder. A folder that does not exist has none.
+fn rust_files(folder: &Path) -> Result<Vec<PathBuf>, Error> {
     let Ok(entries) = std::fs::read_dir(folder) else { return Ok(Vec::new()) };
     let mut files = Vec::new();
     for entry in entries {
-        let path = entry.map_err(|e| format!("{}: {e}", folder.display()))?.path();
+        let path = entry.map_err(|e| Error::io(folder, e))?.path();
         if path.extension().is_some_and(|extension| extension == "rs") {
             files.push(path);
         }

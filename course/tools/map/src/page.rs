@@ -1,22 +1,22 @@
-//! Reads the page: its tables, one for each Go file, of four columns.
+//! The tables of docs/go-to-rust.md. There is one for each Go file, and it has four columns.
 
-/// A row of a table: names of one Go file, and those that stand for them here.
+/// A row of a table: names of one Go file, and the Rust names that stand for them.
 pub struct Row {
-    /// For messages.
+    /// The number of the line, for messages.
     pub line: usize,
     /// The Go file, which is the heading above the table: "raft/config.go".
     pub go_file: String,
-    /// What that file declares.
+    /// Names that the Go file declares.
     pub go: Vec<String>,
-    /// What stands for it here.
+    /// The Rust names.
     pub rust: Vec<String>,
-    /// Where each of `rust` is, in one of them.
+    /// The Rust files. Each Rust name is in one of them.
     pub files: Vec<String>,
 }
 
-/// The page's rows, and what is wrong with its form.
+/// The rows of a page, and the faults of its form.
 pub struct Page {
-    /// Those of all its tables.
+    /// The rows of all tables.
     pub rows: Vec<Row>,
     /// Rows that do not have four columns.
     pub errors: Vec<String>,
@@ -48,7 +48,7 @@ impl Page {
     }
 }
 
-/// What stands between backticks.
+/// The texts between backticks.
 fn code(cell: &str) -> Vec<String> {
     cell.split('`').skip(1).step_by(2).map(str::to_string).collect()
 }

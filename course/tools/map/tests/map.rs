@@ -1,16 +1,16 @@
-//! docs/go-to-rust.md is true: it lacks no name of the Go lab and none of ours, and each name in it exists.
+//! docs/go-to-rust.md is true: it has every name of the Go lab and each of ours, and each name in it exists.
 
 use map::{Names, Page, Row};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 const PAGE: &str = "docs/go-to-rust.md";
-/// What the reference solution has beyond what students get.
+/// The names that the reference solution has and the starter has not.
 const SOLUTION_PAGE: &str = "course/docs/go-to-rust.md";
 const GO_NAMES: &str = include_str!("../go-names.txt");
 const CRATES: [&str; 5] = ["labgob", "labrpc", "raft", "kvraft", "linearizability"];
 
-/// The files that a student writes, and those that stand in their place in what is handed out.
+/// The files that a student writes, and the starter files that students get in their place.
 const YOURS: [(&str, &str); 4] = [
     ("raft/src/raft.rs", "course/starter/raft.rs"),
     ("kvraft/src/client.rs", "course/starter/client.rs"),
@@ -31,11 +31,11 @@ fn read(page: &str) -> Page {
     Page::parse(&text)
 }
 
-/// The workspace's names; those of the four files are the starter's, or the worked solution's.
+/// The workspace's names. The four files are read from the starter, or from the reference solution.
 fn names(of_starter: bool) -> Names {
     let root = root();
     let mut names = Names::default();
-    // What the map says of the test runner.
+    // The map also names items of the harness.
     for folder in CRATES.into_iter().chain(["tools/harness"]) {
         let instead = |path: &Path| {
             let starter = YOURS.iter().find(|(yours, _)| Path::new(yours) == path)?.1;
@@ -51,7 +51,7 @@ fn names(of_starter: bool) -> Names {
     names
 }
 
-/// Fails with everything that is wrong, one to a line.
+/// Fails with all errors, each on a line.
 #[track_caller]
 fn assert_none(errors: Vec<String>) {
     assert!(errors.is_empty(), "{PAGE}:\n  {}", errors.join("\n  "));
@@ -171,5 +171,5 @@ fn the_parser_sees_what_users_see() {
     assert!(sees("labgob/src/error.rs", "ErrorKind::Io"), "a variant");
     assert!(sees("linearizability/src/model.rs", "Model::step"), "a trait's method");
     assert!(sees("labrpc/src/service.rs", "Service::method"), "a generic method");
-    assert!(names.tests[Path::new("raft/tests/test_test.rs")].contains("test_backup_2b"), "a title");
+    assert!(names.tests[Path::new("raft/tests/test_test.rs")].contains("test_backup_2b"), "a test");
 }

@@ -1,25 +1,21 @@
-//! Measures how the cost of a check grows, and draws it: `src/cost.svg`, which the crate's documentation shows.
+//! Measures how the cost of a check grows, and draws it. The documentation of the crate `linearizability` shows the
+//! picture.
 //!
 //! ```text
 //! cargo run --release -p checker-bench --bin cost > linearizability/src/cost.svg
 //! ```
-
-#[path = "compare/histories.rs"]
-#[allow(dead_code, reason = "the register's histories are not needed here")]
-mod histories;
-#[path = "compare/logs.rs"]
-#[allow(dead_code, reason = "histories are not written here")]
-mod logs;
+#![forbid(unsafe_code)]
 
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
+use checker_bench::histories;
 use linearizability::{
     CasInput, CasModel, CasOutput, CheckResult, Event, KvModel, Model, Operation, check_events_timeout,
     check_operations_timeout,
 };
 
-/// One line of a chart: microseconds by some number.
+/// One line of a chart. A point is a number, of operations or clients, and the microseconds that a check took.
 struct Line {
     name: &'static str,
     points: Vec<(f64, f64)>,
@@ -46,7 +42,7 @@ fn main() {
     println!("</svg>");
 }
 
-/// The key/value workload, legal and with a wrong get, for some numbers of clients and operations.
+/// Checks the key/value workload, once legal and once with a wrong get. A case is the numbers of clients and operations.
 fn kv_lines(cases: &[(usize, usize)], x: impl Fn(&(usize, usize)) -> usize) -> Vec<Line> {
     let line = |name, wrong: bool| {
         let points = cases.iter().map(|case| {
@@ -64,7 +60,7 @@ fn kv_lines(cases: &[(usize, usize)], x: impl Fn(&(usize, usize)) -> usize) -> V
     vec![line("legal", false), line("one wrong get", true)]
 }
 
-/// The least time of a check, of those within a second.
+/// The shortest time that a check took, of all checks within a second.
 fn microseconds<M>(model: &M, events: &[Event<M::Input, M::Output>], expected: CheckResult) -> f64
 where
     M: Model<Input: Sync, Output: Sync> + Sync,
@@ -84,7 +80,7 @@ fn least(check: impl Fn()) -> f64 {
     least.as_secs_f64() * 1e6
 }
 
-/// Writes that all run at once, and then a compare-and-set which expects what none of them wrote.
+/// Checks writes that all run at once, followed by a compare-and-set that expects a value which none of them wrote.
 fn worst_case(writes: u64) -> f64 {
     let write =
         |value| Operation { input: CasInput::Write(value), call: 0, output: CasOutput::Written, ret: 1 };
@@ -94,7 +90,7 @@ fn worst_case(writes: u64) -> f64 {
     least(|| assert_eq!(check_operations_timeout(&CasModel, &history, Duration::MAX), CheckResult::Illegal))
 }
 
-/// Draws lines, the third chart with a linear x axis and the others with both axes logarithmic.
+/// Draws the lines. The x axis of the third chart is linear; all other axes are logarithmic.
 fn chart(place: usize, title: &str, lines: &[Line]) -> String {
     let (left, right, top, bottom) = (60.0 + 320.0 * place as f64, 290.0 + 320.0 * place as f64, 40.0, 240.0);
     let points = || lines.iter().flat_map(|line| &line.points);

@@ -1,4 +1,4 @@
-//! The key/value store without partitions: what it costs not to have them.
+//! A model of the key/value store without partitions, to measure what partitions save.
 
 use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use linearizability::{Kind, KvInput, KvModel, KvOp, KvOutput, KvState, Model};
 
-/// All keys are in the state.
+/// The model. Its state holds all keys.
 pub struct WholeKv;
 
-/// The values of all keys, and a hash that is carried on from step to step.
+/// The values of all keys, and a hash that each step updates.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Store {
     hash: u64,

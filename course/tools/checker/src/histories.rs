@@ -1,4 +1,4 @@
-//! Histories of simulated clients and servers, the same for the same seed.
+//! Histories of simulated clients and servers. The same seed makes the same history.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,16 +9,16 @@ use rand::{RngExt, SeedableRng};
 
 use crate::logs::{CasEvent, KvEvent};
 
-/// What a client of the key/value store is doing.
+/// An operation that a client of the key/value store has called.
 struct KvRun {
     id: u64,
     input: KvInput,
-    // Once it has taken effect.
+    /// None until the operation has taken effect.
     output: Option<String>,
 }
 
-/// The key/value workload of the lab's linearizability tests: all clients work on all of ten keys, half of the
-/// operations append, one in twenty puts, and the others get. Clients are slow and fast at random.
+/// The key/value workload of the lab's linearizability tests. All clients work on the same ten keys. Half of the
+/// operations are appends, one in twenty is a put, and the others are gets. Each client is slow or fast at random.
 pub fn kv(seed: u64, clients: usize, operations: usize) -> Vec<KvEvent> {
     let rng = &mut StdRng::seed_from_u64(seed);
     let mut store: BTreeMap<String, String> = BTreeMap::new();
@@ -57,7 +57,7 @@ pub fn kv(seed: u64, clients: usize, operations: usize) -> Vec<KvEvent> {
     events
 }
 
-/// Makes one get wrong, in the last quarter of the history: it sees one of the appends twice.
+/// Makes one get in the last quarter of the history wrong: it returns a value that has one of the appends twice.
 pub fn break_kv(seed: u64, events: &mut [KvEvent]) {
     let rng = &mut StdRng::seed_from_u64(seed);
     let start = events.len() * 3 / 4;
@@ -70,13 +70,13 @@ pub fn break_kv(seed: u64, events: &mut [KvEvent]) {
     output.value = [&appends[..twice], &appends[twice - 1..]].concat().concat();
 }
 
-/// A register as Jepsen tests etcd: five processes read, write and compare-and-set values from 0 to 4. Now and then an
-/// operation times out: it takes effect later or never, its process goes on under another name, and nothing more is
-/// heard of it. With `stale`, one read in eight is answered by a server that is behind.
+/// A register as Jepsen tests etcd. Five processes read, write and compare-and-set values from 0 to 4. Now and then an
+/// operation times out: it never returns, and takes effect later or never. Its process goes on under another name. With
+/// `stale`, a server that is behind answers one read in eight.
 pub fn register(seed: u64, operations: usize, stale: bool) -> Vec<CasEvent> {
     let rng = &mut StdRng::seed_from_u64(seed);
     let mut states = vec![CasModel.init()];
-    // What each process is doing: the operation, and its output once it has taken effect.
+    // Each process's operation: its id, its input, and its output once it has taken effect.
     let mut running: Vec<Option<(u64, CasInput, Option<CasOutput>)>> = vec![None; 5];
     let mut lost = BTreeMap::new();
     let mut unheard = BTreeSet::new();
@@ -96,7 +96,7 @@ pub fn register(seed: u64, operations: usize, stale: bool) -> Vec<CasEvent> {
                 called += 1;
             }
             None => {}
-            // Reads that time out are of no interest: they are left out of a history.
+            // Reads do not time out here: a read without an output says nothing about the register.
             Some((id, input, None)) if input != CasInput::Read && rng.random_ratio(1, 12) => {
                 unheard.insert(id);
                 if rng.random() {
@@ -119,7 +119,7 @@ pub fn register(seed: u64, operations: usize, stale: bool) -> Vec<CasEvent> {
     events
 }
 
-/// Runs an operation on the newest of the states, or a read on one that is `behind`.
+/// Runs an operation on the newest state. A read sees the state that is `behind` places older.
 fn apply(states: &mut Vec<Option<u64>>, input: CasInput, behind: usize) -> CasOutput {
     let newest = states[states.len() - 1];
     match input {
