@@ -1,16 +1,16 @@
 //! Checks what a key holds after clients have appended to it.
 
-/// What client `client` appends as its `j`-th, from 0.
+/// The text of a client's `j`-th append, from 0.
 pub fn nth(client: usize, j: usize) -> String {
     format!("x {client} {j} y")
 }
 
-/// Checks that `value` consists of the appends of the clients, each client's exactly once and in its order:
-/// `counts[c]` of client `c`. Takes time in proportion to the value. (Go: `checkClntAppends`,
-/// `checkConcurrentAppends`, which search the whole value for each append, and let pass what nobody appended.)
+/// Checks that `value` consists of the clients' appends, each exactly once and each client's in order. Client `c` has made
+/// `counts[c]` appends. Takes time in proportion to the value. (Go: `checkClntAppends` and `checkConcurrentAppends`, which
+/// search the whole value for each append, and accept other text between the appends.)
 ///
 /// # Panics
-/// When it does not; the message says which append is wrong.
+/// When `value` is anything else. The message says which append is wrong.
 #[track_caller]
 pub fn check_appends(value: &str, counts: &[usize]) {
     let mut next = vec![0; counts.len()];
@@ -25,27 +25,37 @@ pub fn check_appends(value: &str, counts: &[usize]) {
             "nobody appended {:?} (byte {at})",
             nth(client, j)
         );
-        assert!(j >= next[client], "duplicate element {:?} in Append result (byte {at})", nth(client, j));
-        assert!(
-            j == next[client],
-            "missing element {:?} in Append result, or wrong order: {:?} comes before it (byte {at})",
-            nth(client, next[client]),
-            nth(client, j)
-        );
+        if j < next[client] {
+            wrong("duplicate", &nth(client, j), &format!(" (byte {at})"));
+        }
+        if j > next[client] {
+            let other = nth(client, j);
+            let wrong_order = format!(", or wrong order: {other:?} comes before it (byte {at})");
+            wrong("missing", &nth(client, next[client]), &wrong_order);
+        }
         next[client] += 1;
         rest = tail;
     }
     for (client, (next, count)) in next.iter().zip(counts).enumerate() {
-        assert!(next == count, "missing element {:?} in Append result", nth(client, *next));
+        if next != count {
+            wrong("missing", &nth(client, *next), "");
+        }
     }
 }
 
-/// Splits one append, "x client j y", off.
+/// Fails because of one append.
+#[track_caller]
+fn wrong(how: &str, append: &str, more: &str) -> ! {
+    harness::record::about_text(append);
+    panic!("{how} element {append:?} in Append result{more}");
+}
+
+/// Splits one append, "x client j y", off the value: the client, `j` and the rest.
 fn parse(value: &str) -> Option<(usize, usize, &str)> {
     let (client, rest) = value.strip_prefix("x ")?.split_once(' ')?;
     let (j, rest) = rest.split_once(" y")?;
     let (client_number, j_number) = (client.parse().ok()?, j.parse().ok()?);
-    // Only what `nth` writes: no plus sign, no leading zero.
+    // Accept only what `nth` writes: no plus sign, no leading zero.
     value.starts_with(&nth(client_number, j_number)).then_some((client_number, j_number, rest))
 }
 

@@ -1,4 +1,4 @@
-//! What the fifteen tests check with must itself be right: it lets no wrong value pass, and no right one fail.
+//! Tests of the check that the fifteen tests use: it accepts every right value and no wrong one.
 
 mod appends;
 

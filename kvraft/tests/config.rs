@@ -2,6 +2,8 @@
 //! clients (Go: config.go).
 
 use crossbeam_channel::bounded;
+use harness::PassedLine;
+use harness::record::{self, on_server};
 use kvraft::{Clerk, KVServer, make_clerk, start_kv_server};
 use labrpc::{ClientEnd, Network, Server, make_service};
 use parking_lot::Mutex;
@@ -11,16 +13,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-/// The servers and clients of one test, and their network. Its methods may be called from several threads.
+/// The servers and clients of one test and their network. Several threads may call its methods at once.
 pub struct Config {
     pub n: usize,
     net: Network,
     pub maxraftstate: Option<usize>,
     /// Guards the servers; never held across a call into one.
     servers: Mutex<Vec<Host>>,
-    /// Number the servers' instances, and the clients.
+    /// How many instances of servers were started: a part of the names of their ends.
     instances: AtomicUsize,
+    /// How many clients were made: the next client's number.
     clients: AtomicUsize,
+    /// How many operations clients have completed.
     operations: AtomicUsize,
     begun: Mutex<Begun>,
 }
@@ -30,32 +34,32 @@ struct Host {
     /// None: shut down.
     kv: Option<Arc<KVServer>>,
     saved: Arc<Persister>,
-    /// The names of the ends through which it sends.
+    /// The names of the ends through which the server sends.
     ends: Vec<String>,
 }
 
-/// What `begin` notes for `end`.
+/// What `begin` notes for `end`: the time, and the counts at that time.
 struct Begun {
     at: Instant,
     rpcs: usize,
     operations: usize,
 }
 
-/// A clerk with a name, whose operations are counted.
+/// A clerk whose operations are recorded and counted.
 pub struct Client {
     name: String,
-    /// The names of its ends, by server.
+    /// The names of the clerk's ends, by server.
     ends: Vec<String>,
     clerk: Clerk,
     cfg: Arc<Config>,
-    /// Its last operation.
+    /// The id of its last operation in the record.
     last: u64,
 }
 
 impl Config {
     pub fn new(n: usize, unreliable: bool, maxraftstate: Option<usize>) -> Arc<Config> {
-        harness::picture::servers(n);
-        harness::picture::unreliable(unreliable);
+        record::servers(n);
+        record::unreliable(unreliable);
         let net = Network::new();
         net.reliable(!unreliable);
         net.latency(harness::latency());
@@ -70,7 +74,7 @@ impl Config {
             begun: Mutex::new(Begun { at: Instant::now(), rpcs: 0, operations: 0 }),
         });
         let weak = Arc::downgrade(&cfg);
-        harness::picture::observe(move |i| {
+        harness::observe(move |i| {
             let kv = weak.upgrade()?.servers.lock().get(i)?.kv.clone()?;
             Some(kv.raft().get_state())
         });
@@ -82,8 +86,8 @@ impl Config {
     }
 
     /// Prints the title, as "Test: one client (3A)".
-    pub fn begin(&self, description: &str) {
-        harness::begin(description);
+    pub fn begin(&self, title: &str) {
+        harness::begin(title);
         *self.begun.lock() = Begun {
             at: Instant::now(),
             rpcs: self.net.get_total_count(),
@@ -91,10 +95,10 @@ impl Config {
         };
     }
 
-    /// The test has passed: sets the line that says so, with its figures.
+    /// Sets the line that says that the test has passed.
     ///
     /// # Panics
-    /// When a server took a snapshot without being told to.
+    /// When a server has taken a snapshot in a test without maxraftstate.
     #[track_caller]
     pub fn end(&self) {
         if self.maxraftstate.is_none() {
@@ -106,22 +110,27 @@ impl Config {
             }
         }
         let begun = self.begun.lock();
-        let seconds = begun.at.elapsed().as_secs_f64();
-        let rpcs = self.net.get_total_count() - begun.rpcs;
-        let operations = self.operations.load(Ordering::SeqCst) - begun.operations;
-        harness::passed(format!("  ... Passed --  {seconds:4.1}  {} {rpcs:5} {operations:4}", self.n));
+        harness::passed(PassedLine {
+            seconds: begun.at.elapsed().as_secs_f64(),
+            servers: self.n,
+            rpcs: self.net.get_total_count() - begun.rpcs,
+            rpc_width: 5,
+            operations: self.operations.load(Ordering::SeqCst) - begun.operations,
+        });
     }
 
     /// Kills every server and shuts the network down.
     pub fn cleanup(&self) {
         let hosts = std::mem::take(&mut *self.servers.lock());
-        for kv in hosts.iter().filter_map(|host| host.kv.as_ref()) {
-            kv.kill();
+        for (i, host) in hosts.iter().enumerate() {
+            if let Some(kv) = &host.kv {
+                on_server(i, || kv.kill());
+            }
         }
         self.net.cleanup();
     }
 
-    /// What each server's Raft keeps, in bytes.
+    /// The sizes of the servers' Raft states, in bytes.
     pub fn raft_state_sizes(&self) -> Vec<usize> {
         self.servers.lock().iter().map(|host| host.saved.raft_state_size()).collect()
     }
@@ -151,7 +160,7 @@ impl Config {
             // A server that never ran has no ends.
             let ends = [servers[i].ends.get(j), servers[j].ends.get(i)];
             ends.into_iter().flatten().for_each(|end| self.net.enable(end, enabled));
-            harness::picture::link(i, j, enabled);
+            record::link(i, j, enabled);
         }
     }
 
@@ -161,7 +170,7 @@ impl Config {
         }
     }
 
-    /// Two groups: inside each the servers are connected, across they are not.
+    /// Splits the servers into two groups: connected inside a group, disconnected across.
     pub fn partition(&self, p1: &[usize], p2: &[usize]) {
         for (group, other) in [(p1, p2), (p2, p1)] {
             for &i in group {
@@ -171,9 +180,9 @@ impl Config {
         }
     }
 
-    /// Two groups for `partition`: a majority, and a minority that has the leader.
+    /// Makes two groups for `partition`: a majority, and a minority with the leader in it.
     pub fn make_partition(&self) -> (Vec<usize>, Vec<usize>) {
-        // As in Go: with no leader at the moment, server 0 is as good as any.
+        // As in Go: without a leader, take server 0 for it.
         let leader = self.leader().unwrap_or(0);
         let mut majority: Vec<usize> = self.all().into_iter().filter(|i| *i != leader).collect();
         let mut minority = majority.split_off(self.n / 2 + 1);
@@ -181,13 +190,13 @@ impl Config {
         (majority, minority)
     }
 
-    /// A server that thinks it leads.
+    /// A server that says that it leads.
     pub fn leader(&self) -> Option<usize> {
         let servers: Vec<_> = self.servers.lock().iter().map(|host| host.kv.clone()).collect();
         servers.iter().position(|kv| kv.as_ref().is_some_and(|kv| kv.raft().get_state().1))
     }
 
-    /// A client that is connected to the servers in `to`.
+    /// Makes a client that is connected to the servers in `to`.
     pub fn make_client(self: &Arc<Config>, to: &[usize]) -> Client {
         let name = format!("client {}", self.clients.fetch_add(1, Ordering::SeqCst));
         let ends: Vec<String> = (0..self.n).map(|j| format!("{name} to {j}")).collect();
@@ -199,7 +208,7 @@ impl Config {
         client
     }
 
-    /// Connects the client that has these ends to the servers in `to`, besides those it is connected to.
+    /// Connects the client that has these ends to the servers in `to`; its other connections stay.
     pub fn connect_client(&self, ends: &[String], to: &[usize]) {
         for &j in to {
             self.net.enable(&ends[j], true);
@@ -219,15 +228,15 @@ impl Config {
         end
     }
 
-    /// Shuts server `i` down, but keeps its persistent state.
+    /// Shuts server `i` down, and keeps its persistent state.
     pub fn shutdown_server(&self, i: usize) {
         if let Some(kv) = self.cut_off(i) {
-            kv.kill();
+            on_server(i, || kv.kill());
         }
     }
 
-    /// Shuts server `i` down right after the `nth` time from now that it saves something, before it does what follows;
-    /// or after a second, if it does not save that often.
+    /// Shuts server `i` down right after its `nth` save from now on, before it does anything else. If there is no such
+    /// save within a second, shuts it down then.
     pub fn shutdown_at_save(&self, i: usize, nth: usize) {
         let (saved, arrived) = bounded(1);
         let (dead, wait) = bounded::<()>(0);
@@ -244,25 +253,25 @@ impl Config {
         let kv = self.cut_off(i);
         drop(dead);
         if let Some(kv) = kv {
-            kv.kill();
+            on_server(i, || kv.kill());
         }
     }
 
-    /// Separates server `i` from the network and from what it has saved; returns it, if it is up.
+    /// Separates server `i` from the network and from its persister, and returns it if it is up.
     fn cut_off(&self, i: usize) -> Option<Arc<KVServer>> {
-        harness::picture::down(i);
+        record::down(i);
         self.disconnect(i, &self.all());
-        // Before the persister is copied: a client must not get a reply that promises what is saved afterwards.
+        // Before the copy of the persister: what the server saves later is lost, and no client may get a reply about it.
         self.net.delete_server(i);
         let host = &mut self.servers.lock()[i];
-        // A persister of its own, so that the old instance cannot write into its successor's.
+        // A copy: the old instance must not write into the persister of its successor.
         host.saved = Arc::new(host.saved.copy());
         host.kv.take()
     }
 
-    /// Starts a server that was shut down, or never ran. It is not connected.
+    /// Starts a server that was shut down or never ran, and leaves it disconnected.
     pub fn start_server(&self, i: usize) {
-        // Fresh ends, so that an old instance's cannot send.
+        // Fresh ends: the old instance must not send through the ends of its successor.
         let number = self.instances.fetch_add(1, Ordering::SeqCst);
         let names: Vec<String> = (0..self.n).map(|j| format!("{i} to {j}, {number}")).collect();
         let ends = names.iter().enumerate().map(|(j, name)| self.make_end(name, j)).collect();
@@ -271,8 +280,8 @@ impl Config {
             host.ends = names;
             host.saved.clone()
         };
-        harness::picture::up(i);
-        let kv = start_kv_server(ends, i, saved, self.maxraftstate);
+        record::up(i);
+        let kv = on_server(i, || start_kv_server(ends, i, saved, self.maxraftstate));
         self.servers.lock()[i].kv = Some(kv.clone());
         let mut server = Server::new();
         server.add_service(make_service(kv.raft()));
@@ -302,7 +311,7 @@ impl Client {
         self.count();
     }
 
-    /// Gets a value that is known.
+    /// Gets a value, which must be `value`.
     #[track_caller]
     pub fn check(&mut self, key: &str, value: &str) {
         let got = self.get(key);
@@ -319,9 +328,9 @@ impl Client {
         self.last
     }
 
-    /// The thread has the better name, if it has one: clients come and go.
+    /// Begins an operation. It is the thread's, if the thread has a name: in each round, a thread makes a new client.
     fn begin(&mut self, what: String) -> harness::Operation {
-        let who = labrpc::current_task().unwrap_or_else(|| self.name.clone());
+        let who = labrpc::current_task().map_or_else(|| self.name.clone(), |task| task.to_string());
         let operation = harness::operation(who, what);
         self.last = operation.id();
         operation

@@ -1,51 +1,54 @@
-//! Sees that the servers of Lab 3B trim their logs (Go: the comparisons with `LogSize`).
+//! Checks that the servers of Lab 3B trim their logs (Go: the comparisons with `LogSize`).
 //!
-//! A log is too large when Raft's state is over twice `maxraftstate`. It may be for a moment: a service need not look at
-//! its size after each entry. It may not stay so.
+//! A log is too large when Raft's state is over twice `maxraftstate`. It may be too large for a moment, since a service need
+//! not look at its size after each entry. It must not stay too large.
 
 use crate::config::Config;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-const LOOK_INTERVAL: Duration = Duration::from_millis(1);
+const POLL_INTERVAL: Duration = Duration::from_millis(1);
 
-/// In how many looks on end a log may be too large; they take two seconds and more. Looks are counted, not seconds: a test
-/// that was held up has not seen anything. (Go looks once.)
-const PATIENCE: usize = 2000;
+/// How many polls in a row (one each millisecond) may find a log over its limit. Polls are counted, not seconds: a test that
+/// was held up has not seen anything. (The Go test looks once.)
+const POLLS: usize = 2000;
 
-/// The servers have executed all requests: they must have trimmed their logs, or do so soon.
+/// Checks that the servers, which have executed all requests, have trimmed their logs or do it soon.
 ///
 /// # Panics
-/// When one does not.
+/// When a server does not.
 #[track_caller]
 pub fn check_logs_are_trimmed(cfg: &Config) {
-    let mut looks = 0;
+    let mut polls = 0;
     while let Some((server, size, max)) = largest(cfg).filter(|(_, size, max)| *size > 2 * max) {
-        looks += 1;
-        assert!(looks < PATIENCE, "logs were not trimmed ({size} > 2*{max}): server {server}'s");
-        sleep(LOOK_INTERVAL);
+        polls += 1;
+        if polls == POLLS {
+            harness::record::about_server(server);
+            panic!("logs were not trimmed ({size} > 2*{max}): server {server}'s");
+        }
+        sleep(POLL_INTERVAL);
     }
 }
 
-/// Sleeps while clients work, and sees that the servers do not put off trimming until there is nothing to do. The servers
-/// must be able to commit entries. Only if no log at all is trimmed it is a failure: those who execute all at once, such
-/// as the leader, have no excuse, but others may have a long log to catch up with. (Go does not look.)
+/// Sleeps while clients work, and checks that some server trims its log meanwhile. The servers must be able to commit
+/// entries. One trimmed log is enough: the leader executes entries as soon as they are committed, but a server that
+/// catches up may have a long log. (The Go test does not check this.)
 ///
 /// # Panics
-/// When they do.
+/// When every server waits with trimming until the clients have stopped.
 #[track_caller]
 pub fn sleep_watching_logs(cfg: &Config, duration: Duration) {
     let begun = Instant::now();
     let Some(max) = cfg.maxraftstate else { return sleep(duration) };
-    let mut looks = 0;
+    let mut polls = 0;
     while begun.elapsed() < duration {
         let smallest = cfg.raft_state_sizes().into_iter().min().unwrap_or(0);
-        looks = if smallest > 2 * max { looks + 1 } else { 0 };
+        polls = if smallest > 2 * max { polls + 1 } else { 0 };
         assert!(
-            looks < PATIENCE,
+            polls < POLLS,
             "logs were not trimmed ({smallest} > 2*{max}): on no server, while clients work"
         );
-        sleep(LOOK_INTERVAL);
+        sleep(POLL_INTERVAL);
     }
 }
 

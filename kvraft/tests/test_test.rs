@@ -1,20 +1,17 @@
-//! Lab 3A's fifteen tests and Lab 3B's eight (Go: test_test.go), and extra ones of bugs that these let through.
+//! Lab 3A's fifteen tests and Lab 3B's eight (Go: test_test.go), and two extra tests for bugs that these do not find.
 
 mod appends;
 mod config;
+mod history;
 mod logs;
 
 use appends::{check_appends, excerpt, nth};
 use config::{Client, Config};
 use crossbeam_channel::RecvTimeoutError;
 use harness::Task;
-use harness::picture::Finding;
-use linearizability::{
-    CheckResult, KvInput, KvModel, KvOp, KvOutput, Operation, PartExplanation, Prefix,
-    check_operations_timeout, explain_operations,
-};
+use history::History;
+use linearizability::KvOp;
 use logs::{check_logs_are_trimmed, sleep_watching_logs};
-use parking_lot::Mutex;
 use rand::RngExt;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -25,14 +22,11 @@ use std::time::{Duration, Instant};
 /// The tests allow a solution to take a second for an election, much more than the paper's time-outs.
 const ELECTION_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How many bytes of Raft's state a server of Lab 3B may have before it takes a snapshot.
+/// The size of Raft's state, in bytes, at which a server of Lab 3B takes a snapshot.
 const MAXRAFTSTATE: Option<usize> = Some(1000);
 
-/// How long the checker may take (`linearizabilityCheckTimeout` in Go).
+/// How long the linearizability checker may take (Go: `linearizabilityCheckTimeout`).
 const LINEARIZABILITY_CHECK_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// How long the checker may take to find out where a history that is not linearizable breaks.
-const EXPLANATION_LIMIT: Duration = Duration::from_secs(3);
 
 fn main() -> ExitCode {
     harness::run(&[
@@ -182,24 +176,26 @@ fn test_snapshot_unreliable_recover_concurrent_partition_linearizable_3b() {
     .run_linearizability();
 }
 
-/// A test in three rounds: clients work for some seconds, while the servers are partitioned again and again; then all
-/// servers crash and restart; then what the clients have done is checked. (Go: `GenericTest`.)
+/// A test in three rounds. In each round, clients work for some seconds while the servers are partitioned again and again;
+/// then all servers crash and restart; then the test checks what the clients have done. (Go: `GenericTest`.)
 #[derive(Default)]
 struct Generic {
     part: &'static str,
     nclients: usize,
-    /// The network loses and delays messages.
+    /// Whether the network loses and delays messages.
     unreliable: bool,
+    /// Whether all servers crash and restart in each round.
     crash: bool,
+    /// Whether the servers are partitioned.
     partitions: bool,
     maxraftstate: Option<usize>,
 }
 
-/// The clients of a round. Each gives what it has done when it ends.
+/// The clients of a round, with their results.
 type Clients<T> = Vec<Task<T>>;
 
 impl Generic {
-    /// Each client appends to a key of its own, or gets and compares.
+    /// Each client appends to a key of its own, or gets its value and compares it.
     fn run(&self) {
         let cfg = Config::new(5, self.unreliable, self.maxraftstate);
         cfg.begin(&self.title(""));
@@ -222,12 +218,12 @@ impl Generic {
         cfg.cleanup();
     }
 
-    /// All clients work on all keys of seven servers, and the history of what they did and saw must be linearizable.
-    /// (Go: `GenericTestLinearizability`.)
+    /// All clients work on all keys of seven servers, and their history must be linearizable. (Go:
+    /// `GenericTestLinearizability`.)
     fn run_linearizability(&self) {
         let cfg = Config::new(7, self.unreliable, self.maxraftstate);
         cfg.begin(&self.title(", linearizability checks"));
-        let history = Arc::new(History { begun: Instant::now(), recorded: Mutex::default() });
+        let history = Arc::new(History::new());
         for _ in 0..3 {
             let done = Arc::new(AtomicBool::new(false));
             let clients: Clients<()> = spawn_clients(&cfg, self.nclients, {
@@ -238,8 +234,8 @@ impl Generic {
             clients.into_iter().for_each(Task::wait);
             check_logs_are_trimmed(&cfg);
         }
-        // Go prints its line first: a history that is not linearizable had "Passed" all the same.
-        history.check();
+        // The Go test prints "Passed" first, and then checks.
+        history.check(LINEARIZABILITY_CHECK_TIMEOUT);
         cfg.end();
         cfg.cleanup();
     }
@@ -256,18 +252,17 @@ impl Generic {
         format!("Test: {words}{clients}{end} ({})", self.part)
     }
 
-    /// What happens to the servers in one round. The clients are told that they are done, but may still be in an
-    /// operation on return.
+    /// Disturbs the servers for one round, and tells the clients to stop. Some of them may still be in an operation on return.
     fn disturb(&self, cfg: &Arc<Config>, done: &Arc<AtomicBool>) {
         let mut partitioner = None;
         if self.partitions {
-            // Let the clients do something undisturbed first.
+            // Let the clients work undisturbed first.
             sleep(Duration::from_secs(1));
             let (cfg, done) = (cfg.clone(), done.clone());
             partitioner = Some(harness::spawn("partitioner", move || partition_at_random(&cfg, &done)));
         }
         if self.partitions {
-            // A leader without a majority cannot trim its log.
+            // Do not look at the logs: a leader without a majority cannot trim its log.
             sleep(Duration::from_secs(5));
         } else {
             sleep_watching_logs(cfg, Duration::from_secs(5));
@@ -277,12 +272,12 @@ impl Generic {
         if let Some(partitioner) = partitioner {
             partitioner.wait();
             cfg.connect_all();
-            // Time for an election, so that operations submitted in a minority can complete.
+            // Wait for an election, so that operations that began in a minority can complete.
             sleep(ELECTION_TIMEOUT);
         }
         if self.crash {
             cfg.all().into_iter().for_each(|i| cfg.shutdown_server(i));
-            // What is on its way arrives at nobody.
+            // Wait until messages on their way have reached no server.
             sleep(ELECTION_TIMEOUT);
             cfg.all().into_iter().for_each(|i| cfg.start_server(i));
             cfg.connect_all();
@@ -298,12 +293,14 @@ fn spawn_clients<T: Send + 'static>(
 ) -> Clients<T> {
     let clients = (0..n).map(|cli| {
         let (cfg, f) = (cfg.clone(), f.clone());
-        harness::spawn(format!("client thread {cli}"), move || f(cli, &mut cfg.make_client(&cfg.all())))
+        harness::spawn_client(format!("client thread {cli}"), move || {
+            f(cli, &mut cfg.make_client(&cfg.all()))
+        })
     });
     clients.collect()
 }
 
-/// Splits the servers at random into two groups, again and again. (Go: `partitioner`.)
+/// Splits the servers into two random groups, again and again. (Go: `partitioner`.)
 fn partition_at_random(cfg: &Config, done: &AtomicBool) {
     while !done.load(Ordering::SeqCst) {
         let (p1, p2): (Vec<usize>, Vec<usize>) = cfg.all().into_iter().partition(|_| rand::random());
@@ -312,8 +309,8 @@ fn partition_at_random(cfg: &Config, done: &AtomicBool) {
     }
 }
 
-/// Empties the client's own key, then appends to it or compares it with what it must be; returns the number of
-/// appends.
+/// Empties the client's own key; then appends to it, or gets its value and compares it with what it must be. Returns the
+/// number of appends.
 fn append_and_get(cli: usize, client: &mut Client, done: &AtomicBool) -> usize {
     let key = cli.to_string();
     let mut last = String::new();
@@ -343,131 +340,14 @@ fn append_and_get(cli: usize, client: &mut Client, done: &AtomicBool) -> usize {
     j
 }
 
-/// What all clients have done and seen, with the times.
-struct History {
-    begun: Instant,
-    recorded: Mutex<Recorded>,
-}
-
-#[derive(Default)]
-struct Recorded {
-    operations: Vec<Operation<KvInput, KvOutput>>,
-    /// What the picture calls each of them.
-    names: Vec<u64>,
-}
-
-impl History {
-    /// Runs an operation and records it.
-    fn record(&self, client: &mut Client, op: KvOp, key: String, value: String) {
-        let call = self.now();
-        let got = match op {
-            KvOp::Get => client.get(&key),
-            KvOp::Put => {
-                client.put(&key, &value);
-                String::new()
-            }
-            KvOp::Append => {
-                client.append(&key, &value);
-                String::new()
-            }
-        };
-        let ret = self.now();
-        let operation =
-            Operation { input: KvInput { op, key, value }, call, output: KvOutput { value: got }, ret };
-        let mut recorded = self.recorded.lock();
-        recorded.operations.push(operation);
-        recorded.names.push(client.last_operation());
-    }
-
-    /// Nanoseconds since the test began.
-    fn now(&self) -> i64 {
-        self.begun.elapsed().as_nanos() as i64
-    }
-
-    #[track_caller]
-    fn check(&self) {
-        let Recorded { operations, names } = &*self.recorded.lock();
-        match check_operations_timeout(&KvModel, operations, LINEARIZABILITY_CHECK_TIMEOUT) {
-            CheckResult::Ok => {}
-            CheckResult::Illegal => panic!(
-                "history of {} operations is not linearizable{}",
-                operations.len(),
-                explain(operations, names, self.begun)
-            ),
-            CheckResult::Unknown => println!(
-                "info: whether the history of {} operations is linearizable was not found out in {} s; \
-                 counted as passed",
-                operations.len(),
-                LINEARIZABILITY_CHECK_TIMEOUT.as_secs()
-            ),
-        }
-    }
-}
-
-/// Says of a history that is not linearizable how far an order of the operations explains it, in words and for the
-/// picture. Nothing when no picture is wanted: it takes longer than the check.
-fn explain(operations: &[Operation<KvInput, KvOutput>], names: &[u64], begun: Instant) -> String {
-    if !harness::picture::is_on() {
-        return String::new();
-    }
-    let parts = explain_operations(&KvModel, operations, EXPLANATION_LIMIT).parts;
-    let began = harness::elapsed().saturating_sub(begun.elapsed());
-    let named = |indexes: &[usize]| indexes.iter().map(|i| names[*i]).collect();
-    let mut broken: Vec<_> = parts.iter().filter(|part| part.result == CheckResult::Illegal).collect();
-    // What broke first comes first.
-    broken.sort_by_key(|part| part.prefixes[0].refused.first().map(|i| operations[*i].ret));
-    let findings: Vec<Finding> = (broken.into_iter())
-        .map(|part| {
-            let prefix = &part.prefixes[0];
-            Finding {
-                order: named(&prefix.order),
-                refused: named(&prefix.refused),
-                part: named(&part.operations),
-                note: describe(operations, part, prefix, began),
-            }
-        })
-        .collect();
-    let text = findings.iter().map(|finding| format!("\n  {}", finding.note)).collect();
-    harness::picture::found(findings);
-    text
-}
-
-/// What breaks a part of the history, all of which is about one key. The history began so long after the title.
-fn describe(
-    operations: &[Operation<KvInput, KvOutput>],
-    part: &PartExplanation,
-    prefix: &Prefix,
-    began: Duration,
-) -> String {
-    let mut value = String::new();
-    for KvInput { op, value: new, .. } in prefix.order.iter().map(|i| &operations[*i].input) {
-        match op {
-            KvOp::Get => {}
-            KvOp::Put => value.clone_from(new),
-            KvOp::Append => value.push_str(new),
-        }
-    }
-    let (done, all) = (prefix.order.len(), part.operations.len());
-    let held = harness::excerpt(&value);
-    let key = &operations[part.operations[0]].input.key;
-    let mut text =
-        format!("key {key:?}: an order explains {done} of its {all} operations; then it holds {held}");
-    if let Some(broken) = prefix.refused.first().map(|i| &operations[*i]) {
-        let [call, ret] = [broken.call, broken.ret].map(|time| began.as_secs_f64() + time as f64 / 1e9);
-        let got = harness::excerpt(&broken.output.value);
-        text += &format!(", but a get from {call:.6} s to {ret:.6} s got {got}");
-    }
-    text
-}
-
-/// Appends, puts and gets, on keys that all clients share.
+/// Appends, puts and gets on keys that all clients share.
 fn work_on_all_keys(cli: usize, client: &mut Client, keys: usize, done: &AtomicBool, history: &History) {
     let mut j = 0;
     while !done.load(Ordering::SeqCst) {
         let key = rand::rng().random_range(0..keys).to_string();
         let op = match rand::rng().random_range(0..1000) {
             0..500 => KvOp::Append,
-            // One in ten of the others.
+            // Puts are one in ten of the rest.
             500..550 => KvOp::Put,
             _ => KvOp::Get,
         };
@@ -495,7 +375,7 @@ fn test_unreliable_one_key_3a() {
     cfg.cleanup();
 }
 
-/// The titles of the one-partition scenario, in its order.
+/// The stages of the one-partition scenario, in its order. Each has its own printed title.
 #[derive(Clone, Copy, PartialEq)]
 enum Stage {
     ProgressInMajority,
@@ -515,23 +395,23 @@ fn test_one_partition_completion_after_heal_3a() {
     one_partition(Stage::CompletionAfterHeal);
 }
 
-/// One scenario with three titles, in Go one function. Here each title is a test, which runs the scenario from its
+/// One scenario with three titles. In Go it is one test. Here each title is a test, which runs the scenario from its
 /// beginning and reports on its own stage.
-fn one_partition(title: Stage) {
+fn one_partition(tested: Stage) {
     let cfg = Config::new(5, false, None);
     let mut ck = cfg.make_client(&cfg.all());
     ck.put("1", "13");
 
-    let begin = |stage: Stage, description: &str| {
-        if stage == title {
-            cfg.begin(description);
+    let begin = |stage: Stage, title: &str| {
+        if stage == tested {
+            cfg.begin(title);
         }
     };
     let end = |stage: Stage| {
-        if stage == title {
+        if stage == tested {
             cfg.end();
         }
-        stage == title
+        stage == tested
     };
 
     begin(Stage::ProgressInMajority, "Test: progress in majority (3A)");
@@ -551,7 +431,7 @@ fn one_partition(title: Stage) {
     ckp1.put("1", "16");
     ckp1.check("1", "16");
     if end(Stage::NoProgressInMinority) {
-        // The clerks of the minority can be ended in no other way; how long that takes is the next title's business.
+        // The minority's clerks must end, and they end only after a heal. How long that takes is tested in the next stage.
         minority.heal(&cfg);
         minority.check_completed(harness::LIMIT);
         return cfg.cleanup();
@@ -578,11 +458,12 @@ impl Minority {
     fn start(cfg: &Arc<Config>, servers: &[usize]) -> Minority {
         let [mut putter, mut getter] = [cfg.make_client(servers), cfg.make_client(servers)];
         let ends = [putter.ends(), getter.ends()];
-        let put = harness::spawn("client thread: put in minority", move || putter.put("1", "15"));
-        let get = harness::spawn("client thread: get in minority", move || drop(getter.get("1")));
+        let put = harness::spawn_client("client thread: put in minority", move || putter.put("1", "15"));
+        let get = harness::spawn_client("client thread: get in minority", move || drop(getter.get("1")));
         Minority { put, get, ends }
     }
 
+    /// Checks that neither operation completes in this time.
     #[track_caller]
     fn check_pending(&self, duration: Duration) {
         let until = Instant::now() + duration;
@@ -597,7 +478,7 @@ impl Minority {
         self.ends.iter().for_each(|ends| cfg.connect_client(ends, &cfg.all()));
     }
 
-    /// Go forgets to wait for the get.
+    /// Checks that both operations complete in time. We also wait for the minority's Get. The Go test forgets to.
     #[track_caller]
     fn check_completed(&self, limit: Duration) {
         let until = Instant::now() + limit;
@@ -607,24 +488,24 @@ impl Minority {
     }
 }
 
-/// A request that its client sends again while its first copy is still on its way to be committed: the new leader has
-/// that copy in its log, and cannot commit it before an entry of its own term, which is the second copy.
+/// A client sends a request again while its first copy is not yet committed. The new leader has the first copy in its log,
+/// and can commit it only with an entry of its own term, which is the second copy. The append must happen once.
 fn test_append_outlives_its_leader_extra() {
     let cfg = Config::new(5, false, None);
     let mut ck = cfg.make_client(&cfg.all());
     cfg.begin("Test (extra): an append that outlives its leader happens once");
     ck.put("k", "");
 
-    // The leader has one follower left: it takes the append, and cannot commit it.
+    // Three followers are down: the leader takes the append and cannot commit it.
     let leader = wait_for_leader(&cfg);
     let [heir, a, b, c] = [1, 2, 3, 4].map(|i| (leader + i) % 5);
     [a, b, c].into_iter().for_each(|i| cfg.shutdown_server(i));
     let mut client = cfg.make_client(&[leader, heir]);
     let ends = client.ends();
-    let append = harness::spawn("client thread: append", move || client.append("k", &nth(0, 0)));
+    let append = harness::spawn_client("client thread: append", move || client.append("k", &nth(0, 0)));
     sleep(ELECTION_TIMEOUT);
 
-    // A majority of which only that follower can be elected: the others lack the append.
+    // A majority in which only the remaining follower can be elected: the others lack the append.
     cfg.disconnect_client(&ends, &[leader]);
     [a, b].into_iter().for_each(|i| cfg.start_server(i));
     cfg.partition(&[heir, a, b], &[leader, c]);
@@ -636,7 +517,7 @@ fn test_append_outlives_its_leader_extra() {
     cfg.cleanup();
 }
 
-/// A server that lacks entries which the others no longer have gets their snapshot.
+/// A server lacks entries that the others no longer have: it must get their snapshot.
 fn test_snapshot_rpc_3b() {
     let cfg = Config::new(3, false, MAXRAFTSTATE);
     let mut ck = cfg.make_client(&cfg.all());
@@ -644,8 +525,8 @@ fn test_snapshot_rpc_3b() {
     ck.put("a", "A");
     ck.check("a", "A");
 
-    // Many puts without server 2, whose entries do not stay in the logs of the others. (The values are long, so that a
-    // log with all of them is too large; in Go they are not, and a log is too large by what else is in its entries.)
+    // Many puts without server 2: the other servers must not keep the entries in their logs. The values are long, so that
+    // a log with all entries is too large. (In Go the values are short; there the rest of each entry makes it too large.)
     let value = |i: usize| format!("{i:100}");
     cfg.partition(&[0, 1], &[2]);
     let mut ck1 = cfg.make_client(&[0, 1]);
@@ -654,7 +535,7 @@ fn test_snapshot_rpc_3b() {
     ck1.put("b", "B");
     check_logs_are_trimmed(&cfg);
 
-    // A majority that needs server 2, so that it has to catch up.
+    // A majority that needs server 2: it must catch up.
     cfg.partition(&[0, 2], &[1]);
     let mut ck1 = cfg.make_client(&[0, 2]);
     ck1.put("c", "C");
@@ -671,7 +552,7 @@ fn test_snapshot_rpc_3b() {
     cfg.cleanup();
 }
 
-/// What is saved does not grow with the number of operations.
+/// Neither log nor snapshot grows with the number of operations.
 fn test_snapshot_size_3b() {
     // Generous for one key and one client.
     const MAX_SNAPSHOT: usize = 500;
@@ -694,11 +575,11 @@ fn test_snapshot_size_3b() {
     cfg.cleanup();
 }
 
-/// All servers crash, one of them right after one of its saves, whichever it is: what it has saved by then must go
-/// together. A log without its beginning is worth nothing if the snapshot that has it is saved a moment later.
+/// All servers crash, one of them right after one of its saves, which is drawn at random. Everything that it has saved by
+/// then must fit together: a log without its beginning is lost if the snapshot is saved a moment later.
 fn test_crash_after_any_save_extra() {
     const CLIENTS: usize = 3;
-    // Small: every few saves are those of a snapshot.
+    // Small: every few saves, one is the save of a snapshot.
     let cfg = Config::new(3, false, Some(100));
     cfg.begin("Test (extra): a crash after any save loses nothing");
 
@@ -709,7 +590,7 @@ fn test_crash_after_any_save_extra() {
     });
     let mut ck = cfg.make_client(&cfg.all());
     for round in 0..20 {
-        // There is a leader, and the clients go on.
+        // Wait until there is a leader and the clients go on.
         ck.put("round", &round.to_string());
         let first = round % 3;
         cfg.shutdown_at_save(first, rand::rng().random_range(1..=10));

@@ -66,9 +66,11 @@ mod handover;
 mod network;
 mod pool;
 mod service;
+mod task_name;
 mod timer;
 
 pub use draws::Latency;
 pub use network::{ClientEnd, Network};
 pub use pool::{Running, current_task, go, idle_threads, running, thread_census};
 pub use service::{Receiver, Server, Service, make_service};
+pub use task_name::TaskName;

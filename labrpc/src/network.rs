@@ -4,8 +4,9 @@
 
 use crate::draws::{self, Latency};
 use crate::handover::Handover;
-use crate::pool::{self, Name, thread_census};
+use crate::pool::{self, thread_census};
 use crate::service::Server;
+use crate::task_name::TaskName;
 use crate::timer::{Due, Timer};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use parking_lot::Mutex;
@@ -429,7 +430,7 @@ fn deliver_request(shared: Arc<Shared>, call: Arc<Call>, svc_meth: Arc<str>, arg
     if !shared.timer.look_after(&call) {
         return;
     }
-    let name = Name::Handler { server: call.server_name.clone(), svc_meth: svc_meth.clone() };
+    let name = TaskName::Handler { server: call.server_name.clone(), svc_meth: svc_meth.clone() };
     pool::start(name, move |worker| {
         let server = call.server.as_ref().expect("a request is delivered to a server only");
         let reply = server.dispatch(&svc_meth, &args);

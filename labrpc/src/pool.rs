@@ -4,10 +4,10 @@
 //! Lock order: `Pool::state`, then a worker's `running`. Neither is held while a task runs.
 
 use crate::handover::Handover;
+use crate::task_name::TaskName;
 use parking_lot::Mutex;
 use std::any::Any;
 use std::cell::RefCell;
-use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock, OnceLock};
@@ -36,7 +36,7 @@ pub(crate) struct Worker {
     tasks: Handover<Task>,
     /// What the thread was handed to run, and when. None: it is on the idle list. Both change together, so that a task
     /// is seen to run from the moment in which it is handed over.
-    running: Mutex<Option<(Name, Instant)>>,
+    running: Mutex<Option<(TaskName, Instant)>>,
     /// Whether the task that it runs has put it on the idle list already. Of interest to the thread itself only: it may
     /// have been handed the next task meanwhile.
     rested: AtomicBool,
@@ -44,30 +44,14 @@ pub(crate) struct Worker {
 }
 
 struct Task {
-    name: Name,
+    name: TaskName,
     run: Run,
 }
 
 type Run = Box<dyn FnOnce(&Arc<Worker>) + Send>;
 
-/// What a task is called in messages; put together only when somebody asks.
-#[derive(Clone)]
-pub(crate) enum Name {
-    Given(String),
-    Handler { server: Arc<str>, svc_meth: Arc<str> },
-}
-
-impl fmt::Display for Name {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Name::Given(name) => f.write_str(name),
-            Name::Handler { server, svc_meth } => write!(f, "server {server}: {svc_meth} handler"),
-        }
-    }
-}
-
 thread_local! {
-    static CURRENT: RefCell<Option<Name>> = const { RefCell::new(None) };
+    static CURRENT: RefCell<Option<TaskName>> = const { RefCell::new(None) };
 }
 
 /// Runs `f` on another thread, as Go's `go f()` does. The thread comes from a pool and returns to it.
@@ -78,20 +62,20 @@ thread_local! {
 /// # Panics
 /// A panic in `f` ends the process with exit code 2, after a message with the name, as a panic in a goroutine does.
 /// So does the failure to start a thread: the message then says how many run and what the limit is.
-pub fn go(name: impl Into<String>, f: impl FnOnce() + Send + 'static) {
-    start(Name::Given(name.into()), |_| f());
+pub fn go(name: impl Into<TaskName>, f: impl FnOnce() + Send + 'static) {
+    start(name.into(), |_| f());
 }
 
 /// The name of the pool's task that the calling thread is running; None on a thread that is not the pool's.
-pub fn current_task() -> Option<String> {
+pub fn current_task() -> Option<TaskName> {
     // A thread that ends may ask behind the end of its thread-local values: a line of a log can come from a destructor.
-    CURRENT.try_with(|name| name.borrow().as_ref().map(Name::to_string)).ok().flatten()
+    CURRENT.try_with(|name| name.borrow().clone()).ok().flatten()
 }
 
 /// A task that runs on the pool now.
 pub struct Running {
-    /// The name given to [`go`], or "server 2: Raft.AppendEntries handler".
-    pub name: String,
+    /// Its name: the one given to [`go`], or a handler's.
+    pub name: TaskName,
     /// How long it has been running.
     pub elapsed: Duration,
     /// The thread it runs on; None for a moment after the thread's start.
@@ -105,7 +89,7 @@ pub fn running() -> Vec<Running> {
     let task = |worker: &Arc<Worker>| {
         let (name, since) = worker.running.lock().clone()?;
         let thread = worker.thread.get().copied();
-        Some(Running { name: name.to_string(), elapsed: since.elapsed(), thread })
+        Some(Running { name, elapsed: since.elapsed(), thread })
     };
     workers.iter().filter_map(task).collect()
 }
@@ -117,7 +101,7 @@ pub fn idle_threads() -> usize {
 
 /// Hands a task to an idle thread, or starts one. The task may call [`Worker::rest`] once nothing but a last,
 /// non-blocking step is left.
-pub(crate) fn start(name: Name, run: impl FnOnce(&Arc<Worker>) + Send + 'static) {
+pub(crate) fn start(name: TaskName, run: impl FnOnce(&Arc<Worker>) + Send + 'static) {
     let task = Task { name, run: Box::new(run) };
     let idle = {
         let mut state = POOL.state.lock();
@@ -207,7 +191,7 @@ pub fn thread_census() -> String {
     let unknown = || "an unknown number of".to_string();
     let threads = field("/proc/self/status", "Threads:").unwrap_or_else(unknown);
     let limit = field("/proc/self/limits", "Max processes").unwrap_or_else(unknown);
-    let mut names: Vec<String> = running().into_iter().map(|r| r.name).collect();
+    let mut names: Vec<String> = running().iter().map(|task| task.name.to_string()).collect();
     names.sort();
     format!(
         "This process runs {threads} threads; the limit (ulimit -u) is {limit} for all processes and threads of the \

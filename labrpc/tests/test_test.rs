@@ -320,7 +320,7 @@ fn the_arguments_of_a_stalled_caller_are_read_late() {
 }
 
 fn is_running(name: &str) -> bool {
-    labrpc::running().iter().any(|task| task.name == name)
+    labrpc::running().iter().any(|task| task.name.to_string() == name)
 }
 
 fn cleanup_ends_pending_calls_at_once_and_later_ones_too() {
@@ -348,7 +348,7 @@ fn the_thread_of_a_go_statement_is_reused_and_named() {
             tx.send((labrpc::current_task(), std::thread::current().id())).expect("the test waits");
         });
         let (name, _thread) = rx.recv().expect("the task sends");
-        assert_eq!(name.as_deref(), Some("server 7: reuse"));
+        assert_eq!(name, Some("server 7: reuse".into()));
     }
     // 50 tasks, one after the other: a new thread was needed only while the last one was still on its way back.
     while is_running("server 7: reuse") {

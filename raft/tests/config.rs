@@ -1,6 +1,8 @@
 //! Support for Raft's tests: makes, crashes, restarts, connects and checks servers (Go: config.go).
 
 use crossbeam_channel::{Receiver, Sender, bounded, select};
+use harness::PassedLine;
+use harness::record::{self, on_server};
 use labrpc::{ClientEnd, Latency, Network, Server, make_service};
 use parking_lot::Mutex;
 use raft::{ApplyMsg, Persister, Raft};
@@ -18,18 +20,18 @@ pub type Command = i64;
 const ONE_LIMIT: Duration = Duration::from_secs(10);
 const ONE_TRY: Duration = Duration::from_secs(2);
 
-/// The servers of one test, and their network. Its methods may be called from several threads.
+/// The servers of one test and their network. Several threads may call its methods at once.
 pub struct Config {
     pub n: usize,
     net: Network,
     /// Guards the servers; never held across a call into one.
     servers: Mutex<Vec<Peer>>,
-    /// What each server applied, by index; a crash does not take it back.
+    /// The commands that each server applied, by index, also before its crashes.
     logs: Arc<Logs>,
     begun: Mutex<Begun>,
-    /// Who was seen to lead, by term; a crash does not take it back.
+    /// The server that was seen to lead in each term, also before its crashes.
     leaders: Mutex<HashMap<u64, usize>>,
-    /// Numbers the ends.
+    /// How many ends were made: a part of their names.
     ends: AtomicUsize,
 }
 
@@ -39,12 +41,12 @@ struct Peer {
     raft: Option<Arc<Raft>>,
     connected: bool,
     saved: Arc<Persister>,
-    /// The names of the ends through which it sends.
+    /// The names of the ends through which the server sends.
     ends: Vec<String>,
     reader: Option<Reader>,
 }
 
-/// The thread that reads what a server applies.
+/// A thread that reads the apply channel of a server.
 struct Reader {
     /// The thread ends when this is dropped.
     alive: Sender<()>,
@@ -52,7 +54,7 @@ struct Reader {
     ended: Receiver<()>,
 }
 
-/// What `begin` notes for `end`.
+/// What `begin` notes for `end`: the time, and the counts at that time.
 struct Begun {
     at: Instant,
     rpcs: usize,
@@ -67,8 +69,8 @@ struct Logs {
 
 impl Config {
     pub fn new(n: usize, unreliable: bool) -> Arc<Config> {
-        harness::picture::servers(n);
-        harness::picture::unreliable(unreliable);
+        record::servers(n);
+        record::unreliable(unreliable);
         let net = Network::new();
         net.reliable(!unreliable);
         net.latency(harness::latency());
@@ -87,7 +89,7 @@ impl Config {
             ends: AtomicUsize::new(0),
         });
         let weak = Arc::downgrade(&cfg);
-        harness::picture::observe(move |i| {
+        harness::observe(move |i| {
             let rf = weak.upgrade()?.servers.lock().get(i)?.raft.clone()?;
             Some(rf.get_state())
         });
@@ -101,8 +103,8 @@ impl Config {
     }
 
     /// Prints the title, as "Test (2A): initial election".
-    pub fn begin(&self, description: &str) {
-        harness::begin(description);
+    pub fn begin(&self, title: &str) {
+        harness::begin(title);
         *self.begun.lock() = Begun {
             at: Instant::now(),
             rpcs: self.net.get_total_count(),
@@ -110,21 +112,24 @@ impl Config {
         };
     }
 
-    /// The test has passed: sets the line that says so, with its figures.
+    /// Sets the line that says that the test has passed.
     pub fn end(&self) {
         let begun = self.begun.lock();
-        let seconds = begun.at.elapsed().as_secs_f64();
-        let rpcs = self.net.get_total_count() - begun.rpcs;
-        let agreements = self.logs.max_index.load(Ordering::SeqCst) - begun.max_index;
-        harness::passed(format!("  ... Passed --  {seconds:4.1}  {} {rpcs:4} {agreements:4}", self.n));
+        harness::passed(PassedLine {
+            seconds: begun.at.elapsed().as_secs_f64(),
+            servers: self.n,
+            rpcs: self.net.get_total_count() - begun.rpcs,
+            rpc_width: 4,
+            operations: self.logs.max_index.load(Ordering::SeqCst) - begun.max_index,
+        });
     }
 
     /// Kills every server and shuts the network down.
     pub fn cleanup(&self) {
         let peers = std::mem::take(&mut *self.servers.lock());
-        for peer in &peers {
+        for (i, peer) in peers.iter().enumerate() {
             if let Some(rf) = &peer.raft {
-                rf.kill();
+                on_server(i, || rf.kill());
             }
         }
         self.net.cleanup();
@@ -134,19 +139,19 @@ impl Config {
         }
     }
 
-    /// Crashes a server, but keeps its persistent state.
+    /// Crashes a server, and keeps its persistent state.
     pub fn crash1(&self, i: usize) {
-        harness::picture::down(i);
+        record::down(i);
         self.disconnect(i);
         self.net.delete_server(i);
         let (raft, reader) = {
             let peer = &mut self.servers.lock()[i];
-            // A persister of its own, so that the old instance cannot write into its successor's.
+            // A copy: the old instance must not write into the persister of its successor.
             peer.saved = Arc::new(peer.saved.copy());
             (peer.raft.take(), peer.reader.take())
         };
         if let Some(rf) = raft {
-            rf.kill();
+            on_server(i, || rf.kill());
         }
         reader.into_iter().for_each(Reader::stop);
     }
@@ -154,7 +159,7 @@ impl Config {
     /// Starts a server, or restarts it: then the old instance is killed first.
     pub fn start1(&self, i: usize) {
         self.crash1(i);
-        // Fresh ends, so that the old instance's cannot send.
+        // Fresh ends: the old instance must not send through the ends of its successor.
         let names: Vec<String> = (0..self.n)
             .map(|j| format!("{i} to {j}, {}", self.ends.fetch_add(1, Ordering::SeqCst)))
             .collect();
@@ -170,11 +175,11 @@ impl Config {
             peer.ends = names;
             peer.saved.clone()
         };
-        // Unbuffered, as in Go: a server that holds a lock while it applies is found out.
+        // Unbuffered, as in Go: a server that holds its lock while it sends here blocks, and the test fails.
         let (apply_ch, applied) = bounded(0);
         let reader = Reader::start(i, applied, self.logs.clone());
-        harness::picture::up(i);
-        let rf = Raft::make(ends, i, saved, apply_ch);
+        record::up(i);
+        let rf = on_server(i, || Raft::make(ends, i, saved, apply_ch));
         {
             let peer = &mut self.servers.lock()[i];
             peer.raft = Some(rf.clone());
@@ -199,7 +204,7 @@ impl Config {
         self.enable(&servers, i, |_| true, false);
     }
 
-    /// Enables or disables the ends between server `i` and those that `to` picks, in both directions.
+    /// Enables or disables the ends between server `i` and the servers for which `to` is true, in both directions.
     fn enable(&self, servers: &[Peer], i: usize, to: fn(&Peer) -> bool, enabled: bool) {
         for (j, _) in servers.iter().enumerate().filter(|(_, peer)| to(peer)) {
             self.enable_pair(servers, i, j, enabled);
@@ -210,10 +215,10 @@ impl Config {
         // A server that never ran has no ends.
         let ends = [servers[i].ends.get(j), servers[j].ends.get(i)];
         ends.into_iter().flatten().for_each(|end| self.net.enable(end, enabled));
-        harness::picture::link(i, j, enabled);
+        record::link(i, j, enabled);
     }
 
-    /// Lets the server reach those in `to`, and no others; whoever can reach it can be reached. Not in Go's Raft tests.
+    /// Connects server `i` with the servers in `to`, in both directions, and with no others. Not in Go's Raft tests.
     pub fn link(&self, i: usize, to: &[usize]) {
         let servers = self.servers.lock();
         for j in (0..self.n).filter(|j| *j != i) {
@@ -221,7 +226,7 @@ impl Config {
         }
     }
 
-    /// Splits the network: the servers in a group reach each other, and nobody else. Not in Go's Raft tests.
+    /// Splits the network: the servers of a group reach each other and no others. Not in Go's Raft tests.
     pub fn partition(&self, groups: &[&[usize]]) {
         for group in groups {
             group.iter().for_each(|i| self.link(*i, group));
@@ -260,33 +265,34 @@ impl Config {
 
     #[track_caller]
     fn start_on(&self, i: usize, rf: &Arc<Raft>, cmd: Command) -> (usize, u64, bool) {
-        let (index, term, is_leader) = rf.start(&cmd);
+        let (index, term, is_leader) = on_server(i, || rf.start(&cmd));
         if is_leader {
-            harness::picture::started(i, format!("start({cmd}) = index {index}, term {term}"));
+            record::started(i, format!("start({cmd}) = index {index}, term {term}"));
             self.note_leader(i, term);
         }
         (index, term, is_leader)
     }
 
-    /// The term of server `i`, which must be up, and whether it says that it leads.
+    /// The term of server `i`, which must be up, and whether the server says that it leads.
     #[track_caller]
     pub fn state(&self, i: usize) -> (u64, bool) {
-        let (term, is_leader) = self.up(i).get_state();
+        let rf = self.up(i);
+        let (term, is_leader) = on_server(i, || rf.get_state());
         if is_leader {
             self.note_leader(i, term);
         }
         (term, is_leader)
     }
 
-    /// Checks election safety (Figure 3 of the paper): at most one server ever leads in a term. Go looks only at those
-    /// that lead at the same time.
+    /// Checks Election Safety (Figure 3 of the paper): at most one server leads in a term. The Go test compares only
+    /// servers that lead at the same time.
     #[track_caller]
     fn note_leader(&self, i: usize, term: u64) {
         let first = *self.leaders.lock().entry(term).or_insert(i);
-        assert!(
-            first == i,
-            "election safety: server {first} has led in term {term}, and now {i} leads in it"
-        );
+        if first != i {
+            record::about_server(i);
+            panic!("election safety: server {first} has led in term {term}, and now {i} leads in it");
+        }
     }
 
     pub fn term(&self, i: usize) -> u64 {
@@ -305,21 +311,21 @@ impl Config {
 
     pub fn set_unreliable(&self, yes: bool) {
         self.net.reliable(!yes);
-        harness::picture::unreliable(yes);
+        record::unreliable(yes);
     }
 
     pub fn set_long_reordering(&self, yes: bool) {
         self.net.long_reordering(yes);
-        harness::picture::long_reordering(yes);
+        record::long_reordering(yes);
     }
 
-    /// One message in ten takes up to half a second, and arrives behind those sent after it. Not in Go.
+    /// Delays one message in ten by up to half a second, so that it arrives behind messages sent after it. Not in Go.
     pub fn set_stragglers(&self, yes: bool) {
         let stragglers = yes.then_some((10, Duration::from_millis(500)));
         self.net.latency(Latency { stragglers, ..harness::latency() });
     }
 
-    /// The thread with which server `i` sends its next RPC to `j` loses the processor there, for so long. Not in Go.
+    /// Stalls the thread with which server `i` sends its next RPC to `j`, for so long. Not in Go.
     pub fn stall(&self, i: usize, j: usize, duration: Duration) {
         let end = self.servers.lock()[i].ends[j].clone();
         self.net.stall(end, duration);
@@ -331,8 +337,8 @@ impl Config {
         connected.filter_map(|(i, peer)| Some((i, peer.raft.clone()?))).collect()
     }
 
-    /// Checks that there is one leader among the connected servers, trying a few times in case an election is under
-    /// way; returns the one of the newest term.
+    /// Checks that there is one leader among the connected servers, and returns it: of several terms, the leader of the
+    /// newest. Tries ten times, since an election may be under way.
     #[track_caller]
     pub fn check_one_leader(&self) -> usize {
         for _ in 0..10 {
@@ -367,7 +373,7 @@ impl Config {
         first
     }
 
-    /// Checks that no connected server thinks that it leads.
+    /// Checks that no connected server says that it leads.
     #[track_caller]
     pub fn check_no_leader(&self) {
         for (i, rf) in self.connected_rafts() {
@@ -375,7 +381,7 @@ impl Config {
         }
     }
 
-    /// How many servers have applied the entry at `index`, and what it is.
+    /// How many servers have applied the entry at `index`, and its command.
     #[track_caller]
     pub fn n_committed(&self, index: usize) -> (usize, Option<Command>) {
         let applied = self.logs.applied.lock();
@@ -389,8 +395,8 @@ impl Config {
         (count, Some(*first))
     }
 
-    /// Waits until `n` servers have applied the entry at `index`, but not forever; returns it. None: a server has
-    /// moved on from `start_term`, so that nobody can know whether the entry wins.
+    /// Waits until `n` servers have applied the entry at `index`, with a limit, and returns its command. None: a server
+    /// has a later term than `start_term`, so that another entry may be committed at `index`.
     #[track_caller]
     pub fn wait(&self, index: usize, n: usize, start_term: Option<u64>) -> Option<Command> {
         let mut pause = Duration::from_millis(10);
@@ -413,9 +419,9 @@ impl Config {
         cmd
     }
 
-    /// Has the servers agree on `cmd`, and returns its index: `expected` servers have applied it. It may choose the
-    /// wrong leader at first, and then starts the command again with another; gives up after 10 s. Without `retry`
-    /// it starts the command once only.
+    /// Makes the servers agree on `cmd`: starts it, waits until `expected` servers have applied it, and returns its
+    /// index. The first choice of a leader may be wrong; then `one` starts the command again with another server, and
+    /// gives up after 10 s. Without `retry` it starts the command only once.
     #[track_caller]
     pub fn one(&self, cmd: Command, expected: usize, retry: bool) -> usize {
         let _operation = harness::operation("test", format!("agreement on {cmd} by {expected} servers"));
@@ -473,7 +479,7 @@ impl Reader {
 }
 
 impl Logs {
-    /// Checks what a server applies: it must be what any other server applied at that index, and come in order.
+    /// Checks what a server applies: the same command as every other server at that index, and in the order of indexes.
     fn check(&self, server: usize, msg: &ApplyMsg) {
         if !msg.command_valid {
             return;
@@ -483,7 +489,7 @@ impl Logs {
             panic!("apply error: server {server} applied at index {index} what was never started: {e}")
         });
         log::trace!("server {server}: applies {cmd} at index {index}");
-        harness::picture::applied(server, format!("apply index {index}: {cmd}"));
+        record::applied(server, format!("apply index {index}: {cmd}"));
         let mut applied = self.applied.lock();
         for (other, log) in applied.iter().enumerate() {
             if let Some(old) = log.get(&index).filter(|old| **old != cmd) {

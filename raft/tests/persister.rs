@@ -1,4 +1,4 @@
-//! The persister: what is saved together stays together, and copies are independent.
+//! Tests of the persister: what is saved together stays together, and copies are independent.
 
 use raft::Persister;
 use std::sync::Arc;
@@ -58,7 +58,7 @@ fn after_each_save_the_hook_sees_all_of_it() {
     saved.save_raft_state(vec![0]);
     saved.append_raft_state(&[0]);
     saved.save_state_and_snapshot(vec![0; 3], vec![0; 4]);
-    // Not that of a copy: it has not been saved anywhere.
+    // A copy has no hook.
     saved.copy().save_raft_state(Vec::new());
     assert_eq!(calls.load(Ordering::SeqCst), 3);
 }

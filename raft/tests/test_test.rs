@@ -1,4 +1,4 @@
-//! Lab 2's seventeen tests (Go: test_test.go), and extra ones of bugs that these let through.
+//! Lab 2's seventeen tests (Go: test_test.go), and six extra tests for bugs that these do not find.
 
 mod config;
 
@@ -41,7 +41,7 @@ fn main() -> ExitCode {
     ])
 }
 
-/// A command that no other start of the test has.
+/// A random command: two starts of a test hardly ever have the same.
 fn random() -> Command {
     rand::rng().random_range(0..Command::MAX)
 }
@@ -60,7 +60,7 @@ fn test_initial_election_2a() {
 
     cfg.check_one_leader();
 
-    // Followers may be about to learn of the election.
+    // Wait until all followers know the election's outcome.
     sleep(Duration::from_millis(50));
     let term1 = cfg.check_terms();
 
@@ -83,11 +83,11 @@ fn test_re_election_2a() {
 
     let leader1 = cfg.check_one_leader();
 
-    // The leader goes: a new one.
+    // The leader disconnects: a new one is elected.
     cfg.disconnect(leader1);
     cfg.check_one_leader();
 
-    // The old one comes back: that must not disturb the new one.
+    // The old leader comes back: this must not disturb the new one.
     cfg.connect(leader1);
     let leader2 = cfg.check_one_leader();
 
@@ -97,11 +97,11 @@ fn test_re_election_2a() {
     sleep(2 * RAFT_ELECTION_TIMEOUT);
     cfg.check_no_leader();
 
-    // A majority again.
+    // A majority again: one leader.
     cfg.connect((leader2 + 1) % n);
     cfg.check_one_leader();
 
-    // All again.
+    // All servers again: one leader.
     cfg.connect(leader2);
     cfg.check_one_leader();
 
@@ -131,7 +131,7 @@ fn test_fail_agree_2b() {
 
     cfg.one(101, n, false);
 
-    // A follower goes; the others agree.
+    // A follower disconnects; the others agree.
     let leader = cfg.check_one_leader();
     cfg.disconnect((leader + 1) % n);
     cfg.one(102, n - 1, false);
@@ -140,7 +140,7 @@ fn test_fail_agree_2b() {
     cfg.one(104, n - 1, false);
     cfg.one(105, n - 1, false);
 
-    // It comes back; all agree.
+    // The follower comes back; all agree.
     cfg.connect((leader + 1) % n);
     cfg.one(106, n, true);
     sleep(RAFT_ELECTION_TIMEOUT);
@@ -172,7 +172,7 @@ fn test_fail_no_agree_2b() {
     for k in 1..=3 {
         cfg.connect((leader + k) % n);
     }
-    // The majority may have elected a leader of its own, and forgotten index 2.
+    // The majority may have elected a leader of its own, which does not have the entry at index 2.
     let leader2 = cfg.check_one_leader();
     let (index2, _, ok2) = cfg.start(leader2, 30);
     assert!(ok2, "leader2 rejected start()");
@@ -201,7 +201,7 @@ fn test_concurrent_starts_2b() {
     cfg.cleanup();
 }
 
-/// Starts five commands at once, and checks that all are committed. False: the term changed.
+/// Starts five commands at once, and checks that all are committed. Returns false if the term changed.
 fn concurrent_starts(cfg: &Arc<Config>) -> bool {
     let leader = cfg.check_one_leader();
     let (_, term, ok) = cfg.start(leader, 1);
@@ -238,7 +238,7 @@ fn test_rejoin_2b() {
 
     cfg.one(101, n, true);
 
-    // The leader goes, and tries to agree on some entries.
+    // The leader disconnects, and tries to agree on some entries.
     let leader1 = cfg.check_one_leader();
     cfg.disconnect(leader1);
     for cmd in 102..=104 {
@@ -248,7 +248,7 @@ fn test_rejoin_2b() {
     // A new leader commits, also at index 2.
     cfg.one(103, 2, true);
 
-    // It goes, and the old one comes back.
+    // The new leader disconnects, and the old one comes back.
     let leader2 = cfg.check_one_leader();
     cfg.disconnect(leader2);
     cfg.connect(leader1);
@@ -269,7 +269,7 @@ fn test_backup_2b() {
 
     cfg.one(random(), n, true);
 
-    // A leader and one follower, cut off: 50 commands that cannot be committed.
+    // The leader with one follower starts 50 commands that cannot be committed.
     let leader1 = cfg.check_one_leader();
     let [one, two, three, four] = [1, 2, 3, 4].map(|k| (leader1 + k) % n);
     for i in [two, three, four] {
@@ -282,7 +282,7 @@ fn test_backup_2b() {
     cfg.disconnect(leader1);
     cfg.disconnect(one);
 
-    // The other side: 50 that can.
+    // The other three commit 50 commands.
     for i in [two, three, four] {
         cfg.connect(i);
     }
@@ -290,7 +290,7 @@ fn test_backup_2b() {
         cfg.one(random(), 3, true);
     }
 
-    // The new leader with one follower: 50 that cannot.
+    // The new leader with one follower starts 50 commands that cannot be committed.
     let leader2 = cfg.check_one_leader();
     let other = if leader2 == two { (leader2 + 1) % n } else { two };
     cfg.disconnect(other);
@@ -299,7 +299,7 @@ fn test_backup_2b() {
     }
     sleep(RAFT_ELECTION_TIMEOUT / 2);
 
-    // The first two and the other: 50 that can.
+    // The first leader, its follower, and the server that was disconnected last commit 50 commands.
     for i in 0..n {
         cfg.disconnect(i);
     }
@@ -346,7 +346,7 @@ fn test_count_2b() {
     cfg.cleanup();
 }
 
-/// Has the servers agree on ten entries, and checks that it costs few RPCs. False: the term changed.
+/// Makes the servers agree on ten entries, and checks that this costs few RPCs. Returns false if the term changed.
 fn count_agreement(cfg: &Config) -> bool {
     const ENTRIES: usize = 10;
     let leader = cfg.check_one_leader();
@@ -399,16 +399,16 @@ fn test_persist1_2c() {
     cfg.connect(leader1);
     cfg.one(13, n, true);
 
-    // Restart a leader that was away.
+    // Restart a leader that was disconnected.
     let leader2 = cfg.check_one_leader();
     cfg.disconnect(leader2);
     cfg.one(14, n - 1, true);
     cfg.start1(leader2);
     cfg.connect(leader2);
-    // It must have caught up before the next one goes.
+    // Wait until it has caught up, before the next server disconnects.
     cfg.wait(4, n, None);
 
-    // Restart a follower that was away.
+    // Restart a follower that was disconnected.
     let i3 = (cfg.check_one_leader() + 1) % n;
     cfg.disconnect(i3);
     cfg.one(15, n - 1, true);
@@ -490,14 +490,14 @@ fn test_persist3_2c() {
     cfg.cleanup();
 }
 
-/// How long a round of the Figure 8 tests lasts: at times long enough for the leader to commit, mostly not.
+/// Sleeps for a round of the Figure 8 tests: sometimes long enough for the leader to commit, mostly not.
 fn figure8_pause() {
     let ms = (RAFT_ELECTION_TIMEOUT / 2).as_millis() as u64;
     sleep(if percent(10) { random_ms(ms) } else { random_ms(13) });
 }
 
-/// Figure 8 of the paper: leaders start a command and soon crash, so that entries of old terms are on a majority but
-/// not committed.
+/// Figure 8 of the paper: leaders start a command and soon crash, so that a majority has entries of old terms that are not
+/// committed.
 fn test_figure8_2c() {
     let n = 5;
     let cfg = Config::new(n, false);
@@ -615,8 +615,8 @@ fn test_unreliable_churn_2c() {
     churn(true, "Test (2C): unreliable churn");
 }
 
-/// Clients start values while servers crash, restart, come and go: each value that a client saw committed must be in
-/// the log in the end.
+/// Clients start values while servers crash, restart, disconnect and connect. In the end, each value that a client saw
+/// committed must be in the log.
 fn churn(unreliable: bool, title: &str) {
     const CLIENTS: u64 = 3;
     let n = 5;
@@ -627,7 +627,7 @@ fn churn(unreliable: bool, title: &str) {
     let clients: Vec<_> = (0..CLIENTS)
         .map(|me| {
             let (cfg, stop) = (cfg.clone(), stop.clone());
-            harness::spawn(format!("client {me}"), move || churn_client(&cfg, me, &stop))
+            harness::spawn_client(format!("client {me}"), move || churn_client(&cfg, me, &stop))
         })
         .collect();
 
@@ -648,7 +648,7 @@ fn churn(unreliable: bool, title: &str) {
                 cfg.crash1(i);
             }
         }
-        // Often enough that not everything settles in between, seldom enough that servers can often keep up.
+        // Short enough that not everything settles in between, long enough that servers can often keep up.
         sleep(RAFT_ELECTION_TIMEOUT * 7 / 10);
     }
 
@@ -677,7 +677,7 @@ fn churn(unreliable: bool, title: &str) {
     cfg.cleanup();
 }
 
-/// Starts values on whatever server takes them; returns those it saw committed.
+/// Starts values on every server that accepts them; returns those that it saw committed.
 fn churn_client(cfg: &Config, me: u64, stop: &AtomicBool) -> Vec<Command> {
     let mut values = Vec::new();
     while !stop.load(Ordering::SeqCst) {
@@ -687,7 +687,7 @@ fn churn_client(cfg: &Config, me: u64, stop: &AtomicBool) -> Vec<Command> {
             sleep(Duration::from_millis(79 + me * 17));
             continue;
         };
-        // The leader may commit it, or not: do not wait forever.
+        // The leader may commit the value, or not: wait with a limit.
         for ms in [10, 20, 50, 100, 200] {
             let (count, committed) = cfg.n_committed(index);
             if count > 0 {
@@ -702,13 +702,13 @@ fn churn_client(cfg: &Config, me: u64, stop: &AtomicBool) -> Vec<Command> {
     values
 }
 
-/// A vote outlives a crash. Three servers; one stays behind by a term, the other two elect a leader, and of these only
-/// the one that voted comes back. It must not vote again in that term for the one that was behind.
+/// A vote must survive a crash. Of three servers, one stays behind by a term. The other two elect a leader and crash, and
+/// only the one that voted for it comes back. It must not vote again in that term, for the server that was behind.
 fn test_one_vote_per_term_extra() {
     let cfg = Config::new(3, false);
     cfg.begin("Test (extra): one vote per term, across crashes");
 
-    // Whether the one that is behind asks first is a matter of chance, so: ten times.
+    // Ten times, since the server that is behind does not always ask first.
     for _ in 0..10 {
         let leader = cfg.check_one_leader();
         let (behind, other) = ((leader + 1) % 3, (leader + 2) % 3);
@@ -744,8 +744,8 @@ fn first_leader(cfg: &Config, servers: &[usize]) -> usize {
     panic!("servers {servers:?} elected no leader in {:?}", begun.elapsed());
 }
 
-/// Elections on a slow network, where a second candidate often asks for votes before it hears of the first: however
-/// many ask, one leads.
+/// Elections on a slow network, where a second candidate often asks for votes before it hears of the first. However many
+/// candidates there are, one leads.
 fn test_many_candidates_extra() {
     let n = 5;
     let cfg = Config::new(n, true);
@@ -753,7 +753,8 @@ fn test_many_candidates_extra() {
 
     for _ in 0..15 {
         let leader = first_leader(&cfg, &[0, 1, 2, 3, 4]);
-        // All begin to wait for an election at the same time, and the old leader may not be the only one who can win.
+        // Restart all, so that all election timeouts begin at the same time; disconnect the old leader, since the others must
+        // be able to win.
         for i in 0..n {
             cfg.start1(i);
         }
@@ -768,7 +769,7 @@ fn test_many_candidates_extra() {
     cfg.cleanup();
 }
 
-/// Looks again and again who leads.
+/// Asks all servers again and again whether they lead: `state` checks Election Safety.
 fn watch_leaders(cfg: &Config, duration: Duration) {
     let begun = Instant::now();
     while begun.elapsed() < duration {
@@ -779,8 +780,8 @@ fn watch_leaders(cfg: &Config, duration: Duration) {
     }
 }
 
-/// Figure 8 of the paper, in its order and with its letters: an entry of an older term that a majority has is not
-/// committed yet. Random failures seldom get here.
+/// Figure 8 of the paper, with its letters: an entry of an older term that a majority has is not committed yet. Random
+/// failures seldom get here.
 fn test_figure8_step_by_step_extra() {
     let n = 5;
     let cfg = Config::new(n, false);
@@ -795,7 +796,7 @@ fn test_figure8_step_by_step_extra() {
     cfg.start(s1, 2);
     sleep(RAFT_ELECTION_TIMEOUT);
 
-    // (b) S5 is elected by S3 and S4, and takes another entry for itself.
+    // (b) S3 and S4 elect S5, which takes another entry and replicates it nowhere.
     cfg.disconnect(s1);
     cfg.disconnect(s2);
     others.iter().for_each(|i| cfg.connect(*i));
@@ -809,20 +810,20 @@ fn test_figure8_step_by_step_extra() {
     cfg.disconnect(s4);
     cfg.start(s5, 3);
 
-    // (c) S5 goes; S1 or S2 is elected by the other and S3, which gets the first entry: a majority has it.
+    // (c) S5 disconnects. S1 or S2 is elected and replicates the first entry on S3: a majority has it.
     cfg.disconnect(s5);
     [s1, s2, s3].into_iter().for_each(|i| cfg.connect(i));
     cfg.check_one_leader();
     sleep(RAFT_ELECTION_TIMEOUT);
 
-    // (d) S5 is elected by S3 and S4, as its last entry is of a later term, and replaces the first entry by its own.
+    // (d) S3 and S4 elect S5, whose last entry is of a later term. S5 overwrites the first entry with its own.
     cfg.disconnect(s1);
     cfg.disconnect(s2);
     cfg.connect(s4);
     cfg.connect(s5);
     cfg.one(4, 3, true);
 
-    // Whoever has applied the first entry is found out at the latest when all agree.
+    // A server that has applied the first entry fails here at the latest.
     cfg.connect(s1);
     cfg.connect(s2);
     cfg.one(5, n, true);
@@ -831,8 +832,8 @@ fn test_figure8_step_by_step_extra() {
     cfg.cleanup();
 }
 
-/// Appends overtake each other. One that arrives behind its successors tells nothing new: a follower that cuts its log
-/// where such an append ends loses what it has acknowledged, and is never sent it again.
+/// Appends overtake each other. An append that arrives behind later ones has nothing new. A follower that cuts its log
+/// where such an append ends loses entries that it has acknowledged, and the leader never sends them again.
 fn test_late_appends_extra() {
     const ROUNDS: usize = 400;
     let n = 5;
@@ -854,13 +855,13 @@ fn test_late_appends_extra() {
     cfg.cleanup();
 }
 
-/// A leader of an earlier term leads again, and only then hears of what it sent in the earlier one: of entries that
-/// have been replaced since. Replies that count now commit what no majority has.
+/// A leader of an earlier term leads again. Only then does it get replies to RPCs of the earlier term, about entries that
+/// have been overwritten since. If it counts these replies, it commits entries that no majority has.
 fn test_stale_replies_extra() {
     let cfg = Config::new(5, false);
     cfg.begin("Test (extra): replies from an earlier term count nothing");
 
-    // Whether a reply comes just then is a matter of chance, so: five times.
+    // Five times, since a reply does not always come at the right moment.
     for _ in 0..5 {
         cfg.one(random(), cfg.n, true);
         lead_twice(&cfg);
@@ -872,19 +873,19 @@ fn test_stale_replies_extra() {
     cfg.cleanup();
 }
 
-/// Gives up when an election takes too long.
+/// One round of the test above. Returns early if an election takes too long.
 fn lead_twice(cfg: &Config) {
     let leader = first_leader(cfg, &[0, 1, 2, 3, 4]);
     let [a, b, c, d] = [1, 2, 3, 4].map(|k| (leader + k) % cfg.n);
 
-    // A minority has ten entries, and its leader does not hear so yet.
+    // A minority has ten entries. Long reordering holds the replies to its leader back.
     cfg.partition(&[&[leader, a], &[b, c, d]]);
     cfg.set_long_reordering(true);
     start_many(cfg, leader, 10);
     sleep(Duration::from_millis(250));
     cfg.set_long_reordering(false);
 
-    // The majority agrees on an entry, which the old leader gets.
+    // The majority agrees on an entry, and the old leader gets it.
     let between = first_leader(cfg, &[b, c, d]);
     let index = start_many(cfg, between, 1);
     if !soon(|| cfg.n_committed(index).0 == 3) {
@@ -895,7 +896,7 @@ fn lead_twice(cfg: &Config) {
         return;
     }
 
-    // It stands again, as the only one who does not hear from the leader, and wins.
+    // The old leader alone does not hear from the new one, becomes a candidate again, and wins.
     let others = [b, c, d].into_iter().filter(|i| *i != between);
     let [e, f] = others.collect::<Vec<_>>()[..] else { unreachable!("three without one are two") };
     cfg.link(leader, &[e, f]);
@@ -903,7 +904,7 @@ fn lead_twice(cfg: &Config) {
         return;
     }
 
-    // Again a minority has entries, and a majority agrees on others. Now the replies come.
+    // Again a minority has entries, and a majority agrees on others. Now the late replies come.
     cfg.partition(&[&[leader, e], &[between, f, a]]);
     start_many(cfg, leader, 12);
     let other = first_leader(cfg, &[between, f, a]);
@@ -913,12 +914,12 @@ fn lead_twice(cfg: &Config) {
     }
 }
 
-/// Starts so many commands on a server; the index of the last.
+/// Starts `count` commands on a server, and returns the index of the last.
 fn start_many(cfg: &Config, server: usize, count: usize) -> usize {
     (0..count).map(|_| cfg.start(server, random()).0).last().expect("there is one at least")
 }
 
-/// Waits for something, but not longer than two elections may take; whether it has come.
+/// Waits until `it` is true, but not longer than two elections may take. Returns false if the time is over.
 fn soon(mut it: impl FnMut() -> bool) -> bool {
     let begun = Instant::now();
     while begun.elapsed() < 2 * RAFT_ELECTION_TIMEOUT {
@@ -930,13 +931,14 @@ fn soon(mut it: impl FnMut() -> bool) -> bool {
     false
 }
 
-/// A leader's thread loses the processor between two appends, or before one is encoded; meanwhile the server follows
-/// another, and has its log. What the thread sends then, it must not send as of the new term, nor from the new log.
+/// A leader's thread loses the processor between two appends, or before one is encoded. Meanwhile the server becomes a
+/// follower of another leader and takes over its log. The thread must not send an append with the new term or from the
+/// new log.
 fn test_stalled_leader_extra() {
     let cfg = Config::new(5, false);
     cfg.begin("Test (extra): a leader is overtaken while it sends");
 
-    // It must be just then, so: ten times.
+    // Ten times, since the thread does not always stall at the right moment.
     for _ in 0..10 {
         cfg.one(random(), cfg.n, true);
         overtake(&cfg);
@@ -948,12 +950,12 @@ fn test_stalled_leader_extra() {
     cfg.cleanup();
 }
 
-/// Gives up when an election takes too long.
+/// One round of the test above. Returns early if an election takes too long.
 fn overtake(cfg: &Config) {
     let leader = first_leader(cfg, &[0, 1, 2, 3, 4]);
     let [a, b, c, d] = [1, 2, 3, 4].map(|k| (leader + k) % cfg.n);
 
-    // A minority's leader takes one entry after the other; the majority's many at once.
+    // The minority's leader takes one entry after the other, the majority's leader many at once.
     cfg.partition(&[&[leader, a], &[b, c, d]]);
     let start_until = |it: &mut dyn FnMut() -> bool| {
         soon(|| {
@@ -971,8 +973,8 @@ fn overtake(cfg: &Config) {
         return;
     }
 
-    // The old leader stands still on its way through a round of appends, and there the new one reaches it. Its follower
-    // knows nothing of that, or all are connected.
+    // The old leader stalls in the middle of a round of appends, and meanwhile the new leader reaches it. In half of the
+    // rounds, the old leader's follower does not hear from the new leader.
     cfg.set_long_reordering(true);
     let next = if percent(50) { a } else { between };
     cfg.stall(leader, next, Duration::from_millis(300));
@@ -992,7 +994,7 @@ fn overtake(cfg: &Config) {
     soon(|| cfg.n_committed(index).0 >= 4);
     sleep(random_ms(500));
 
-    // Another leads. Whoever has a part of one log and a part of the other is found out when it applies.
+    // Another server leads. A server whose log mixes the two logs fails when it applies.
     cfg.set_long_reordering(false);
     let rest = [leader, a, b, c, d].into_iter().filter(|i| *i != between).collect::<Vec<_>>();
     cfg.partition(&[&[between], &rest]);

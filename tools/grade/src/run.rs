@@ -6,6 +6,7 @@ use crate::foreign::Excerpt;
 use crate::limits;
 use crate::strays;
 use anyhow::{Context, Result};
+use harness::{PassedLine, TestRun, Trust};
 use std::fs;
 use std::io;
 use std::os::unix::fs::{PermissionsExt, chown};
@@ -36,17 +37,10 @@ pub struct Figures {
     pub operations: u64,
 }
 
-impl Figures {
-    /// Reads the line that the harness gives for a test that has passed; 0 for each number that the line lacks.
-    pub fn of_passed_line(line: &str) -> Figures {
-        let mut numbers = line.split_whitespace().skip_while(|word| *word != "--").skip(1);
-        let mut next = || numbers.next().unwrap_or_default();
-        let (seconds, _servers) = (next().parse().unwrap_or_default(), next());
-        Figures {
-            seconds,
-            rpcs: next().parse().unwrap_or_default(),
-            operations: next().parse().unwrap_or_default(),
-        }
+impl From<PassedLine> for Figures {
+    fn from(line: PassedLine) -> Figures {
+        let PassedLine { seconds, rpcs, operations, .. } = line;
+        Figures { seconds, rpcs: rpcs as u64, operations: operations as u64 }
     }
 }
 
@@ -102,19 +96,22 @@ impl Runner<'_> {
         };
         let mut command = confine::command(&program, &allowance);
         command.env_clear().env("HOME", &scratch).env("TMPDIR", &scratch).current_dir(&scratch);
-        command.env(harness::FOLDER_VARIABLE, self.folders.workspace());
-        if let Some(seed) = seed {
-            harness::simulate(&mut command, seed);
-        }
+        let workspace = self.folders.workspace();
+        let run = TestRun {
+            command,
+            test: function,
+            limit,
+            trust: Trust::Foreign,
+            workspace: Some(&workspace),
+            seed,
+        };
         let mut output = Excerpt::default();
-        let passed_line =
-            harness::run_title(command, function, limit, harness::Trust::Foreign, &mut |text| {
-                output.push(text)
-            });
+        let result = harness::run_test(run, &mut |text| output.push(text));
         strays::kill_all();
-        let verdict = match passed_line {
-            Ok(line) => Verdict::Passed(Figures::of_passed_line(&line)),
-            Err(why) => Verdict::Failed(why),
+        let verdict = match result {
+            // A test need not set a last line.
+            Ok(line) => Verdict::Passed(line.map_or_else(Figures::default, Figures::from)),
+            Err(failure) => Verdict::Failed(failure.to_string()),
         };
         Ok(Ended { verdict, output: output.text() })
     }
@@ -139,9 +136,8 @@ mod tests {
 
     #[test]
     fn figures_are_those_of_the_last_line() {
-        let figures = Figures::of_passed_line("  ... Passed --   0.6  5    53    2");
-        assert_eq!(figures, Figures { seconds: 0.6, rpcs: 53, operations: 2 });
-        assert_eq!(Figures::of_passed_line("whatever"), Figures::default());
+        let line: PassedLine = "  ... Passed --   0.6  5    53    2".parse().unwrap();
+        assert_eq!(Figures::from(line), Figures { seconds: 0.6, rpcs: 53, operations: 2 });
     }
 
     #[test]

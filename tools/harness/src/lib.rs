@@ -1,70 +1,69 @@
-//! Runs the lab's titles ("Test: one client (3A)"): each in a process of its own, one at a time, in the Go lab's
-//! order and output format, and under watch.
+//! Runs the lab's tests ("Test: one client (3A)"): each in a process of its own, one at a time, in the Go lab's order and
+//! output format, and under watch.
 //!
-//! A test binary with `harness = false` calls [`run`] with its titles. The binary then behaves as any Rust test binary
-//! (`--list`, `--exact`, filters, cargo-nextest), and runs each title in a child of itself, so that a title that
+//! A test binary with `harness = false` calls [`run`] with its tests. The binary then behaves as any Rust test binary
+//! (`--list`, `--exact`, filters, cargo-nextest), and runs each test in a child of itself, so that a test that
 //! fails, hangs or crashes cannot touch the next.
 //!
-//! A title fails at once, with a message that names the thread, when any thread panics, when threads are deadlocked on
+//! A test fails at once, with a message that names the thread, when any thread panics, when threads are deadlocked on
 //! parking_lot's locks, when it takes longer than [`LIMIT`], or when a thread is left once it has cleaned up. It
-//! passes when it has returned and none of that happened; what the code under test prints, or its exit code, cannot
+//! passes when it has returned and none of that happened; neither the output nor the exit code of the code under test can
 //! make it pass.
 //!
-//! What a title calls:
-//! - [`begin`] prints its first line, [`passed`] sets its second, which is printed once it has really passed;
-//! - [`spawn`] runs something beside the title's own thread;
-//! - [`operation`] notes what is being done, for the report of a title that hangs, and for the picture.
+//! What a test calls:
+//! - [`begin`] prints its first line; [`passed`] sets its last line, which is printed once the test has really passed;
+//! - [`spawn`] runs something beside the test's own thread, [`spawn_client`] a client;
+//! - [`operation`] notes what a client does, and [`record`] what happens to the servers: for the report of a test that
+//!   hangs, and for the picture.
 //!
-//! A title fails by panicking, on any thread. Then a [`picture`] of it is drawn, and its log is kept, in `target/pictures`.
+//! A test fails by panicking, on any thread. Then a picture of it is drawn, and its log is kept, in `target/pictures`.
 //!
-//! A program that judges other people's solutions runs single titles of a test binary with [`run_title`], in simulation
-//! too ([`simulate`], [`fresh_seed`], [`replay`]).
+//! A program that judges other people's solutions runs single tests of a test binary with [`run_test`].
 //!
-//! `RUST_LOG=debug` prints what the servers log (their `dprintf!`); `LAB_PICTURE=1` draws a picture of a title that passes
-//! too, and `LAB_PICTURE=0` none; `LAB_PEAK_THREADS=1` prints how many threads a title's process had at its peak.
+//! `docs/variables.md` lists the environment variables ([`VARIABLES`]). `RUST_LOG=debug` prints what the servers log
+//! (their `dprintf!`).
+//!
+//! # Modules
+//!
+//! `record` holds what happened. `report` draws it. `protocol` defines what the `parent` (the process that a user starts)
+//! and the `child` (the process of one test) say to each other. `environment` is read by the parent alone.
 #![forbid(unsafe_code)]
 
 mod child;
-mod lines;
-mod operations;
-mod page;
+mod environment;
 mod parent;
-pub mod picture;
-mod process;
-mod ring;
-mod seeds;
-mod simulation;
-mod tasks;
-mod threads;
+mod protocol;
+pub mod record;
+mod report;
+mod test;
 
-pub use child::{begin, elapsed, passed};
-pub use operations::{Operation, excerpt, operation};
-pub use process::{FOLDER_VARIABLE, Trust, run_title};
-pub use seeds::{fresh as fresh_seed, replay};
-pub use simulation::{latency, simulate};
-pub use tasks::{Task, spawn};
+pub use child::{Task, begin, latency, observe, passed, spawn, spawn_client};
+pub use environment::{VARIABLES, Variable};
+pub use lines::PassedLine;
+pub use parent::{TestFailure, TestRun, Trust, fresh_seed, replay, run_test};
+pub use protocol::Drawing;
+pub use record::{Operation, elapsed, excerpt, operation};
+pub use test::Test;
 
 use std::process::ExitCode;
 use std::time::Duration;
 
-/// How long a title may take, in real time (`checkTimeout` in the Go lab's config.go).
+/// How long a test may take, in real time (`checkTimeout` in the Go lab's config.go).
 pub const LIMIT: Duration = Duration::from_secs(120);
 
-/// Whether titles can be simulated: the simulator is for x86-64 Linux.
+/// Whether tests can be simulated: the simulator is for x86-64 Linux.
 pub const CAN_SIMULATE: bool = sim::SUPPORTED;
 
-/// A title: the name of its test function, and the function.
-pub type Title = (&'static str, fn());
-
-/// The `main` of a test binary: runs the titles that the command line asks for.
-pub fn run(titles: &'static [Title]) -> ExitCode {
-    run_within(LIMIT, titles)
+/// The `main` of a test binary: runs the tests that the command line asks for.
+pub fn run(tests: &'static [Test]) -> ExitCode {
+    run_within(LIMIT, tests)
 }
 
-/// As [`run`], with another limit for each title.
-pub fn run_within(limit: Duration, titles: &'static [Title]) -> ExitCode {
-    match std::env::var(process::TITLE_VARIABLE) {
-        Ok(name) => child::run(limit, titles, &name),
-        Err(_) => parent::run(limit, titles),
+/// As [`run`], with another limit for each test.
+pub fn run_within(limit: Duration, tests: &'static [Test]) -> ExitCode {
+    if std::env::var_os(protocol::CHILD_VARIABLE).is_some() {
+        child::run(limit, tests)
+    } else {
+        parent::run(limit, tests)
     }
 }

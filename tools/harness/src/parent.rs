@@ -1,42 +1,56 @@
-//! The test binary as the user starts it: runs each title in a child of itself.
+//! The test binary as a user starts it: runs each test in a child of itself.
 
-use crate::Title;
-use crate::process::{Trust, run_title};
-use crate::seeds::{self, Plan};
+mod process;
+mod replay;
+mod seeds;
+
+pub use process::{TestFailure, TestRun, Trust, run_test};
+pub use replay::replay;
+pub use seeds::fresh as fresh_seed;
+
+use crate::environment::Environment;
+use crate::test::Test;
 use libtest_mimic::{Arguments, Failed, Trial};
-use std::io::Write;
+use process::Order;
 use std::process::{Command, ExitCode};
 use std::time::Duration;
 
 /// How long a child may go on after its time limit, before it is killed: enough to report what hangs.
 const GRACE: Duration = Duration::from_secs(10);
 
-pub(crate) fn run(limit: Duration, titles: &'static [Title]) -> ExitCode {
-    match Plan::from_environment() {
-        Ok(Some(plan)) => return seeds::run(plan, titles),
-        Ok(None) => {}
-        Err(why) => {
-            eprintln!("{why}");
+/// Runs the tests that command line and environment ask for.
+pub(crate) fn run(limit: Duration, tests: &'static [Test]) -> ExitCode {
+    let mut environment = match Environment::read() {
+        Ok(environment) => environment,
+        Err(e) => {
+            eprintln!("{e}");
             return ExitCode::from(2);
         }
+    };
+    match environment.simulations.take() {
+        Some(wanted) if sim::SUPPORTED => return seeds::run(wanted, &environment, tests),
+        Some(_) => eprintln!(
+            "LAB_SIM: there is a simulator for x86-64 Linux (glibc) only; the tests run in real time here"
+        ),
+        None => {}
     }
     let mut arguments = Arguments::from_args();
-    // Titles measure time and count RPCs: two at once would disturb each other.
+    // Tests measure time and count RPCs: two at once would disturb each other.
     arguments.test_threads = Some(1);
-    let trials = titles.iter().map(|&(name, _)| Trial::test(name, move || run_trial(limit, name))).collect();
-    libtest_mimic::run(&arguments, trials).exit_code()
+    let (pictures, counts_threads) = (environment.pictures, environment.counts_threads);
+    let trial = |&(name, _): &Test| {
+        Trial::test(name, move || {
+            let order = Order { pictures, counts_threads, ..Order::new(name, Trust::Own) };
+            run_trial(limit, order)
+        })
+    };
+    libtest_mimic::run(&arguments, tests.iter().map(trial).collect()).exit_code()
 }
 
-fn run_trial(limit: Duration, name: &str) -> Result<(), Failed> {
+fn run_trial(limit: Duration, order: Order) -> Result<(), Failed> {
     // The cursor stands behind "test test_basic_3a ... "; the title belongs at the start of a line.
     println!();
     let program = std::env::current_exe().map_err(|e| format!("cannot find the test binary: {e}"))?;
-    run_title(Command::new(program), name, limit + GRACE, Trust::Own, &mut print)?;
+    process::run(Command::new(program), order, limit + GRACE, &mut process::print)?;
     Ok(())
-}
-
-pub(crate) fn print(text: &[u8]) {
-    let mut stdout = std::io::stdout();
-    // When nobody reads our output any more, the verdict still counts.
-    let _ = stdout.write_all(text).and_then(|()| stdout.flush());
 }

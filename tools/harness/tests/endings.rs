@@ -1,8 +1,8 @@
-//! How titles end is what the harness reports: each sample title is run as a user would, and its output read.
+//! The harness reports how a test ends: each sample test is run as a user would run it, and its output is read.
 
 #![allow(clippy::unwrap_used, reason = "clippy.toml allows it in tests; this is for their helpers")]
 
-use harness::{Trust, run_title};
+use harness::{PassedLine, TestFailure, TestRun, Trust, run_test};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 fn samples(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sample-tests"));
     command.args(arguments);
-    ["RUST_LOG", "LAB_PEAK_THREADS", "LAB_PICTURE"].iter().for_each(|name| _ = command.env_remove(name));
+    command.env_remove("RUST_LOG");
+    harness::VARIABLES.iter().for_each(|variable| _ = command.env_remove(variable.name));
     command
 }
 
@@ -29,27 +30,27 @@ fn output_of(command: &mut Command) -> (Output, String) {
     (output, String::from_utf8(text).unwrap())
 }
 
-/// Runs one title, which must fail with all of `messages` in what a person sees.
+/// Runs one test, which must fail with all of `messages` in what a person sees.
 #[track_caller]
-fn fails(title: &str, messages: &[&str]) {
-    let (output, text) = output_of(&mut samples(&["--exact", title]));
+fn fails(test: &str, messages: &[&str]) {
+    let (output, text) = output_of(&mut samples(&["--exact", test]));
     assert_eq!(output.status.code(), Some(101), "{text}");
     assert!(text.contains("0 passed; 1 failed"), "{text}");
     assert!(!text.contains("... Passed"), "{text}");
-    // What fails at once does not wait for the limit: that has a message of its own.
-    assert!(title == "hangs" || !text.contains("took longer than"), "{text}");
+    // A test that fails at once does not wait for the limit, which has a message of its own.
+    assert!(test == "hangs" || !text.contains("took longer than"), "{text}");
     for message in messages {
         assert!(text.contains(message), "{message:?} is missing in: {text}");
     }
     // A process that ends itself draws nothing.
     if text.contains("FAILED after") {
         let (log, picture) = drawn(&output);
-        assert!(picture.contains(&format!("\"name\":\"{title}\"")) && picture.contains("</html>"), "{text}");
+        assert!(picture.contains(&format!("\"name\":\"{test}\"")) && picture.contains("</html>"), "{text}");
         assert!(log.contains("failed: "), "{log}");
     }
 }
 
-/// The log and the picture of a title that failed. Their paths are the last that the failure prints, both times.
+/// The log and the picture of a test that failed. The failure names their files at its end, in both places.
 #[track_caller]
 fn drawn(output: &Output) -> (String, String) {
     let [stdout, stderr] =
@@ -63,7 +64,7 @@ fn drawn(output: &Output) -> (String, String) {
 }
 
 #[test]
-fn a_title_passes_and_begins_at_the_start_of_a_line() {
+fn a_test_passes_and_begins_at_the_start_of_a_line() {
     let (output, text) = output_of(&mut samples(&["--exact", "passes"]));
     assert!(output.status.success(), "{text}");
     assert!(text.contains("\nTest: sample ...\n  ... Passed --   0.0  3    12    1\nok\n"), "{text}");
@@ -78,25 +79,25 @@ fn a_picture_is_drawn_when_asked_for_and_none_when_not_wanted() {
     assert!(text.contains("  picture: ") && text.contains("1 passed"), "{text}");
     let (_, text) = output_of(samples(&["--exact", "panics"]).env("LAB_PICTURE", "0"));
     assert!(!text.contains("picture") && text.contains("expected one leader, got none"), "{text}");
+    let (_, text) = output_of(samples(&["--exact", "panics"]).env("LAB_PICTURE", ""));
+    assert!(text.contains("  picture: "), "the empty text is the default: {text}");
 }
 
 /// The verdict comes through, with its message.
 #[test]
 fn a_picture_that_cannot_be_written_disturbs_nothing() {
-    let folder = std::env::temp_dir().join(format!("titles-picture-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).unwrap();
-    let program = folder.join("sample-tests");
+    let folder = tempfile::tempdir().unwrap();
+    let program = folder.path().join("sample-tests");
     copy_samples(&program);
-    // In the place of the folder.
-    std::fs::write(folder.join("pictures"), "").unwrap();
+    // A file in the place of the folder.
+    std::fs::write(folder.path().join("pictures"), "").unwrap();
     let (output, text) = output_of(Command::new(&program).args(["--exact", "panics"]));
-    std::fs::remove_dir_all(&folder).unwrap();
     assert_eq!(output.status.code(), Some(101), "{text}");
-    assert!(text.contains("  no picture: ") && text.contains("pictures: "), "{text}");
+    assert!(text.contains("  no picture: cannot write ") && text.contains("pictures: "), "{text}");
     assert!(text.contains("thread \"panics\": expected one leader, got none"), "{text}");
 }
 
-/// Keeping the log is bounded, in time and in memory; what is missing is said.
+/// The log is bounded in time and in memory; the log says what is missing.
 #[test]
 fn a_log_without_end_is_kept_in_part() {
     let (output, text) = output_of(&mut samples(&["--exact", "logs_without_end"]));
@@ -112,7 +113,7 @@ fn a_log_without_end_is_kept_in_part() {
 fn the_log_and_the_peak_of_threads_are_printed_when_asked_for() {
     let (_, text) =
         output_of(samples(&["--exact", "passes"]).env("RUST_LOG", "debug").env("LAB_PEAK_THREADS", "1"));
-    // Milliseconds, the server, nothing of its role and term, the topic.
+    // Milliseconds, the server, no role and term, the topic.
     let line =
         text.lines().find(|line| line.ends_with(" a line of the log")).unwrap_or_else(|| panic!("{text}"));
     let words: Vec<&str> = line.split_whitespace().collect();
@@ -126,18 +127,18 @@ fn list_and_filters_are_those_of_libtest() {
     let (_, text) = output_of(&mut samples(&["--list", "dies"]));
     assert_eq!(text, "dies_by_exit: test\ndies_by_abort: test\ndies_not: test\n");
     let (_, text) = output_of(&mut samples(&["dies", "--skip", "by"]));
-    assert!(text.contains("1 passed; 0 failed; 0 ignored; 0 measured; 26 filtered out"), "{text}");
+    assert!(text.contains("1 passed; 0 failed; 0 ignored; 0 measured; 29 filtered out"), "{text}");
 }
 
 #[test]
-fn a_title_that_dies_does_not_touch_the_next() {
+fn a_test_that_dies_does_not_touch_the_next() {
     let (output, text) = output_of(&mut samples(&["dies"]));
     assert_eq!(output.status.code(), Some(101), "{text}");
     assert!(text.contains("1 passed; 2 failed"), "{text}");
 }
 
 #[test]
-fn a_panic_fails_the_title_with_its_message_and_thread() {
+fn a_panic_fails_the_test_with_its_message_and_thread() {
     fails("panics", &["thread \"panics\": expected one leader, got none", "sample/main.rs:"]);
     fails("panics_on_a_thread", &["thread \"server 1: own thread\": index out of bounds"]);
     fails("panics_in_a_go_statement", &["thread \"server 2: applier\": apply out of order"]);
@@ -165,7 +166,7 @@ fn a_deadlock_is_found_and_its_threads_and_lines_are_named() {
 }
 
 #[test]
-fn a_title_that_hangs_says_what_it_was_doing() {
+fn a_test_that_hangs_says_what_it_was_doing() {
     fails(
         "hangs",
         &[
@@ -204,42 +205,70 @@ fn output_without_end_is_cut_off() {
     assert_eq!(child.wait().unwrap().code(), Some(101));
 }
 
-/// Runs one title as a grader does, and gives its result and its output.
-fn judge(command: Command, title: &str) -> (Result<String, String>, String) {
+/// Runs one test as a grader does, and gives its result and its output.
+fn judge(command: Command, test: &str) -> (Result<Option<PassedLine>, TestFailure>, String) {
     let mut output = Vec::new();
-    let limit = Duration::from_secs(20);
-    let result = run_title(command, title, limit, Trust::Foreign, &mut |text| output.extend_from_slice(text));
+    let result = run_test(foreign(command, test, Duration::from_secs(20)), &mut |text| {
+        output.extend_from_slice(text);
+    });
     (result, String::from_utf8(output).unwrap())
+}
+
+fn foreign(command: Command, test: &str, limit: Duration) -> TestRun<'_> {
+    TestRun { command, test, limit, trust: Trust::Foreign, workspace: None, seed: None }
 }
 
 #[test]
 fn a_grader_gets_the_last_line_or_the_reason() {
     let (result, output) = judge(samples(&[]), "passes");
-    assert_eq!(result.unwrap(), "  ... Passed --   0.0  3    12    1");
+    let line = PassedLine { seconds: 0.0, servers: 3, rpcs: 12, rpc_width: 5, operations: 1 };
+    assert_eq!(result.unwrap(), Some(line));
     assert!(output.starts_with("Test: sample ...\n"), "{output}");
     let (result, output) = judge(samples(&[]), "panics");
-    assert!(result.unwrap_err().contains("expected one leader, got none"));
+    assert!(result.unwrap_err().to_string().contains("expected one leader, got none"));
     assert!(output.contains("FAILED"), "what is printed to standard error belongs to it: {output}");
     assert!(!output.contains("picture"), "a grader wants none: {output}");
-    let (result, _) = judge(samples(&[]), "no such title");
-    assert!(result.unwrap_err().contains("before the test did"));
+    let (result, _) = judge(samples(&[]), "no such test");
+    assert!(result.unwrap_err().to_string().contains("before the test did"));
 }
 
 #[test]
-fn a_grader_cuts_off_a_title_at_the_limit() {
+fn a_grader_cuts_off_a_test_at_the_limit() {
     let began = Instant::now();
-    let limit = Duration::from_secs(1);
-    let result = run_title(samples(&[]), "prints_without_end", limit, Trust::Foreign, &mut |_| {});
-    assert!(result.unwrap_err().contains("it hung: no result 1 s after the start"));
+    let run = foreign(samples(&[]), "prints_without_end", Duration::from_secs(1));
+    let failure = run_test(run, &mut |_| {}).unwrap_err();
+    assert!(failure.to_string().contains("it hung: no result 1 s after the start"), "{failure}");
     assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
 }
 
-/// No process of the title's group outlives it.
+/// A grader's simulation is the grader's order alone: the environment has no say in it.
+#[cfg(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu", not(lab_without_sim)))]
+#[test]
+fn a_grader_simulates() {
+    let mut command = samples(&[]);
+    command.env("LAB_SEED", "5").env("LAB_PICTURE", "yes");
+    let run = TestRun { seed: Some(7), ..foreign(command, "passes", Duration::from_secs(20)) };
+    let mut output = Vec::new();
+    run_test(run, &mut |text| output.extend_from_slice(text)).unwrap();
+    let output = String::from_utf8(output).unwrap();
+    assert!(output.contains("(virtual time, seed 7)\n"), "{output}");
+}
+
+/// The message of a failure is cut, and not lost: a line without end would not be read.
+#[test]
+fn a_failure_of_any_length_is_reported() {
+    let (result, _) = judge(samples(&[]), "panics_at_length");
+    let Err(TestFailure::Failed { message, .. }) = result else { panic!("{result:?}") };
+    assert!(message.starts_with("thread \"panics_at_length\": \u{1f}\u{1f}") && message.ends_with("..."));
+    assert!(message.len() > 1000, "{}", message.len());
+}
+
+/// No process of the test's group outlives it.
 #[test]
 fn processes_that_are_left_are_killed() {
-    for (title, passes) in [("leaves_a_process", true), ("leaves_a_process_and_exits", false)] {
+    for (test, passes) in [("leaves_a_process", true), ("leaves_a_process_and_exits", false)] {
         let began = Instant::now();
-        let (result, output) = judge(samples(&[]), title);
+        let (result, output) = judge(samples(&[]), test);
         assert_eq!(result.is_ok(), passes, "{result:?}");
         assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
         let (_, id) = output.split_once("left: ").unwrap();
@@ -250,24 +279,22 @@ fn processes_that_are_left_are_killed() {
     }
 }
 
-/// As an unprivileged user, whom alone the kernel can keep from it.
+/// As an unprivileged user: the kernel does not keep root from reading a process's memory.
 #[cfg(target_os = "linux")]
 #[test]
 fn the_token_is_in_no_place_that_safe_code_can_open() {
-    let folder = std::env::temp_dir().join(format!("titles-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).unwrap();
-    std::fs::set_permissions(&folder, PermissionsExt::from_mode(0o755)).unwrap();
-    let program = folder.join("sample-tests");
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o755)).unwrap();
+    let program = folder.path().join("sample-tests");
     copy_samples(&program);
     let mut command = Command::new(&program);
-    command.current_dir(&folder);
+    command.current_dir(folder.path());
     if rustix::process::getuid().is_root() {
         const NOBODY: u32 = 65534;
         command.uid(NOBODY).gid(NOBODY);
     }
     let (result, output) = judge(command, "looks_for_the_token");
-    std::fs::remove_dir_all(&folder).unwrap();
-    assert!(result.unwrap_err().contains("looked"));
+    assert!(result.unwrap_err().to_string().contains("looked"));
     assert!(output.contains("the memory is closed"), "{output}");
     // Tokens are the only words of 32 hexadecimal digits.
     let is_token = |word: &str| word.len() == 32 && word.bytes().all(|b| b.is_ascii_hexdigit());

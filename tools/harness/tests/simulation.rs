@@ -1,38 +1,44 @@
-//! Sample titles in simulation: run as a user would, and their output read.
+//! Sample tests in simulation: each is run as a user would run it, and its output is read.
 #![cfg(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu", not(lab_without_sim)))]
 #![allow(clippy::unwrap_used, reason = "clippy.toml allows it in tests; this is for their helpers")]
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output};
+use tempfile::TempDir;
 
-/// Whether the titles of this name passed, and all that was printed.
-fn simulate(title: &str, environment: &[(&str, &str)]) -> (bool, String) {
-    simulate_with(Path::new(env!("CARGO_BIN_EXE_sample-tests")), title, environment)
+/// Whether the test passed, and all that was printed.
+fn simulate(test: &str, environment: &[(&str, &str)]) -> (bool, String) {
+    simulate_with(Path::new(env!("CARGO_BIN_EXE_sample-tests")), test, environment)
 }
 
 /// The same with a copy of the program: it leaves its pictures beside itself.
-fn simulate_with(program: &Path, title: &str, environment: &[(&str, &str)]) -> (bool, String) {
+fn simulate_with(program: &Path, test: &str, environment: &[(&str, &str)]) -> (bool, String) {
+    let output = run(program, test, environment);
+    (output.status.success(), text(&output))
+}
+
+fn run(program: &Path, test: &str, environment: &[(&str, &str)]) -> Output {
     let mut command = Command::new(program);
-    command.args(["--exact", title]).env("LAB_SIM", "1").env_remove("RUST_LOG").env_remove("LAB_PICTURE");
-    for name in ["LAB_SEED", "LAB_RUNS", "LAB_STRATEGY", "LAB_TRACE", "LAB_TWICE", "LAB_KEEP_GOING"] {
-        command.env_remove(name);
-    }
-    let output = command.envs(environment.iter().copied()).output().unwrap();
-    let text = [&output.stdout[..], &output.stderr[..]].concat();
-    (output.status.success(), String::from_utf8(text).unwrap())
+    command.args(["--exact", test]).env_remove("RUST_LOG");
+    harness::VARIABLES.iter().for_each(|variable| _ = command.env_remove(variable.name));
+    command.env("LAB_SIM", "1").envs(environment.iter().copied()).output().unwrap()
+}
+
+fn text(output: &Output) -> String {
+    String::from_utf8([&output.stdout[..], &output.stderr[..]].concat()).unwrap()
 }
 
 #[track_caller]
-fn fails(title: &str, messages: &[&str]) {
-    let (passed, text) = simulate(title, &[("LAB_SEED", "7")]);
+fn fails(test: &str, messages: &[&str]) {
+    let (passed, text) = simulate(test, &[("LAB_SEED", "7")]);
     assert!(!passed, "{text}");
     for message in messages {
         assert!(text.contains(message), "{message:?} is missing in: {text}");
     }
     let last = text.split_once("this replays it:").unwrap().1;
     assert!(last.contains("\n  LAB_SIM=1 LAB_SEED=7 "), "{text}");
-    assert!(last.contains(&format!(" --exact {title}\n")), "{text}");
-    let (log, picture) = drawn(&text, title, 7);
+    assert!(last.contains(&format!(" --exact {test}\n")), "{text}");
+    let (log, picture) = drawn(&text, test, 7);
     // What is in quotes there has a backslash before each.
     let message = messages[0].replace('"', "\\\"");
     assert!(log.contains(messages[0]) && picture.contains(&message), "{log}");
@@ -40,27 +46,19 @@ fn fails(title: &str, messages: &[&str]) {
 
 /// The log and the picture that are named behind a failure, before what replays it. Both say that too.
 #[track_caller]
-fn drawn(text: &str, title: &str, seed: u32) -> (String, String) {
-    let replays = format!("\n{title} failed with seed {seed}; this replays it:\n  ");
+fn drawn(text: &str, test: &str, seed: u32) -> (String, String) {
+    let replays = format!("\n{test} failed with seed {seed}; this replays it:\n  ");
     let (failure, replay) = text.split_once(&replays).unwrap_or_else(|| panic!("{text}"));
     let replay = replay.lines().next().unwrap();
     let mut last = failure.lines().rev().skip_while(|line| !line.starts_with("  picture: "));
     let [picture, log] = ["  picture: ", "  log: "].map(|name| {
         let path = last.next().and_then(|line| line.strip_prefix(name)).unwrap_or_else(|| panic!("{text}"));
-        assert!(path.contains(&format!("pictures/{title}-seed-{seed}.")), "{path}");
+        assert!(path.contains(&format!("pictures/{test}-seed-{seed}.")), "{path}");
         std::fs::read_to_string(path).unwrap()
     });
     assert!(log.contains(&format!("# simulation, seed {seed}; this replays it:\n#   {replay}\n")), "{log}");
     assert!(picture.contains(&format!("\"simulation\":[\"{seed}\",\"{replay}\"]")), "{replay}");
     (log, picture)
-}
-
-/// A new folder.
-fn folder(name: &str) -> PathBuf {
-    let folder = std::env::temp_dir().join(format!("sim-{name}-{}", std::process::id()));
-    let _ = std::fs::remove_dir_all(&folder);
-    std::fs::create_dir_all(&folder).unwrap();
-    folder
 }
 
 /// Not by this process: what another test starts meanwhile has the copy open for a moment too, and a program that is open
@@ -70,25 +68,32 @@ fn copy_samples(to: &Path) {
     assert!(copied.success());
 }
 
-/// A folder of its own for the pictures of a program, and the program.
-fn own_folder(name: &str) -> (PathBuf, PathBuf) {
-    let folder = folder(name);
-    let program = folder.join("sample-tests");
+/// A folder for the pictures of a program, and the program in it.
+fn own_folder() -> (TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let program = folder.path().join("sample-tests");
     copy_samples(&program);
     (folder, program)
 }
 
-/// The names of the pictures in such a folder.
-fn pictures(folder: &Path) -> Vec<String> {
-    let names = std::fs::read_dir(folder.join("pictures")).into_iter().flatten();
-    let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    let mut names: Vec<String> = names.filter(|name| name.ends_with(".html")).collect();
+/// The names of the files in a folder.
+fn files(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten();
+    let mut names: Vec<String> =
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     names
 }
 
+/// The names of the pictures of a program in such a folder.
+fn pictures(folder: &TempDir) -> Vec<String> {
+    let mut names = files(&folder.path().join("pictures"));
+    names.retain(|name| name.ends_with(".html"));
+    names
+}
+
 #[test]
-fn a_title_that_passes_names_its_seed_and_says_that_its_time_is_not_real() {
+fn a_test_that_passes_names_its_seed_and_says_that_its_time_is_not_real() {
     let (passed, text) = simulate("passes", &[("LAB_SEED", "7")]);
     assert!(passed, "{text}");
     assert!(text.contains("  ... Passed --   0.0  3    12    1  (virtual time, seed 7)\n"), "{text}");
@@ -184,13 +189,50 @@ fn a_seed_that_fails_is_found_and_replayed() {
 fn two_runs_are_compared() {
     let (passed, text) = simulate("passes", &[("LAB_SEED", "1"), ("LAB_TWICE", "1")]);
     assert!(passed, "{text}");
+    let (passed, text) = simulate("differs_from_run_to_run", &[("LAB_SEED", "1"), ("LAB_TWICE", "1")]);
+    assert!(!passed && text.contains("a second run with the same seed went another way"), "{text}");
+    let (_, traces) = text.split_once("The traces: ").unwrap();
+    for trace in traces.lines().next().unwrap().split(' ') {
+        assert!(std::fs::read_to_string(trace).unwrap().contains("process "), "it can be read: {trace}");
+        std::fs::remove_file(trace).unwrap();
+    }
+}
+
+/// The folder is made, and the traces stay there.
+#[test]
+fn the_traces_of_two_runs_are_kept_when_they_are_wanted() {
+    let folder = tempfile::tempdir().unwrap();
+    let traces = folder.path().join("not/there");
+    let environment = [("LAB_SEED", "1"), ("LAB_TWICE", "1"), ("LAB_TRACE", traces.to_str().unwrap())];
+    let (passed, text) = simulate("passes", &environment);
+    assert!(passed, "{text}");
+    assert_eq!(files(&traces), ["passes-1", "passes-1-again"], "{text}");
+}
+
+#[test]
+fn zero_and_nothing_turn_a_variable_off() {
+    for off in ["0", ""] {
+        let folder = tempfile::tempdir().unwrap();
+        let traces = folder.path().to_str().unwrap();
+        let names = ["LAB_TWICE", "LAB_RUNS", "LAB_KEEP_GOING", "LAB_STRATEGY", "LAB_PEAK_THREADS"];
+        let environment = names.map(|name| (name, off));
+        let (passed, text) =
+            simulate("passes", &[&environment[..], &[("LAB_SEED", "1"), ("LAB_TRACE", traces)]].concat());
+        assert!(passed && text.contains("(virtual time, seed 1)"), "{text}");
+        assert_eq!(files(folder.path()), ["passes-1"], "one run, with {off:?}");
+        let (passed, text) = simulate("passes", &[("LAB_SEED", off), ("LAB_TRACE", off)]);
+        assert!(passed && text.contains("(virtual time, seed "), "{text}");
+        assert!(!text.contains("seed 0)"), "a new seed: {text}");
+        let (passed, text) = simulate("passes", &[("LAB_SIM", off), ("LAB_SEED", off)]);
+        assert!(passed && !text.contains("virtual"), "{text}");
+    }
 }
 
 #[test]
 fn a_trace_is_the_same_for_one_seed_and_strategy_only() {
-    let folder = folder("traces");
+    let folder = tempfile::tempdir().unwrap();
     let trace = |run: &str, seed: &str, strategy: &str| {
-        let to = folder.join(run);
+        let to = folder.path().join(run);
         let environment =
             [("LAB_SEED", seed), ("LAB_STRATEGY", strategy), ("LAB_TRACE", to.to_str().unwrap())];
         simulate("fails_now_and_then", &environment);
@@ -202,19 +244,18 @@ fn a_trace_is_the_same_for_one_seed_and_strategy_only() {
         assert_eq!(first, trace("second", "3", strategy), "{strategy}");
         assert_ne!(first, trace("third", "4", strategy), "{strategy}");
     }
-    std::fs::remove_dir_all(folder).unwrap();
 }
 
-/// Roles and terms are asked for by a thread of the simulation, and the title fails after that.
+/// Roles and terms are asked for by a thread of the simulation, and the test fails after that.
 #[test]
 fn a_picture_shows_what_happened_in_virtual_time() {
     fails("breaks_a_history", &["history of 4 operations is not linearizable"]);
     let (_, text) = simulate("breaks_a_history", &[("LAB_SEED", "7"), ("RUST_LOG", "debug")]);
     let (log, picture) = drawn(&text, "breaks_a_history", 7);
     let (_, states) = picture.split_once("\"states\":[").unwrap();
-    assert!(states.starts_with('[') && states.split_once('\n').unwrap().0.contains(",1,7,1]"), "{states}");
+    assert!(states.starts_with('[') && states.split_once("]]").unwrap().0.contains(",1,7,1"), "{states}");
     let (_, end) = picture.split_once("\"end\":").unwrap();
-    let end: u64 = end.split_once('\n').unwrap().0.parse().unwrap();
+    let end: u64 = end.split_once(',').unwrap().0.parse().unwrap();
     assert!((30_000..1_000_000).contains(&end), "after {end} us");
     let line = log.lines().find(|line| line.contains("server 1, term 7: applies")).unwrap();
     assert!(line.contains(" S1 ") && text.contains(line), "{line}: printed as it is kept");
@@ -222,34 +263,33 @@ fn a_picture_shows_what_happened_in_virtual_time() {
 
 #[test]
 fn a_run_is_the_same_whatever_is_drawn_and_printed() {
-    let (folder, program) = own_folder("observed");
-    let trace = |title: &str, environment: &[(&str, &str)]| {
-        let to = folder.join("traces");
+    let (folder, program) = own_folder();
+    let trace = |test: &str, environment: &[(&str, &str)]| {
+        let to = folder.path().join("traces");
         let environment = [&[("LAB_SEED", "5"), ("LAB_TRACE", to.to_str().unwrap())], environment].concat();
-        simulate_with(&program, title, &environment);
-        std::fs::read_to_string(to.join(format!("{title}-5"))).unwrap()
+        simulate_with(&program, test, &environment);
+        std::fs::read_to_string(to.join(format!("{test}-5"))).unwrap()
     };
     // One that fails, and one that passes. The last locks what it logs.
-    for (title, said) in [
+    for (test, said) in [
         ("breaks_a_history", "has done: client 2: get(\"k\")"),
         ("passes", "end: "),
         ("logs_what_is_locked", "server 1: 1"),
     ] {
-        let first = trace(title, &[]);
+        let first = trace(test, &[]);
         assert!(first.contains(said), "{first}");
         for environment in [[("LAB_PICTURE", "0")], [("LAB_PICTURE", "1")], [("RUST_LOG", "debug")]] {
-            assert_eq!(first, trace(title, &environment), "{environment:?}");
+            assert_eq!(first, trace(test, &environment), "{environment:?}");
         }
     }
     let drawn = ["breaks_a_history", "logs_what_is_locked", "passes"];
-    assert_eq!(pictures(&folder), drawn.map(|title| format!("{title}-seed-5.html")));
-    std::fs::remove_dir_all(folder).unwrap();
+    assert_eq!(pictures(&folder), drawn.map(|test| format!("{test}-seed-5.html")));
 }
 
 /// Each failure of many would take up some megabytes.
 #[test]
 fn of_many_failures_the_first_is_drawn() {
-    let (folder, program) = own_folder("many");
+    let (folder, program) = own_folder();
     let many = [("LAB_SEED", "1"), ("LAB_RUNS", "30")];
     let (_, text) =
         simulate_with(&program, "fails_now_and_then", &[&many[..], &[("LAB_PICTURE", "0")]].concat());
@@ -262,12 +302,11 @@ fn of_many_failures_the_first_is_drawn() {
         assert!(picture.contains("lost update at"), "{text}");
         assert_eq!(pictures(&folder), [format!("fails_now_and_then-seed-{seed}.html")], "{text}");
     }
-    std::fs::remove_dir_all(folder).unwrap();
 }
 
 #[test]
-fn of_one_title_the_newest_pictures_are_kept() {
-    let (folder, program) = own_folder("newest");
+fn of_one_test_the_newest_pictures_are_kept() {
+    let (folder, program) = own_folder();
     simulate_with(&program, "leaves_a_thread", &[("LAB_SEED", "1")]);
     for seed in ["11", "12", "13", "21", "22", "23"] {
         simulate_with(&program, "panics", &[("LAB_SEED", seed)]);
@@ -275,18 +314,38 @@ fn of_one_title_the_newest_pictures_are_kept() {
     let kept = ["leaves_a_thread-seed-1.html".to_string()].into_iter();
     let kept = kept.chain([12, 13, 21, 22, 23].map(|seed| format!("panics-seed-{seed}.html")));
     assert_eq!(pictures(&folder), kept.collect::<Vec<_>>());
-    std::fs::remove_dir_all(folder).unwrap();
 }
 
+/// Nothing runs, and the student's code is not blamed.
 #[test]
-fn what_is_asked_for_wrongly_is_said() {
+fn a_wrong_environment_is_an_error_of_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    let no_folder = file.join("traces").to_str().unwrap().to_string();
+    let last = u64::MAX.to_string();
+    let number = "it must be a whole number from 1 on; 0 or nothing turns it off";
+    let switch = "it must be 1; 0 or nothing turns it off";
     for (environment, message) in [
-        (&[("LAB_SEED", "x")][..], "LAB_SEED=x: it must be a whole number"),
-        (&[("LAB_RUNS", "0")], "LAB_RUNS=0"),
-        (&[("LAB_STRATEGY", "luck")], "no strategy \"luck\"; there are uniform, priorities, pauses, storm"),
+        (&[("LAB_SEED", "x")][..], &format!("LAB_SEED=x: {number}")[..]),
+        (&[("LAB_RUNS", "-1")], &format!("LAB_RUNS=-1: {number}")),
+        (&[("LAB_SEED", "00")], &format!("LAB_SEED=00: {number}")),
+        (&[("LAB_TWICE", "yes")], &format!("LAB_TWICE=yes: {switch}")),
+        (&[("LAB_SIM", "true")], &format!("LAB_SIM=true: {switch}")),
+        (&[("LAB_PICTURE", "2")], &format!("LAB_PICTURE=2: {switch}")),
+        (&[("LAB_STRATEGY", "luck")], "LAB_STRATEGY=luck: it must be uniform, priorities, pauses or storm;"),
         (&[("LAB_SIM", "0"), ("LAB_SEED", "1")], "LAB_SEED is for simulations: set LAB_SIM=1 too"),
+        (&[("LAB_SEDE", "1")], "LAB_SEDE: there is no such variable; there are LAB_SIM, LAB_SEED,"),
+        (
+            &[("LAB_SEED", &last), ("LAB_RUNS", "2")],
+            &format!("LAB_SEED={last}: there are no 2 seeds from there on"),
+        ),
+        (&[("LAB_TRACE", &no_folder)], &format!("LAB_TRACE={no_folder}: it must be a folder")),
+        (&[("LAB_TRACE", &no_folder), ("LAB_TWICE", "1")], &format!("LAB_TRACE={no_folder}: it must be")),
     ] {
-        let (passed, text) = simulate("passes", environment);
-        assert!(!passed && text.contains(message), "{text}");
+        let output = run(Path::new(env!("CARGO_BIN_EXE_sample-tests")), "passes", environment);
+        let text = text(&output);
+        assert_eq!(output.status.code(), Some(2), "{text}");
+        assert!(text.starts_with(message) && text.lines().count() == 1, "{text}");
     }
 }

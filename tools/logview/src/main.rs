@@ -1,32 +1,33 @@
-//! Shows a title's log in a terminal, with a column and a colour for each server.
+//! Shows a test's log in a terminal, with a column and a colour for each server.
 //!
 //!     RUST_LOG=debug cargo test -p raft test_backup_2b 2>&1 | cargo run -q -p logview
 //!     cargo run -q -p logview -- target/pictures/test_backup_2b.log
 //!
-//! What is no line of a log, such as the title's verdict, is shown as it is.
+//! Lines that do not belong to a log, such as the test's verdict, are shown as they are.
 #![forbid(unsafe_code)]
 
 mod line;
 mod view;
 
+use anyhow::Context;
 use clap::Parser;
 use line::Line;
 use std::fs::File;
-use std::io::{BufRead, BufReader, IsTerminal, Write};
+use std::io::{BufRead, BufReader, ErrorKind, IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use view::{Style, View};
 
-/// Fewer columns are not shown while it is not known how many servers there are.
+/// The number of columns while the number of servers is not known.
 const FEWEST: usize = 3;
 
-/// How wide the view is when nothing says how wide the terminal is.
+/// The width of the view when the width of the terminal is not known.
 const USUAL_WIDTH: usize = 120;
 
-/// Shows a title's log, with a column for each server.
+/// Shows a test's log, with a column for each server.
 ///
-/// Each line has the role and the term that its server was last seen in (L5: leader in term 5, F5: follower), what its
-/// thread is there for, and its text.
+/// Each line has the role and the term in which its server was last seen (L5: leader in term 5, F5: follower or candidate),
+/// what its thread does, and its text.
 #[derive(Parser)]
 #[command(name = "logview")]
 struct Arguments {
@@ -53,36 +54,36 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    match run(&arguments) {
+    match run(&Arguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
-        // Nobody reads any more: head, or less that was left.
-        Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        // Nobody reads any more: head has its lines, or the user left less.
+        Err(e) if e.downcast_ref().map(std::io::Error::kind) == Some(ErrorKind::BrokenPipe) => {
+            ExitCode::SUCCESS
+        }
         Err(e) => {
-            let of = arguments.file.map_or(String::new(), |file| format!("{}: ", file.display()));
-            eprintln!("logview: {of}{e}");
+            eprintln!("logview: {e:#}");
             ExitCode::FAILURE
         }
     }
 }
 
-fn run(arguments: &Arguments) -> std::io::Result<()> {
-    match &arguments.file {
-        Some(path) => {
-            // Read twice: the first time to see how many servers there are.
-            let servers = lines(BufReader::new(File::open(path)?)).filter_map(|line| line.ok()?.server());
-            let columns = servers.max().map_or(0, |last| last + 1);
-            show(BufReader::new(File::open(path)?), columns, arguments)
-        }
-        None => show(std::io::stdin().lock(), FEWEST, arguments),
+fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let Some(path) = &arguments.file else { return show(std::io::stdin().lock(), FEWEST, arguments) };
+    let of_file = || path.display().to_string();
+    let open = || File::open(path).map(BufReader::new);
+    // Read twice: the first time to see how many servers there are.
+    let mut columns = 0;
+    for line in lines(open().with_context(of_file)?) {
+        columns = line.with_context(of_file)?.server().map_or(columns, |server| columns.max(server + 1));
     }
+    show(open().with_context(of_file)?, columns, arguments)
 }
 
 fn lines(input: impl BufRead) -> impl Iterator<Item = std::io::Result<Line>> {
     input.split(b'\n').map(|line| Ok(Line::parse(&String::from_utf8_lossy(&line?))))
 }
 
-fn show(input: impl BufRead, columns: usize, arguments: &Arguments) -> std::io::Result<()> {
+fn show(input: impl BufRead, columns: usize, arguments: &Arguments) -> anyhow::Result<()> {
     if arguments.list {
         return list(input);
     }
@@ -92,7 +93,7 @@ fn show(input: impl BufRead, columns: usize, arguments: &Arguments) -> std::io::
     let terminal = terminal.filter(|width| *width > 0);
     let style = Style { width: arguments.width.or(terminal).unwrap_or(USUAL_WIDTH), colours };
     let mut view = View::new(style, &arguments.servers, columns);
-    // Whether the line that is continued was shown.
+    // Whether the last line that was no continuation is shown.
     let mut shown = true;
     for line in lines(input) {
         let line = line?;
@@ -102,7 +103,7 @@ fn show(input: impl BufRead, columns: usize, arguments: &Arguments) -> std::io::
             Line::Other(_) => true,
         };
         if shown {
-            // Flushed line by line: it is watched live.
+            // Flush each line: somebody may watch the log live.
             let mut out = stdout.lock();
             out.write_all(view.show(&line).as_bytes())?;
             out.flush()?;
@@ -118,7 +119,7 @@ fn is_wanted(topic: &str, arguments: &Arguments) -> bool {
 }
 
 /// Prints the topics, the most frequent first.
-fn list(input: impl BufRead) -> std::io::Result<()> {
+fn list(input: impl BufRead) -> anyhow::Result<()> {
     let mut counts = std::collections::BTreeMap::new();
     for line in lines(input) {
         if let Line::Log(log) = line? {
@@ -128,5 +129,6 @@ fn list(input: impl BufRead) -> std::io::Result<()> {
     let mut counts: Vec<(String, usize)> = counts.into_iter().collect();
     counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
     let mut out = std::io::stdout().lock();
-    counts.iter().try_for_each(|(topic, count)| writeln!(out, "{count:8} {topic}"))
+    counts.iter().try_for_each(|(topic, count)| writeln!(out, "{count:8} {topic}"))?;
+    Ok(())
 }

@@ -1,17 +1,19 @@
-//! Columns: the time, and one for each server. A text that is too long for its column goes on in the next row.
+//! Shows lines in columns: one for the time, one for each server. A text that is too long for its column goes on in the
+//! next row.
 
-use crate::line::{Line, Log};
+use crate::line::Line;
+use lines::{Level, LogLine, Who};
 
 /// How wide the column of the times is.
 const TIME: usize = 11;
 
-/// Narrower columns are of no use; then the rows are wider than the terminal.
+/// The least width of a server's column. If there is not enough room, the rows are wider than the terminal.
 const NARROWEST: usize = 12;
 
-/// What separates columns.
+/// The text between columns.
 const GAP: &str = " ";
 
-/// One for each server: what terminals show well on dark and on light.
+/// The servers' colours: those that are easy to read on dark and on light.
 const COLOURS: [u8; 7] = [36, 33, 35, 32, 34, 31, 96];
 
 #[derive(Clone, Copy)]
@@ -22,9 +24,9 @@ pub struct Style {
 
 pub struct View {
     style: Style,
-    /// The servers that have a column, in its order.
+    /// The servers of the columns.
     columns: Vec<usize>,
-    /// Whether there is a column for each server that comes up.
+    /// Whether every server has a column, also one that is seen for the first time.
     all: bool,
     /// Whether the columns' names are still to be shown.
     unnamed: bool,
@@ -33,14 +35,14 @@ pub struct View {
 }
 
 impl View {
-    /// Shows `wanted`, or all servers when it is empty: then there are `columns` at first.
+    /// Shows the servers in `wanted`. If it is empty, shows all servers, at first in `columns` columns.
     pub fn new(style: Style, wanted: &[usize], columns: usize) -> View {
         let all = wanted.is_empty();
         let columns = if all { (0..columns).collect() } else { wanted.to_vec() };
         View { style, columns, all, unnamed: true, last: None }
     }
 
-    /// The rows of a line; empty when its server is not wanted.
+    /// The rows of a line. Empty if its server is not wanted.
     pub fn show(&mut self, line: &Line) -> String {
         match line {
             Line::Other(text) => format!("{}\n", self.painted(text, 1)),
@@ -52,11 +54,14 @@ impl View {
         }
     }
 
-    fn log(&mut self, log: &Log) -> String {
-        let text = format!("{} {}: {}", log.state, log.topic, log.own_text());
-        let Some(server) = log.server else {
+    fn log(&mut self, log: &LogLine) -> String {
+        let at = format!("{:.3}", log.at.as_secs_f64() * 1e3);
+        let state = log.state.map_or(String::new(), |state| format!("{state} "));
+        let text = format!("{}: {}", log.topic, text(log));
+        let Who::Server(server) = log.who else {
             self.last = None;
-            return format!("{:>TIME$}{GAP}{}\n", log.at, self.painted(&format!("{} {text}", log.who), 2));
+            let state = if state.is_empty() { "- " } else { &state };
+            return format!("{at:>TIME$}{GAP}{}\n", self.painted(&format!("{} {state}{text}", log.who), 2));
         };
         if self.all && server >= self.columns.len() {
             self.columns = (0..=server).collect();
@@ -65,7 +70,7 @@ impl View {
         let Some(column) = self.columns.iter().position(|one| *one == server) else { return String::new() };
         let mut rows = if std::mem::take(&mut self.unnamed) { self.names() } else { String::new() };
         self.last = Some(column);
-        rows += &self.rows(&log.at, column, text.trim_start_matches("- "));
+        rows += &self.rows(&at, column, &format!("{state}{text}"));
         rows
     }
 
@@ -109,6 +114,18 @@ impl View {
     }
 }
 
+/// The text of a line, shortened: its column names the server, so that a "server 2: " in front of it says nothing new.
+fn text(LogLine { who, level, text, .. }: &LogLine) -> String {
+    let Who::Server(server) = who else { return with_level(*level, text) };
+    let rest = text.strip_prefix(&format!("server {server}"));
+    let rest = rest.and_then(|rest| rest.strip_prefix([':', ',']));
+    with_level(*level, rest.map_or(text, str::trim_start))
+}
+
+fn with_level(level: Option<Level>, text: &str) -> String {
+    level.map_or(text.to_string(), |level| format!("{level}: {text}"))
+}
+
 /// Splits a text into pieces of at most `wide` characters, between words where it can.
 fn wrapped(text: &str, wide: usize) -> Vec<String> {
     let mut pieces = vec![String::new()];
@@ -123,7 +140,7 @@ fn wrapped(text: &str, wide: usize) -> Vec<String> {
             last(&mut pieces).push(' ');
             room -= 1;
         }
-        // A word that is longer than a row is cut.
+        // Cut a word that is longer than a row.
         while word.len() > room {
             let rest = word.split_off(room);
             last(&mut pieces).extend(word);

@@ -20,18 +20,17 @@ fn logview(arguments: &[&str]) -> Command {
 
 /// Runs it on a file with the log.
 #[track_caller]
-fn of_file(name: &str, arguments: &[&str]) -> String {
-    let file = std::env::temp_dir().join(format!("logview-{}-{name}", std::process::id()));
-    std::fs::write(&file, LOG).unwrap();
-    let output = logview(arguments).arg(&file).output().unwrap();
-    std::fs::remove_file(&file).unwrap();
+fn of_file(arguments: &[&str]) -> String {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(LOG.as_bytes()).unwrap();
+    let output = logview(arguments).arg(file.path()).output().unwrap();
     assert!(output.status.success());
     String::from_utf8(output.stdout).unwrap()
 }
 
 #[test]
 fn a_saved_log_has_as_many_columns_as_servers() {
-    let text = of_file("all", &[]);
+    let text = of_file(&[]);
     assert!(text.contains("server 0") && text.contains("server 4") && !text.contains("server 5"), "{text}");
     assert!(
         text.starts_with("# Test: sample (passes)\n") && text.contains("L1 AppendEntries: appends"),
@@ -42,16 +41,16 @@ fn a_saved_log_has_as_many_columns_as_servers() {
 
 #[test]
 fn topics_are_chosen_by_parts_of_their_names() {
-    let text = of_file("vote", &["--topics", "vote"]);
+    let text = of_file(&["--topics", "vote"]);
     assert!(text.contains("votes for 1") && !text.contains("AppendEntries"), "{text}");
-    let text = of_file("without", &["--without", "vote,heartbeat"]);
+    let text = of_file(&["--without", "vote,heartbeat"]);
     assert!(text.contains("appends") && !text.contains("votes for 1"), "{text}");
-    assert_eq!(of_file("list", &["--list"]), "       2 AppendEntries\n       1 RequestVote\n");
-    let text = of_file("color", &["--color", "--servers", "1"]);
+    assert_eq!(of_file(&["--list"]), "       2 AppendEntries\n       1 RequestVote\n");
+    let text = of_file(&["--color", "--servers", "1"]);
     assert!(text.contains("\x1b[33mL1 AppendEntries") && !text.contains("takes"), "{text}");
 }
 
-/// A line is shown when it comes, not when the title ends.
+/// A line is shown when it comes, not when the test ends.
 #[test]
 fn a_live_log_is_shown_line_by_line() {
     let mut child = logview(&[]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();

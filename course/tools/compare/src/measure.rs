@@ -3,9 +3,10 @@
 //! The system tells the CPU time and the peak memory of all of a process's children together. Therefore each program
 //! runs under a process of its own, which is this program again and has no other child.
 
-use crate::passed::{self, PassedLine};
+use crate::passed;
 use anyhow::{Context, Result, bail};
 use cargo_metadata::Message;
+use lines::PassedLine;
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeVal;
 use serde::{Deserialize, Serialize};
@@ -46,9 +47,9 @@ impl Figures {
     fn new(printed: &PassedLine, usage: &Usage) -> Figures {
         Figures {
             seconds: printed.seconds,
-            peers: printed.peers,
-            rpcs: printed.rpcs,
-            operations: printed.operations,
+            peers: printed.servers as f64,
+            rpcs: printed.rpcs as f64,
+            operations: printed.operations as f64,
             cpu_seconds: usage.cpu_seconds,
             peak_mb: usage.peak_mb,
         }

@@ -1,13 +1,12 @@
-//! A picture does in a browser what it is for: a copy of the page of a failed sample title, with `page_test.js` in it, is
-//! opened in Chromium without a window, and says itself which of its checks it passed.
+//! Uses pictures in a browser: Chromium opens a copy of the page of a failed sample test, without a window. Checks in the
+//! copy, such as `page_test.js`, use the page and write into it what they found.
 
 #![allow(clippy::unwrap_used, reason = "clippy.toml allows it in tests; this is for their helpers")]
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// The programs that Chromium is called by.
+/// The names of Chromium's program.
 const BROWSERS: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "chrome"];
 
 const CHECKS: &str = include_str!("page_test.js");
@@ -23,7 +22,7 @@ fn browser() -> PathBuf {
 /// The page's document, when its scripts have run, and what the browser said.
 fn document(page: &Path, profile: &Path) -> (String, String) {
     let mut command = Command::new(browser());
-    // Chromium's own sandbox does not work for root; nothing but our page is opened.
+    // Chromium's own sandbox does not work for root. Only our page is opened.
     command.args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]);
     command.args(["--disable-background-networking", "--disable-component-update", "--disable-sync"]);
     command.args(["--window-size=1280,800", "--virtual-time-budget=20000", "--dump-dom"]);
@@ -33,32 +32,24 @@ fn document(page: &Path, profile: &Path) -> (String, String) {
     (String::from_utf8_lossy(&output.stdout).into_owned(), said)
 }
 
-/// A new folder. Two browsers with one profile are one browser, of which one has no document; tests run at once.
-fn folder() -> PathBuf {
-    static MADE: AtomicUsize = AtomicUsize::new(0);
-    let number = MADE.fetch_add(1, Ordering::Relaxed);
-    let folder = std::env::temp_dir().join(format!("titles-page-{}-{number}", std::process::id()));
-    std::fs::create_dir_all(&folder).unwrap();
-    folder
-}
-
-/// What `checks` say of the page of a sample title, which must be that all is well.
+/// Adds `checks` to the page of a sample test, opens it, and returns how many of them are well. None may fail.
 #[track_caller]
-fn check(title: &str, environment: &[(&str, &str)], checks: &str) -> usize {
+fn check(test: &str, environment: &[(&str, &str)], checks: &str) -> usize {
     let mut samples = Command::new(env!("CARGO_BIN_EXE_page-samples"));
-    let output = samples.args(["--exact", title]).envs(environment.iter().copied()).output().unwrap();
+    let output = samples.args(["--exact", test]).envs(environment.iter().copied()).output().unwrap();
     let said = String::from_utf8([output.stderr, output.stdout].concat()).unwrap();
     let page =
         said.lines().find_map(|line| line.strip_prefix("  picture: ")).unwrap_or_else(|| panic!("{said}"));
     let page = std::fs::read_to_string(page).unwrap();
     assert!(!page.contains("http"), "it needs nothing from the network");
 
-    let folder = folder();
-    let copy = folder.join("page.html");
+    // A folder for each browser: two browsers with one profile are one browser, and one of the two has no document.
+    let folder = tempfile::tempdir().unwrap();
+    let copy = folder.path().join("page.html");
     std::fs::write(&copy, page.replace("</html>", &format!("<script>{checks}</script>\n</html>"))).unwrap();
-    let (document, said) = document(&copy, &folder.join("profile"));
-    // The browser's helpers may outlive it for a moment, and write there.
-    let _ = std::fs::remove_dir_all(&folder);
+    let (document, said) = document(&copy, &folder.path().join("profile"));
+    // Ignore the error: the browser's helpers may outlive it for a moment, and write there.
+    let _ = folder.close();
 
     let results = document.split_once("<pre id=\"results\">").and_then(|(_, rest)| rest.split_once("</pre>"));
     let (results, _) = results.unwrap_or_else(|| panic!("the checks did not end: {document}\n{said}"));
@@ -73,30 +64,44 @@ fn a_page_is_used_by_keyboard_and_mouse() {
     assert!(check("breaks_a_history", &[], CHECKS) > 20);
 }
 
+/// A check that is an expression, and the text to show beside it.
+fn one(check: &str, text: &str) -> String {
+    format!(
+        r#"
+        document.getElementById("failure").click();
+        const one = picture.selected(), said = document.getElementById("remarks").innerText;
+        const find = document.getElementById("find").value;
+        const made = document.createElement("pre");
+        made.id = "results";
+        made.textContent = `${{{check} ? "ok" : "FAILED"}}: ${{{text}}}\nend of the results`;
+        document.body.append(made);"#
+    )
+}
+
 #[test]
 #[ignore = "needs chromium; make page-check runs it"]
 fn a_failure_of_a_server_is_on_its_lane() {
-    let checks = r#"
-        document.getElementById("failure").click();
-        const one = picture.selected(), right = one.lane.name === "server 2" && one.what.includes("apply out of order");
-        const made = document.createElement("pre");
-        made.id = "results";
-        made.textContent = `${right ? "ok" : "FAILED"}: ${one.lane.name}, ${one.what}\nend of the results`;
-        document.body.append(made);"#;
-    assert_eq!(check("panics_in_a_go_statement", &[], checks), 1);
+    for (test, server, what) in [
+        ("panics_in_a_go_statement", 2, "apply out of order"),
+        ("leaves_a_go_statement", 3, "1 thread is left"),
+    ] {
+        let is_there = format!("one.lane.name === \"server {server}\" && one.what.includes(\"{what}\")");
+        assert_eq!(check(test, &[], &one(&is_there, "one.lane.name + one.what")), 1);
+    }
+}
+
+#[test]
+#[ignore = "needs chromium; make page-check runs it"]
+fn a_missing_element_is_looked_for() {
+    assert_eq!(check("misses_an_element", &[], &one("find === \"x 0 1 y\"", "find")), 1);
 }
 
 #[cfg(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu", not(lab_without_sim)))]
 #[test]
 #[ignore = "needs chromium; make page-check runs it"]
 fn a_simulated_failure_says_how_it_is_replayed() {
-    assert!(check("breaks_a_history", &[("LAB_SIM", "1"), ("LAB_SEED", "7")], CHECKS) > 20);
-    let checks = r#"
-        const said = document.getElementById("remarks").innerText;
-        const right = said.includes("simulation, seed 7") && said.includes("LAB_SIM=1 LAB_SEED=7");
-        const made = document.createElement("pre");
-        made.id = "results";
-        made.textContent = `${right ? "ok" : "FAILED"}: ${said}\nend of the results`;
-        document.body.append(made);"#;
-    assert_eq!(check("panics_in_a_go_statement", &[("LAB_SIM", "1"), ("LAB_SEED", "7")], checks), 1);
+    let environment = [("LAB_SIM", "1"), ("LAB_SEED", "7")];
+    assert!(check("breaks_a_history", &environment, CHECKS) > 20);
+    let is_said = "said.includes(\"simulation, seed 7\") && said.includes(\"LAB_SIM=1 LAB_SEED=7\")";
+    assert_eq!(check("panics_in_a_go_statement", &environment, &one(is_said, "said")), 1);
 }

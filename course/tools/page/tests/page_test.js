@@ -1,5 +1,5 @@
-// Uses a page as a person does, and writes what came of it into the document: tools/harness/tests/page.rs runs it in a
-// browser. The page is that of the sample title "breaks_a_history".
+// Uses a page as a person does, and writes the results into the document: course/tools/page/tests/page.rs runs it in a
+// browser. The page is that of the sample test "breaks_a_history".
 "use strict";
 (async () => {
   const results = [];
@@ -33,7 +33,7 @@
   try {
     await frame();
     check(
-      "the title and its end are said",
+      "the test and its end are said",
       document.body.innerText.includes("Test: sample") && /FAILED after \d/.test($("verdict").textContent),
     );
     check("the message is there", $("message").textContent.includes("not linearizable"));
@@ -84,7 +84,7 @@
     key("+");
     check("+ zooms in", wide() < before);
     key("0");
-    check("0 is the whole title", picture.view.from <= 0 && wide() > failing.end);
+    check("0 is the whole test", picture.view.from <= 0 && wide() > failing.end);
 
     // By mouse.
     const box = canvas.getBoundingClientRect();

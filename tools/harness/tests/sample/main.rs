@@ -1,6 +1,7 @@
-//! Titles that end in every way a title can end, for the tests of the harness.
+//! Tests that end in every way a test can end, for the tests of the harness.
 
-use harness::picture::{self, Finding};
+use harness::PassedLine;
+use harness::record::{self, Finding};
 use parking_lot::Mutex;
 use std::fmt;
 use std::fs::File;
@@ -11,6 +12,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Barrier};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
+
+/// The last line of the tests that pass.
+const PASSED: PassedLine = PassedLine { seconds: 0.0, servers: 3, rpcs: 12, rpc_width: 5, operations: 1 };
 
 /// Longer than any test waits.
 const FOREVER: Duration = Duration::from_secs(600);
@@ -46,6 +50,9 @@ fn main() -> ExitCode {
             ("shares_a_lock", shares_a_lock),
             ("leaves_nobody", leaves_nobody),
             ("logs_what_is_locked", logs_what_is_locked),
+            ("panics_at_length", panics_at_length),
+            ("misses_an_element", misses_an_element),
+            ("differs_from_run_to_run", differs_from_run_to_run),
         ],
     )
 }
@@ -54,13 +61,23 @@ fn passes() {
     harness::begin("Test: sample");
     drop(harness::operation("client 1", "get(\"x\")"));
     labrpc::go("server 1: ends", || log::debug!("a line of the log"));
-    harness::passed("  ... Passed --   0.0  3    12    1".to_string());
+    harness::passed(PASSED);
 }
 
 fn panics() {
     harness::begin("Test: sample");
-    harness::passed("  ... Passed --".to_string());
+    harness::passed(PASSED);
     panic!("expected one leader, got none");
+}
+
+fn misses_an_element() {
+    record::about_text("x 0 1 y");
+    panic!("missing element \"x 0 1 y\" in Append result");
+}
+
+/// JSON writes each of its bytes as six.
+fn panics_at_length() {
+    panic!("{}", "\u{1f}".repeat(100_000));
 }
 
 fn panics_on_a_thread() {
@@ -70,8 +87,8 @@ fn panics_on_a_thread() {
 }
 
 fn panics_in_a_go_statement() {
-    picture::servers(3);
-    (0..3).for_each(picture::up);
+    record::servers(3);
+    (0..3).for_each(record::up);
     labrpc::go("server 2: applier", || panic!("apply out of order"));
     sleep(FOREVER);
 }
@@ -138,7 +155,7 @@ fn fails_now_and_then() {
     let number = Arc::new(Mutex::new(0));
     let add = |i: u32| {
         let number = number.clone();
-        harness::spawn(format!("client {i}"), move || {
+        harness::spawn_client(format!("client {i}"), move || {
             sleep(Duration::from_millis(rand::random_range(0..10)));
             let old = *number.lock();
             log::debug!("client {i} has read {old}");
@@ -149,17 +166,17 @@ fn fails_now_and_then() {
     let tasks: Vec<_> = (0..2).map(add).collect();
     tasks.into_iter().for_each(harness::Task::wait);
     assert!(*number.lock() == 2, "lost update at {:?}", begun.elapsed());
-    harness::passed("  ... Passed --   0.0  3    12    1".to_string());
+    harness::passed(PASSED);
 }
 
-/// With the thread that asks servers for their state: it holds the lock, and gives away the processor.
+/// Shares a lock with the thread that asks servers for their state, which may lose the processor while it holds the lock.
 fn shares_a_lock() {
     harness::begin("Test: sample");
     let lock = Arc::new(Mutex::new(()));
     // Simulated threads change at allocations, of which ten take a microsecond.
     let work = |n| (0..n).for_each(|i| drop(std::hint::black_box(Box::new(i))));
-    picture::servers(1);
-    picture::observe({
+    record::servers(1);
+    harness::observe({
         let lock = lock.clone();
         move |_| {
             let _held = lock.lock();
@@ -169,7 +186,7 @@ fn shares_a_lock() {
     });
     let clients = (0..2).map(|i| {
         let lock = lock.clone();
-        harness::spawn(format!("client {i}"), move || {
+        harness::spawn_client(format!("client {i}"), move || {
             for _ in 0..2000 {
                 work(1000);
                 drop(lock.lock());
@@ -177,10 +194,10 @@ fn shares_a_lock() {
         })
     });
     clients.collect::<Vec<_>>().into_iter().for_each(harness::Task::wait);
-    harness::passed("  ... Passed --   0.0  3    12    1".to_string());
+    harness::passed(PASSED);
 }
 
-/// To put it into words takes a lock.
+/// Formatting it takes a lock.
 struct Locked(Arc<Mutex<u32>>);
 
 impl fmt::Display for Locked {
@@ -192,7 +209,7 @@ impl fmt::Display for Locked {
 fn logs_what_is_locked() {
     harness::begin("Test: sample");
     let number = Arc::new(Mutex::new(0));
-    let counts = harness::spawn("client 1", {
+    let counts = harness::spawn_client("client 1", {
         let number = number.clone();
         move || {
             for _ in 0..20 {
@@ -208,7 +225,7 @@ fn logs_what_is_locked() {
         sleep(Duration::from_micros(100));
     }
     counts.wait();
-    harness::passed("  ... Passed --   0.0  3    12    1".to_string());
+    harness::passed(PASSED);
 }
 
 /// The last thread that could run ends.
@@ -219,24 +236,29 @@ fn leaves_nobody() {
     drop(tx);
 }
 
+fn differs_from_run_to_run() {
+    log::debug!("process {}", std::process::id());
+}
+
 fn leaves_a_go_statement() {
+    record::servers(4);
     labrpc::go("server 3: lingers", || sleep(FOREVER));
-    harness::passed("  ... Passed --".to_string());
+    harness::passed(PASSED);
 }
 
 fn leaves_a_thread() {
     let thread = std::thread::Builder::new().name("my own thread".to_string());
     thread.spawn(|| sleep(FOREVER)).expect("a thread starts");
-    harness::passed("  ... Passed --".to_string());
+    harness::passed(PASSED);
 }
 
-/// Linux gives it the name of the thread that starts it.
+/// Linux gives such a thread the name of the thread that starts it.
 fn leaves_a_thread_without_a_name() {
     labrpc::go("server 3: starts another", || drop(std::thread::spawn(|| sleep(FOREVER))));
-    harness::passed("  ... Passed --".to_string());
+    harness::passed(PASSED);
 }
 
-/// It even keeps the harness from printing.
+/// Keeps the harness from printing, too.
 fn prints_without_end() {
     let mut stdout = std::io::stdout().lock();
     while writeln!(stdout, "tick").is_ok() {}
@@ -249,8 +271,8 @@ fn prints_one_long_line() {
 
 /// What a cheat could print: the harness's own words, but not its token.
 fn forges() {
-    println!("passed");
-    println!("{} passed", "0".repeat(32));
+    println!("{}", forged("0"));
+    println!("{}", forged(&"0".repeat(32)));
     println!("test forges ... ok");
     panic!("it is not");
 }
@@ -258,12 +280,19 @@ fn forges() {
 /// The same, written to where the harness reports.
 fn writes_to_the_channel() {
     let channel = std::io::stdin().as_fd().try_clone_to_owned().expect("standard input is open");
-    writeln!(File::from(channel), "passed\npassed 0\npassed {} line\nhello", "0".repeat(32))
-        .expect("it is writable");
+    let lines =
+        ["passed", "{", "\"Passed\"", &forged(""), &forged(&"0".repeat(32)), &"x".repeat(200_000), "\0"];
+    let mut channel = File::from(channel);
+    lines.iter().for_each(|line| writeln!(channel, "{line}").expect("it is writable"));
     panic!("it is not");
 }
 
-/// Everything that safe code can open. What it finds, it prints; finding nothing, it fails.
+/// The harness's message that the test has passed, with a token that is wrong.
+fn forged(token: &str) -> String {
+    format!("{{\"Passed\":{{\"token\":\"{token}\",\"line\":null}}}}")
+}
+
+/// Opens everything that safe code can open, prints what it finds, and fails.
 fn looks_for_the_token() {
     for file in ["mem", "environ", "cmdline", "fd/0"] {
         match std::fs::read(format!("/proc/self/{file}")) {
@@ -278,25 +307,25 @@ fn looks_for_the_token() {
     panic!("looked");
 }
 
-/// Has one of everything that a picture shows.
+/// Does one of everything that a picture shows.
 fn breaks_a_history() {
     harness::begin("Test: sample");
-    picture::servers(3);
+    record::servers(3);
     let (asked, answered) = crossbeam_channel::unbounded();
-    picture::observe(move |server| {
+    harness::observe(move |server| {
         // Nobody may wait for it any more.
         let _ = asked.send(server);
         Some((7, server == 1))
     });
     let link = |connected: bool, links: &[(usize, usize)]| {
-        // What happens within a millisecond is one change.
+        // Changes within a millisecond are one change.
         sleep(Duration::from_millis(2));
-        links.iter().for_each(|(i, j)| picture::link(*i, *j, connected));
+        links.iter().for_each(|(i, j)| record::link(*i, *j, connected));
     };
-    (0..3).for_each(picture::up);
+    (0..3).for_each(record::up);
     link(true, &[(0, 1), (0, 2), (1, 2)]);
-    picture::unreliable(true);
-    picture::long_reordering(true);
+    record::unreliable(true);
+    record::long_reordering(true);
     let done = |who: &str, what: &str, result: &str| {
         let operation = harness::operation(who, what);
         let id = operation.id();
@@ -306,8 +335,8 @@ fn breaks_a_history() {
     };
     let order = vec![done("client 1", "put(\"k\", \"a\")", ""), done("client 2", "append(\"k\", \"b\")", "")];
     done("client 1", "put(\"other\", \"x </script> y\")", "");
-    picture::started(1, "start(1) = index 1, term 7");
-    picture::applied(1, "apply index 1: 1");
+    record::started(1, "start(1) = index 1, term 7");
+    record::applied(1, "apply index 1: 1");
     let (logged, wait) = crossbeam_channel::bounded::<()>(0);
     labrpc::go("server 1: applier", move || {
         log::debug!("server 1, term 7: applies");
@@ -315,16 +344,16 @@ fn breaks_a_history() {
     });
     // Nothing is sent: this waits for the thread's end.
     let _ = wait.recv();
-    // Each of them has been asked, and what was said then is noted when the next round begins.
+    // After four answers each server has been asked, and its answer is noted: the next round has begun.
     for _ in 0..4 {
-        // For a time: to a simulation, those who are asked by nobody but a watcher are deadlocked.
+        // With a limit: a simulation takes a test for deadlocked that only a watcher can wake.
         answered.recv_timeout(FOREVER).expect("the harness asks");
     }
     link(false, &[(0, 1), (1, 2)]);
-    picture::down(1);
+    record::down(1);
     let broken = done("client 2", "get(\"k\")", "held by nobody");
     let part = order.iter().copied().chain([broken]).collect();
-    picture::found(vec![Finding {
+    record::found(vec![Finding {
         order,
         refused: vec![broken],
         part,
@@ -347,10 +376,10 @@ fn logs_without_end() {
 fn leaves_a_process() {
     let left = Command::new("sleep").arg("600").spawn().expect("sleep starts");
     println!("left: {}.", left.id());
-    harness::passed("  ... Passed --   0.0  3    12    1".to_string());
+    harness::passed(PASSED);
 }
 
-/// It holds standard input and output.
+/// The process that is left holds standard input and output.
 fn leaves_a_process_and_exits() {
     leaves_a_process();
     std::process::exit(0);

@@ -1,8 +1,8 @@
-//! A list that remembers the newest only.
+//! A list that keeps the newest items only.
 
 use std::collections::VecDeque;
 
-/// The newest items, and how many there were before them.
+/// The newest items.
 pub(crate) struct Ring<T> {
     items: VecDeque<T>,
     limit: usize,
@@ -28,7 +28,7 @@ impl<T> Ring<T> {
         self.items.iter()
     }
 
-    /// How many items were forgotten.
+    /// How many items are no longer kept.
     pub(crate) fn dropped(&self) -> u64 {
         self.dropped
     }

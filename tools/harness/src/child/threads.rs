@@ -1,41 +1,79 @@
-//! The threads of a title's process: which wait for each other, how many there are, which were left behind.
+//! The threads of a test's process: which wait for each other, how many there are, which were left behind.
 //!
 //! labrpc knows the threads it started. The others are found in /proc, on Linux only.
 
-use crate::child::fail;
-use crate::process::FOLDER_VARIABLE;
+use super::session;
 use backtrace::Backtrace;
+use labrpc::TaskName;
+use std::cell::Cell;
 use std::collections::BTreeSet;
-use std::fmt::Write;
+use std::fmt::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// The threads that wait for each other's parking_lot locks, and where in our code; None when there are none.
-pub(crate) fn deadlock() -> Option<String> {
+thread_local! {
+    static IS_CLIENT: Cell<bool> = const { Cell::new(false) };
+}
+
+/// What the calling thread does, or at least its name.
+pub(super) fn name() -> Option<String> {
+    let task = labrpc::current_task().map(|task| task.to_string());
+    task.or_else(|| std::thread::current().name().map(str::to_string))
+}
+
+/// The server that the calling thread works for.
+pub(super) fn server() -> Option<usize> {
+    labrpc::current_task().as_ref().and_then(TaskName::server)
+}
+
+/// Runs `f`, which is what a client does.
+pub(super) fn as_client<T>(f: impl FnOnce() -> T) -> T {
+    IS_CLIENT.set(true);
+    let result = f();
+    IS_CLIENT.set(false);
+    result
+}
+
+/// Whether the calling thread is a client's.
+pub(super) fn is_client() -> bool {
+    IS_CLIENT.get()
+}
+
+/// Threads that wait for each other's locks.
+pub(super) struct Deadlock {
+    /// The threads, and where in the lab's code they wait.
+    pub(super) text: String,
+    /// The first server with such a thread.
+    pub(super) server: Option<usize>,
+}
+
+/// The threads that wait for each other's parking_lot locks; None when there are none.
+pub(super) fn deadlock() -> Option<Deadlock> {
     let deadlocks = parking_lot::deadlock::check_deadlock();
     if deadlocks.is_empty() {
         return None;
     }
     let tasks = labrpc::running();
-    let mut text = String::new();
+    let (mut text, mut server) = (String::new(), None);
     // Writing to a String does not fail.
     for thread in deadlocks.iter().flatten() {
-        let name = (tasks.iter().find(|task| task.thread == Some(thread.thread_id())))
-            .map_or_else(|| format!("{:?}", thread.thread_id()), |task| task.name.clone());
+        let task = tasks.iter().find(|task| task.thread == Some(thread.thread_id()));
+        server = server.or_else(|| task.and_then(|task| task.name.server()));
+        let name = task.map_or_else(|| format!("{:?}", thread.thread_id()), |task| task.name.to_string());
         let _ = writeln!(text, "  thread \"{name}\" waits for a lock at");
         text += &lines_of_the_lab(thread.backtrace());
     }
-    Some(text)
+    Some(Deadlock { text, server })
 }
 
 /// Where the workspace was when this crate was compiled.
-fn here() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap_or(Path::new("/")).to_path_buf()
+fn here() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap_or(Path::new("/"))
 }
 
 /// Where a thread is, in the lab's own files: those of libraries, of this harness and of labrpc's thread pool help
 /// nobody to find a bug.
-pub(crate) fn lines_of_the_lab(backtrace: &Backtrace) -> String {
+pub(super) fn lines_of_the_lab(backtrace: &Backtrace) -> String {
     let symbols = backtrace.frames().iter().flat_map(|frame| frame.symbols());
     lines(symbols.filter_map(|symbol| {
         let name = symbol.name().map_or(String::new(), |name| format!("{name:#}"));
@@ -43,13 +81,14 @@ pub(crate) fn lines_of_the_lab(backtrace: &Backtrace) -> String {
     }))
 }
 
-/// The same of what the simulator found.
-pub(crate) fn places_of_the_lab(places: &[sim::Place]) -> String {
+/// The same for what the simulator found.
+pub(super) fn places_of_the_lab(places: &[sim::Place]) -> String {
     lines(places.iter().map(|place| (place.file.as_path(), place.line, place.function.clone())))
 }
 
 fn lines<'a>(places: impl Iterator<Item = (&'a Path, u32, String)>) -> String {
-    let lab = std::env::var_os(FOLDER_VARIABLE).map_or_else(here, PathBuf::from);
+    let lab: PathBuf =
+        session::start().and_then(|start| start.workspace.clone()).unwrap_or(here().to_path_buf());
     let mut text = String::new();
     for (file, line, name) in places {
         let Ok(file) = file.strip_prefix(&lab) else { continue };
@@ -67,7 +106,7 @@ fn lines<'a>(places: impl Iterator<Item = (&'a Path, u32, String)>) -> String {
 }
 
 /// What runs on labrpc's threads, the oldest first.
-pub(crate) fn report() -> String {
+pub(super) fn report() -> String {
     let mut tasks = labrpc::running();
     tasks.sort_by_key(|task| std::cmp::Reverse(task.elapsed));
     let mut text = String::new();
@@ -78,9 +117,9 @@ pub(crate) fn report() -> String {
     text
 }
 
-/// The ids and names of the threads of this process; none where there is no /proc.
+/// The ids and names of the threads of this process; empty where there is no /proc.
 fn all() -> Vec<(String, String)> {
-    // In a simulation the system lists threads for a moment longer or shorter, as chance will have it.
+    // In a simulation the system may list a thread that has ended in virtual time, or miss one that has started.
     if let Some(threads) = sim::threads() {
         return threads.into_iter().map(|(id, name)| (id.to_string(), name)).collect();
     }
@@ -95,47 +134,62 @@ fn all() -> Vec<(String, String)> {
 }
 
 /// The harness's own threads.
-pub(crate) struct Own {
+pub(super) struct Own {
     ids: BTreeSet<String>,
 }
 
 impl Own {
-    /// Those that run now, before the title starts.
-    pub(crate) fn now() -> Own {
+    /// Those that run now, before the test starts.
+    pub(super) fn now() -> Own {
         Own { ids: all().into_iter().map(|(id, _)| id).collect() }
     }
 
-    /// Waits for the title's threads to end or to return to labrpc's pool; fails the title when some do not.
-    pub(crate) fn wait_for_the_others(&self, grace: Duration) {
+    /// Waits for the test's threads to end or to return to labrpc's pool; returns those that do not.
+    pub(super) fn wait_for_the_others(&self, grace: Duration) -> Vec<Left> {
         let deadline = Instant::now() + grace;
         let mut left = self.others();
         while !left.is_empty() && Instant::now() < deadline {
             std::thread::sleep(Duration::from_millis(5));
             left = self.others();
         }
-        if !left.is_empty() {
-            fail(&format!(
-                "{} left {} s after all servers were killed and the network was cleaned up:\n  {}\n\
-                 Each thread that a server starts must end soon after its kill().",
-                if left.len() == 1 {
-                    "1 thread is".to_string()
-                } else {
-                    format!("{} threads are", left.len())
-                },
-                grace.as_secs(),
-                left.join("\n  ")
-            ));
-        }
+        left
     }
 
-    fn others(&self) -> Vec<String> {
-        let tasks = labrpc::running().into_iter().map(|task| task.name);
-        // A thread without a name has that of the thread which started it: a second one with a pool thread's name is
-        // none of the pool.
+    fn others(&self) -> Vec<Left> {
+        let tasks = labrpc::running().into_iter().map(|task| Left::Task(task.name));
+        // A thread without a name gets the name of the thread that starts it: of two threads with the name of a pool's
+        // thread, only one is the pool's.
         let mut pool = BTreeSet::new();
         let mut is_pool = |name: &String| is_labrpc(name) && pool.insert(name.clone());
         let threads = all().into_iter().filter(|(id, name)| !self.ids.contains(id) && !is_pool(name));
-        tasks.chain(threads.map(|(_, name)| format!("{name} (started by std::thread)"))).collect()
+        tasks.chain(threads.map(|(_, name)| Left::Thread(name))).collect()
+    }
+}
+
+/// A thread that is left.
+pub(super) enum Left {
+    /// One of labrpc's, which runs this.
+    Task(TaskName),
+    /// Any other, with its name.
+    Thread(String),
+}
+
+impl Left {
+    /// The server that it works for.
+    pub(super) fn server(&self) -> Option<usize> {
+        match self {
+            Left::Task(name) => name.server(),
+            Left::Thread(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for Left {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Left::Task(name) => name.fmt(f),
+            Left::Thread(name) => write!(f, "{name} (started by std::thread)"),
+        }
     }
 }
 
@@ -145,19 +199,16 @@ fn is_labrpc(name: &str) -> bool {
 }
 
 /// Counts the threads of this process.
-pub(crate) struct Peak(usize);
+#[derive(Default)]
+pub(super) struct Peak(usize);
 
 impl Peak {
-    pub(crate) fn from_environment() -> Option<Peak> {
-        std::env::var_os("LAB_PEAK_THREADS").map(|_| Peak(0))
-    }
-
-    pub(crate) fn count(&mut self) {
+    pub(super) fn count(&mut self) {
         let now = sim::outside(|| std::fs::read_dir("/proc/self/task").map_or(0, Iterator::count));
         self.0 = self.0.max(now);
     }
 
-    pub(crate) fn highest(&self) -> usize {
+    pub(super) fn highest(&self) -> usize {
         self.0
     }
 }

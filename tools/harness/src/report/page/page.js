@@ -1,4 +1,4 @@
-// Draws the title that the JSON beside this script describes (tools/harness/src/page.rs writes it) on one canvas: lanes
+// Draws the test that the JSON beside this script describes (tools/harness/src/report/page.rs writes it) on one canvas: lanes
 // of clients and servers over one time axis. Only what is in view is drawn, and of what falls into one pixel, one.
 "use strict";
 (() => {
@@ -84,18 +84,19 @@
         what: `${leads ? "leader" : "follower"}, term ${term}`,
       });
     }
-    if (data.focus) focus = (data.focus[0] === "operation" ? operationById : markById).get(data.focus[1]);
+    const [about, number] = data.focus || [];
+    if (about === "operation") focus = operationById.get(number);
+    if (about === "mark") focus = markById.get(number);
     const nobodys = { kind: "client", name: "other log", items: [] };
     for (const [t, where, topic, text, level] of data.lines) {
       const lane = where === null ? nobodys : where < 0 ? serverLanes[-1 - where] || nobodys : clientLanes[where];
       lane.items.push({ kind: "line", t, end: t, topic, what: text, level });
     }
     if (nobodys.items.length > 0) lanes.push(nobodys);
-    // A failure that is about nothing in particular is about a server, if it names one.
-    const named = !focus && data.failed && /server (\d+)/.exec(data.message);
-    if (named && serverLanes[named[1]]) {
+    // A failure that is about a server as a whole is an item on its lane.
+    if (about === "server" && serverLanes[number]) {
       focus = { kind: "failure", t: end, end, what: data.message.split("\n")[0] };
-      serverLanes[named[1]].items.push(focus);
+      serverLanes[number].items.push(focus);
     }
     for (const lane of lanes) {
       lane.items.sort((a, b) => a.t - b.t);
@@ -613,13 +614,13 @@
     pen.fillRect(0, 0, NAMES - 4, AXIS);
   }
 
-  // The whole title in small, and which part of it is in view.
+  // The whole test in small, and which part of it is in view.
   const small = (t) => NAMES + (t / end) * (width - NAMES - 8);
   function drawOverview() {
     const top = height - OVERVIEW;
     pen.fillStyle = colours.raised;
     pen.fillRect(0, top, width, OVERVIEW);
-    write("whole title", 4, NAMES, top + OVERVIEW / 2, colours.quiet);
+    write("whole test", 4, NAMES, top + OVERVIEW / 2, colours.quiet);
     for (const item of groupItems) {
       if (!item.letters) continue;
       pen.fillStyle = colours.found;
@@ -668,14 +669,14 @@
     if (item.kind === "operation") {
       texts.push(
         item.pending
-          ? `Called at ${seconds(item.t)}; pending when the title ended.`
+          ? `Called at ${seconds(item.t)}; pending when the test ended.`
           : `Called at ${seconds(item.t)}, returned at ${seconds(item.end)}, took ${span(item.end - item.t)}.`,
       );
     } else {
       texts.push(item.end > item.t ? `From ${seconds(item.t)} to ${seconds(item.end)}.` : `At ${seconds(item.t)}.`);
     }
     if (item.finding && item.verdict === "broken") texts.push(`✗ This breaks the history. ${item.finding.note}`);
-    else if (item.kind === "failure") texts.push("✗ The title failed then; this is what the server did before.");
+    else if (item.kind === "failure") texts.push("✗ The test failed then; this is what the server did before.");
     else if (item.verdict === "broken") texts.push(`✗ The failure is about this: ${data.message.split("\n")[0]}`);
     else if (item.verdict === "refused") texts.push("It cannot come next in the order either.");
     else if (item.verdict === "after") texts.push("The order ends before this operation.");
@@ -788,7 +789,7 @@
     // Nothing is known but the time.
     look(end - Math.min(end, 2e6), end + 1e5);
     $("said").replaceChildren(
-      element("h2", `The title failed at ${seconds(end)}`),
+      element("h2", `The test failed at ${seconds(end)}`),
       element("p", data.message.split("\n")[0], "bad"),
     );
     $("around").replaceChildren();
@@ -1026,11 +1027,9 @@
       "A is the largest. ▲ a command was started here, ● applied, | a line of the log. ✗ and a red frame: what the failure is about. " +
       "Numbers and a line: the longest order of operations that explains their results; hatched in red: what it does not reach. " +
       "That is shown for one key at a time, the others are faint: for that of the selected operation, or the one that broke first.";
-    // A message about an element that is missing or doubled names it.
-    const named = /element "([^"]*)"/.exec(data.message);
-    if (named) {
-      $("find").value = named[1];
-      find(named[1]);
+    if (data.sought) {
+      $("find").value = data.sought;
+      find(data.sought);
     }
   }
 

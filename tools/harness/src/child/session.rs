@@ -1,0 +1,147 @@
+//! What this process knows from its parent, and how it tells the parent the end of the test.
+
+use crate::protocol::{self, Drawing, Pictures, Report, Start};
+use crate::record;
+use crate::report::{self, Outcome, Replay};
+use std::fs::File;
+use std::io::Write;
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+static SESSION: OnceLock<Session> = OnceLock::new();
+
+struct Session {
+    start: Start,
+    /// The other end of standard input. Nothing that is written to it can be read in this process again: it is a pair of
+    /// sockets, not a pipe that /proc/self/fd would open a second time.
+    channel: UnixStream,
+    /// Locked by the first thread that fails, and never unlocked.
+    failing: Mutex<()>,
+}
+
+/// Why there is no session.
+pub(super) enum NoSession {
+    /// Standard input is not what a parent makes of it.
+    NoParent,
+    /// Other processes could read this process's memory.
+    OpenMemory(std::io::Error),
+    /// A thread could not be started.
+    NoThread(std::io::Error),
+}
+
+/// Reads what the parent wants, with the token, before any code under test runs. The token leaves this process only when
+/// the test has passed: a failure needs no proof. From then on, the end of standard input says that the parent is gone;
+/// then this process ends too.
+pub(super) fn begin() -> Result<&'static Start, NoSession> {
+    let start: Start = protocol::receive(&mut std::io::stdin().lock()).ok_or(NoSession::NoParent)?;
+    if start.sealed {
+        close_memory().map_err(NoSession::OpenMemory)?;
+    }
+    let channel = std::io::stdin().as_fd().try_clone_to_owned().map_err(|_| NoSession::NoParent)?;
+    let session = Session { start, channel: channel.into(), failing: Mutex::new(()) };
+    let session = SESSION.get_or_init(|| session);
+    let (runs, started) = std::sync::mpsc::channel();
+    let watch = std::thread::Builder::new().name("harness-parent".to_string()).spawn(move || {
+        let _ = runs.send(());
+        let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
+        std::process::exit(1);
+    });
+    watch.map_err(NoSession::NoThread)?;
+    // std notes each thread in a table of its own. Nothing that is real may change it during a simulation.
+    let _ = started.recv();
+    Ok(&session.start)
+}
+
+/// Keeps /proc/self/mem, and every other process of the same user, from reading the token in this process's memory.
+/// Processes of root can still read it.
+fn close_memory() -> std::io::Result<()> {
+    #[cfg(target_os = "linux")]
+    rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)?;
+    Ok(())
+}
+
+/// What the parent wants. None before [`begin`].
+pub(super) fn start() -> Option<&'static Start> {
+    SESSION.get().map(|session| &session.start)
+}
+
+/// Whether a picture is drawn if the test fails. A grader keeps no pictures, and wants nothing to run beside the test.
+pub(super) fn draws(start: &Start) -> bool {
+    !start.sealed && start.pictures != Pictures::Never
+}
+
+/// Tells the parent that the test has passed.
+pub(super) fn pass(line: Option<lines::PassedLine>) {
+    let Some(start) = start() else { return };
+    if draws(start) && start.pictures == Pictures::Always {
+        let message = line.map_or(String::new(), |line| line.to_string());
+        println!("{}", draw(start, false, record::elapsed(), &message, None));
+    }
+    tell(&Report::Passed { token: start.token.clone(), line });
+}
+
+/// Ends this process with the test failed, on a thread that works for `server`. The first failure counts; a second thread
+/// that fails stops here. In a simulation, outside of it only.
+pub(super) fn fail(message: &str, server: Option<usize>) -> ! {
+    let message = message.trim_end();
+    if let Some(session) = SESSION.get() {
+        std::mem::forget(session.failing.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+    let at = record::elapsed();
+    say(&format!("  ... FAILED after {:.1} s -- {message}\n", at.as_secs_f64()));
+    tell(&Report::Failed { message: message.to_string() });
+    // The verdict is out: it stands, whatever becomes of the picture.
+    if let Some(start) = start().filter(|start| draws(start)) {
+        let drawing = draw(start, true, at, message, server);
+        say(&format!("{drawing}\n"));
+    }
+    std::process::exit(1);
+}
+
+/// Writes the picture and the log, and tells the parent where they are.
+fn draw(start: &Start, has_failed: bool, at: Duration, message: &str, server: Option<usize>) -> Drawing {
+    let simulation = start.simulation.as_ref().and_then(|simulation| {
+        Some(Replay { seed: simulation.seed, command: simulation.replay.as_deref()? })
+    });
+    let drawn = report::draw(&Outcome {
+        test: &start.test,
+        has_failed,
+        at,
+        message,
+        focus: if has_failed { record::focus(server) } else { None },
+        simulation,
+    });
+    let drawing = match drawn {
+        Ok(files) => Drawing::Drawn {
+            log: files.log.display().to_string(),
+            picture: files.picture.display().to_string(),
+        },
+        Err(e) => Drawing::NotDrawn { why: e.to_string() },
+    };
+    tell(&Report::Picture(drawing.clone()));
+    drawing
+}
+
+/// Tells the parent something. Without a parent that reads, nobody is there to be told.
+fn tell(report: &Report) {
+    if let Some(session) = SESSION.get()
+        && let Ok(line) = report.encode()
+    {
+        let _ = (&session.channel).write_all(&line);
+    }
+}
+
+/// Writes to standard error, but not through std's: in a simulation another thread may hold its lock, and wait.
+fn say(text: &str) {
+    // As with eprintln, but for the panic: without standard error there is nobody to be told.
+    if let Ok(stderr) = stderr() {
+        let _ = (&stderr).write_all(text.as_bytes());
+    }
+}
+
+/// Standard error without std's lock.
+pub(super) fn stderr() -> std::io::Result<File> {
+    std::io::stderr().as_fd().try_clone_to_owned().map(File::from)
+}

@@ -1,0 +1,61 @@
+//! A test as a simulation.
+
+use super::{logger, observer, session, threads, watch};
+use crate::protocol::Simulation;
+use crate::record;
+use crate::test::Test;
+use labrpc::Latency;
+use std::fs::File;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// How long a message takes in a simulation: less than real networks in one building promise, more than nothing, so that
+/// there is time for something to happen meanwhile.
+const LATENCY: RangeInclusive<Duration> = Duration::from_micros(500)..=Duration::from_micros(1000);
+/// In a storm, one message in so many takes up to so long.
+const STRAGGLERS: (u32, Duration) = (30, Duration::from_millis(600));
+/// In a storm, at one RPC in so many a thread stands still for up to so long, at either end.
+const STALLS: (u32, Duration) = (200, Duration::from_millis(400));
+
+/// How long messages take on a test's network: no time in real time, and 0.5 to 1 ms in a simulation.
+pub fn latency() -> Latency {
+    if !sim::is_simulated() {
+        return Latency::default();
+    }
+    let simulation = session::start().and_then(|start| start.simulation.as_ref());
+    let storm = simulation.is_some_and(|simulation| simulation.strategy == sim::Strategy::Storm);
+    Latency { usual: Some(LATENCY), stragglers: storm.then_some(STRAGGLERS), stalls: storm.then_some(STALLS) }
+}
+
+/// Runs the test as a simulation.
+pub(super) fn run(limit: Duration, (name, test): Test, simulation: &Simulation) {
+    let Simulation { seed, strategy, ref trace, processor, urgent, .. } = *simulation;
+    let trace = trace.as_ref().map(|path| {
+        File::create(path).unwrap_or_else(|e| watch::fail(&format!("cannot write {}: {e}", path.display())))
+    });
+    logger::install_simulated();
+    let hooks = sim::Hooks { describe: threads::name, fail: watch::fail, places: threads::places_of_the_lab };
+    let options = sim::Options { seed, strategy, trace, processor, steps_back: !urgent, hooks };
+    let outcome = sim::run(options, name, move || {
+        let over = Arc::new(AtomicBool::new(false));
+        let ends = over.clone();
+        let watcher = std::thread::Builder::new().name("harness-watch".to_string()).spawn(move || {
+            sim::stand_by();
+            while !ends.load(Ordering::Relaxed) {
+                watch::look(limit);
+                std::thread::sleep(watch::INTERVAL);
+            }
+        });
+        watcher.unwrap_or_else(|e| watch::fail_to_start(&e));
+        record::start();
+        observer::start();
+        let own = threads::Own::now();
+        test();
+        over.store(true, Ordering::Relaxed);
+        watch::look(limit);
+        watch::wait_for_the_others(&own);
+    });
+    log::debug!("{outcome:?}");
+}

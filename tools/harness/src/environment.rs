@@ -1,0 +1,209 @@
+//! The environment: the `LAB_*` variables, in one table, and the few others that matter. Only the parent reads it, once;
+//! it tells its children what they need to know.
+
+use crate::protocol::Pictures;
+use std::collections::BTreeMap;
+use std::env::VarError;
+use std::fmt;
+use std::path::PathBuf;
+
+/// A `LAB_*` variable. `docs/variables.md` lists them too.
+pub struct Variable {
+    /// Its name.
+    pub name: &'static str,
+    /// The values that it may have, beside 0 and the empty text.
+    pub values: &'static str,
+    /// What holds when it is not set.
+    pub default: &'static str,
+    /// Whether it has a meaning only in a simulation.
+    pub is_for_simulations: bool,
+}
+
+const SIM: &str = "LAB_SIM";
+pub(crate) const SEED: &str = "LAB_SEED";
+const RUNS: &str = "LAB_RUNS";
+const KEEP_GOING: &str = "LAB_KEEP_GOING";
+pub(crate) const STRATEGY: &str = "LAB_STRATEGY";
+const TRACE: &str = "LAB_TRACE";
+const TWICE: &str = "LAB_TWICE";
+const PICTURE: &str = "LAB_PICTURE";
+const PEAK_THREADS: &str = "LAB_PEAK_THREADS";
+
+const SWITCH: &str = "1";
+const NUMBER: &str = "a whole number from 1 on";
+
+/// All of them. For each, 0 and the empty text mean that it is off; for all but `LAB_PICTURE` that is the default.
+pub const VARIABLES: [Variable; 9] = [
+    Variable { name: SIM, values: SWITCH, default: "real time", is_for_simulations: false },
+    Variable { name: SEED, values: NUMBER, default: "a new seed each time", is_for_simulations: true },
+    Variable { name: RUNS, values: NUMBER, default: "one seed", is_for_simulations: true },
+    Variable { name: KEEP_GOING, values: SWITCH, default: "stop", is_for_simulations: true },
+    Variable {
+        name: STRATEGY,
+        values: "uniform, priorities, pauses or storm",
+        default: "uniform",
+        is_for_simulations: true,
+    },
+    Variable { name: TRACE, values: "a folder", default: "no traces", is_for_simulations: true },
+    Variable { name: TWICE, values: SWITCH, default: "once", is_for_simulations: true },
+    Variable { name: PICTURE, values: SWITCH, default: "on failure", is_for_simulations: false },
+    Variable { name: PEAK_THREADS, values: SWITCH, default: "not counted", is_for_simulations: false },
+];
+
+/// What the environment asks for.
+pub(crate) struct Environment {
+    /// None: real time.
+    pub(crate) simulations: Option<Simulations>,
+    pub(crate) pictures: Pictures,
+    pub(crate) counts_threads: bool,
+    /// Whether `RUST_LOG` asks for a log.
+    pub(crate) prints_log: bool,
+}
+
+/// Which simulations to run.
+pub(crate) struct Simulations {
+    /// The first seed. None: a new one.
+    pub(crate) seed: Option<u64>,
+    /// How many seeds of each test.
+    pub(crate) runs: u64,
+    pub(crate) keep_going: bool,
+    pub(crate) strategy: sim::Strategy,
+    /// The folder for traces. None: they are not kept.
+    pub(crate) traces: Option<PathBuf>,
+    /// Whether each seed is run twice and the traces are compared.
+    pub(crate) twice: bool,
+}
+
+/// Why the environment makes no sense. Says what to do about it.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum EnvironmentError {
+    /// There is no such variable.
+    Unknown(String),
+    /// A variable cannot have this value.
+    Wrong { name: &'static str, value: String, allowed: &'static str },
+    /// A variable is set that has a meaning only in a simulation, and there is none.
+    RealTime(&'static str),
+    /// There are fewer seeds from this one on.
+    LastSeed { seed: u64, runs: u64 },
+}
+
+impl fmt::Display for EnvironmentError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            EnvironmentError::Unknown(name) => {
+                let names: Vec<&str> = VARIABLES.iter().map(|variable| variable.name).collect();
+                write!(f, "{name}: there is no such variable; there are {}", names.join(", "))
+            }
+            EnvironmentError::Wrong { name, value, allowed } => {
+                write!(f, "{name}={value}: it must be {allowed}; 0 or nothing turns it off")
+            }
+            EnvironmentError::RealTime(name) => write!(f, "{name} is for simulations: set {SIM}=1 too"),
+            EnvironmentError::LastSeed { seed, runs } => {
+                write!(
+                    f,
+                    "{SEED}={seed}: there are no {runs} seeds from there on ({RUNS}); the last is {}",
+                    u64::MAX
+                )
+            }
+        }
+    }
+}
+
+impl std::error::Error for EnvironmentError {}
+
+impl Environment {
+    /// Reads it.
+    pub(crate) fn read() -> Result<Environment, EnvironmentError> {
+        let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
+        let of_the_lab = std::env::vars_os().map(|(name, value)| (text(name), value));
+        let of_the_lab = of_the_lab.filter(|(name, _)| name.starts_with("LAB_"));
+        let values = Values(of_the_lab.map(|(name, value)| (name, text(value))).collect());
+        let prints_log = variable("RUST_LOG").is_some();
+        Ok(Environment { prints_log, ..values.environment()? })
+    }
+}
+
+/// The `LAB_*` variables by name.
+struct Values(BTreeMap<String, String>);
+
+impl Values {
+    fn environment(&self) -> Result<Environment, EnvironmentError> {
+        let is_known = |name: &str| VARIABLES.iter().any(|variable| variable.name == name);
+        if let Some(name) = self.0.keys().find(|name| !is_known(name)) {
+            return Err(EnvironmentError::Unknown(name.clone()));
+        }
+        let simulations = self.simulations()?;
+        let for_simulations = VARIABLES.iter().filter(|variable| variable.is_for_simulations);
+        let is_simulated = self.switch(SIM)?;
+        if !is_simulated
+            && let Some(set) = for_simulations.map(|v| v.name).find(|name| self.on(name).is_some())
+        {
+            return Err(EnvironmentError::RealTime(set));
+        }
+        let pictures = match (self.0.get(PICTURE).map(String::as_str), self.switch(PICTURE)?) {
+            (_, true) => Pictures::Always,
+            (None | Some(""), _) => Pictures::OnFailure,
+            _ => Pictures::Never,
+        };
+        Ok(Environment {
+            simulations: is_simulated.then_some(simulations),
+            pictures,
+            counts_threads: self.switch(PEAK_THREADS)?,
+            prints_log: false,
+        })
+    }
+
+    fn simulations(&self) -> Result<Simulations, EnvironmentError> {
+        let (seed, runs) = (self.number(SEED)?, self.number(RUNS)?.unwrap_or(1));
+        if let Some(seed) = seed.filter(|seed| seed.checked_add(runs - 1).is_none()) {
+            return Err(EnvironmentError::LastSeed { seed, runs });
+        }
+        Ok(Simulations {
+            seed,
+            runs,
+            keep_going: self.switch(KEEP_GOING)?,
+            strategy: match self.on(STRATEGY) {
+                Some(name) => name.parse().map_err(|_| self.wrong(STRATEGY))?,
+                None => sim::Strategy::default(),
+            },
+            traces: self.on(TRACE).map(PathBuf::from),
+            twice: self.switch(TWICE)?,
+        })
+    }
+
+    /// The value of a variable that is on.
+    fn on(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str).filter(|value| !["", "0"].contains(value))
+    }
+
+    fn switch(&self, name: &'static str) -> Result<bool, EnvironmentError> {
+        match self.on(name) {
+            Some("1") => Ok(true),
+            Some(_) => Err(self.wrong(name)),
+            None => Ok(false),
+        }
+    }
+
+    fn number(&self, name: &'static str) -> Result<Option<u64>, EnvironmentError> {
+        let number = self.on(name).map(str::parse).transpose();
+        number.ok().filter(|number| *number != Some(0)).ok_or_else(|| self.wrong(name))
+    }
+
+    fn wrong(&self, name: &'static str) -> EnvironmentError {
+        let allowed = VARIABLES.iter().find(|variable| variable.name == name);
+        EnvironmentError::Wrong {
+            name,
+            value: self.0.get(name).cloned().unwrap_or_default(),
+            allowed: allowed.map_or("", |variable| variable.values),
+        }
+    }
+}
+
+/// The value of a variable that is set to something. For variables that are not the lab's.
+pub(crate) fn variable(name: &str) -> Option<String> {
+    match std::env::var(name) {
+        Ok(value) => Some(value).filter(|value| !value.is_empty()),
+        Err(VarError::NotUnicode(value)) => Some(value.to_string_lossy().into_owned()),
+        Err(VarError::NotPresent) => None,
+    }
+}

@@ -1,0 +1,156 @@
+//! What the parent (the test binary as a user starts it) and the child (the process of one test) say to each other, over
+//! a pair of sockets that is the child's standard input. Each message is one line of JSON.
+//!
+//! The parent says [`Start`], once. The child answers with [`Report`]s. The code under test runs in the child and can
+//! write to the child's end too: the parent passes over lines that are no message, and believes [`Report::Passed`] only
+//! with the token.
+
+use lines::PassedLine;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::io::{BufRead, Read};
+use std::path::PathBuf;
+
+/// Set in a child's environment: tells the test binary to wait for [`Start`]. Everything else is said there.
+pub(crate) const CHILD_VARIABLE: &str = "HARNESS_CHILD";
+
+/// The length in bytes at which a line is cut.
+pub(crate) const LONGEST_LINE: u64 = 1 << 16;
+
+/// A text of so many bytes fits into a line, even if JSON writes each byte as six (`\u001f`).
+const LONGEST_TEXT: usize = LONGEST_LINE as usize / 8;
+
+/// What the parent wants.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Start {
+    /// The name of the test's function.
+    pub(crate) test: String,
+    /// Proves that [`Report::Passed`] comes from the harness.
+    pub(crate) token: String,
+    /// Whether the child closes its memory to other processes, as graders want.
+    pub(crate) sealed: bool,
+    /// The workspace that the test binary was compiled in. None: the one in which this crate was compiled.
+    pub(crate) workspace: Option<PathBuf>,
+    /// None: real time.
+    pub(crate) simulation: Option<Simulation>,
+    pub(crate) pictures: Pictures,
+    /// Whether to count the threads and to print their peak.
+    pub(crate) counts_threads: bool,
+}
+
+/// One simulation.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Simulation {
+    pub(crate) seed: u64,
+    #[serde(with = "strategy")]
+    pub(crate) strategy: sim::Strategy,
+    /// The file for the trace.
+    pub(crate) trace: Option<PathBuf>,
+    /// The number of the processor to run on, among those that the process may use. None: any.
+    pub(crate) processor: Option<usize>,
+    /// Whether somebody waits for the result: then the simulation does not make way for other programs.
+    pub(crate) urgent: bool,
+    /// The command that replays this simulation, if a person can type one.
+    pub(crate) replay: Option<String>,
+}
+
+/// When a picture is drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Pictures {
+    Never,
+    /// When the test fails.
+    OnFailure,
+    Always,
+}
+
+/// What the child says of its test.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) enum Report {
+    /// The test has passed.
+    Passed {
+        token: String,
+        /// The test's last line, if it has one.
+        line: Option<PassedLine>,
+    },
+    /// The test has failed. A failure needs no proof, so that the token stays in the child.
+    Failed { message: String },
+    /// What became of the picture.
+    Picture(Drawing),
+}
+
+/// What became of a test's picture.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Drawing {
+    /// The picture was drawn.
+    Drawn {
+        /// The file with the test's log.
+        log: String,
+        /// The file with the picture.
+        picture: String,
+    },
+    /// The picture could not be drawn.
+    NotDrawn {
+        /// The reason.
+        why: String,
+    },
+}
+
+impl fmt::Display for Drawing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Drawing::Drawn { log, picture } => write!(f, "  log: {log}\n  picture: {picture}"),
+            Drawing::NotDrawn { why } => write!(f, "  no picture: {why}"),
+        }
+    }
+}
+
+impl Report {
+    /// The report as a line, shortened if need be: the parent would cut it.
+    pub(crate) fn encode(&self) -> serde_json::Result<Vec<u8>> {
+        let line = encode(self)?;
+        let fits = line.len() as u64 <= LONGEST_LINE;
+        match self {
+            Report::Failed { message } if !fits => {
+                let end =
+                    (0..=LONGEST_TEXT.min(message.len())).rev().find(|at| message.is_char_boundary(*at));
+                let message = format!("{}...", &message[..end.unwrap_or(0)]);
+                encode(&Report::Failed { message })
+            }
+            _ => Ok(line),
+        }
+    }
+}
+
+/// A message as a line.
+pub(crate) fn encode(message: &impl Serialize) -> serde_json::Result<Vec<u8>> {
+    let mut line = serde_json::to_vec(message)?;
+    line.push(b'\n');
+    Ok(line)
+}
+
+/// Reads lines until one is a message. None: there are no more.
+pub(crate) fn receive<T: DeserializeOwned>(from: &mut impl BufRead) -> Option<T> {
+    loop {
+        let mut line = Vec::new();
+        let Ok(1..) = from.take(LONGEST_LINE).read_until(b'\n', &mut line) else { return None };
+        if let Ok(message) = serde_json::from_slice(&line) {
+            return Some(message);
+        }
+    }
+}
+
+/// A strategy travels by its name.
+mod strategy {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+    use sim::Strategy;
+
+    pub(super) fn serialize<S: Serializer>(strategy: &Strategy, to: S) -> Result<S::Ok, S::Error> {
+        let found = Strategy::ALL.iter().find(|(_, one)| one == strategy);
+        found.map(|(name, _)| name).serialize(to)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Strategy, D::Error> {
+        String::deserialize(from)?.parse().map_err(D::Error::custom)
+    }
+}

@@ -1,0 +1,366 @@
+//! A record of what happened in a test: its operations, what the servers did, said and logged, and when. The tests'
+//! `Config` writes it, reports read it; it knows none of them.
+//!
+//! The record is memory of bounded size behind locks that are held for a moment. When a test is graded, only operations
+//! are recorded.
+//!
+//! In a simulation everything is always recorded, whether a picture is wanted or not, so that a run does not depend on
+//! that. Recording happens outside of the simulation: it takes no virtual time, no thread loses the processor meanwhile,
+//! and no thread ever waits for one of these locks. They are std's: parking_lot notes each thread that takes a lock
+//! in a table that all threads share.
+//!
+//! Lock order: none; nothing is locked under another lock.
+
+mod excerpt;
+mod log;
+mod operations;
+mod ring;
+mod servers;
+
+pub use excerpt::excerpt;
+pub use servers::Finding;
+
+pub(crate) use log::{Kept, Line};
+pub(crate) use operations::{Call, Ended, Seen};
+pub(crate) use servers::{Groups, Kind, Life, Mark, Network, Seen as SeenState, Servers};
+
+use excerpt::Excerpt;
+use lines::State;
+use log::{Budget, Log};
+use operations::Operations;
+use servers::MOST_SERVERS;
+use std::cell::Cell;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+static RECORD: Record = Record::new();
+
+thread_local! {
+    /// What this thread did last.
+    static TOUCHED: Cell<Option<Focus>> = const { Cell::new(None) };
+    /// The server in whose code the calling thread is, although it is not the server's own.
+    static ENTERED: Cell<Option<usize>> = const { Cell::new(None) };
+}
+
+struct Record {
+    started: OnceLock<Instant>,
+    /// Whether everything is recorded, or operations only.
+    is_on: AtomicBool,
+    /// The test's printed title, as "Test: one client (3A)".
+    title: Mutex<String>,
+    /// The text that the failure is about.
+    sought: Mutex<String>,
+    operations: Mutex<Operations>,
+    servers: Mutex<Servers>,
+    /// What each server said last: twice its term, plus one if it leads, plus two. 0: nothing.
+    latest: [AtomicU64; MOST_SERVERS],
+    /// The server that is being asked for its state, plus one, and since when in microseconds.
+    asked: AtomicUsize,
+    asked_at: AtomicU64,
+    log: Mutex<Log>,
+    budget: Budget,
+}
+
+impl Record {
+    const fn new() -> Record {
+        Record {
+            started: OnceLock::new(),
+            is_on: AtomicBool::new(false),
+            title: Mutex::new(String::new()),
+            sought: Mutex::new(String::new()),
+            operations: Mutex::new(Operations::new()),
+            servers: Mutex::new(Servers::new()),
+            latest: [const { AtomicU64::new(0) }; MOST_SERVERS],
+            asked: AtomicUsize::new(0),
+            asked_at: AtomicU64::new(0),
+            log: Mutex::new(Log::new()),
+            budget: Budget::new(),
+        }
+    }
+}
+
+/// What a failure is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Focus {
+    Operation(u64),
+    Mark(u64),
+    Server(usize),
+}
+
+/// The locks are held for a moment, by code that does not panic.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Calls `f` with the operations. A simulation does not notice it.
+pub(crate) fn operations<T>(f: impl FnOnce(&mut Operations) -> T) -> T {
+    sim::outside(|| f(&mut lock(&RECORD.operations)))
+}
+
+/// Calls `f` with what is known of the servers. A simulation does not notice it.
+pub(crate) fn with_servers<T>(f: impl FnOnce(&mut Servers) -> T) -> T {
+    sim::outside(|| f(&mut lock(&RECORD.servers)))
+}
+
+// The clock.
+
+/// Starts the clock.
+pub(crate) fn start_clock() {
+    RECORD.started.get_or_init(Instant::now);
+}
+
+/// The time since the test began. In a simulation this is virtual time, and asking does not count as a look at the clock.
+pub fn elapsed() -> Duration {
+    if let Some(time) = sim::elapsed() {
+        return time;
+    }
+    RECORD.started.get().map_or(Duration::ZERO, Instant::elapsed)
+}
+
+// The test.
+
+/// Turns the recording of everything on.
+pub(crate) fn start() {
+    RECORD.is_on.store(true, Ordering::Relaxed);
+    operations(Operations::keep_many);
+}
+
+/// Whether everything that a picture shows is recorded. In a simulation it always is.
+pub fn is_on() -> bool {
+    RECORD.is_on.load(Ordering::Relaxed)
+}
+
+/// Notes the test's printed title.
+pub(crate) fn set_title(title: &str) {
+    *lock(&RECORD.title) = title.to_string();
+}
+
+pub(crate) fn title() -> String {
+    lock(&RECORD.title).clone()
+}
+
+// Operations.
+
+/// An operation that is pending until this is dropped.
+pub struct Operation {
+    id: u64,
+    result: Option<Excerpt>,
+}
+
+/// Notes that an operation begins: `who` is the client ("client 3"), `what` is what it does (`get("0")`).
+#[must_use = "the operation ends when this is dropped"]
+pub fn operation(who: impl Into<String>, what: impl Into<String>) -> Operation {
+    let (who, what) = (who.into(), what.into());
+    sim::trace(format_args!("begins: {who}: {what}"));
+    let id = operations(|operations| operations.begin(Call { who, what, at: elapsed() }));
+    touch(Focus::Operation(id));
+    Operation { id, result: None }
+}
+
+impl Operation {
+    /// Ends the operation with this result. The picture shows the beginning and the end of the result.
+    pub fn returned(mut self, result: &str) {
+        self.result = Some(sim::outside(|| Excerpt::of(result)));
+    }
+
+    /// The operation's number, which names it in a [`Finding`].
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+}
+
+impl Drop for Operation {
+    fn drop(&mut self) {
+        let result = self.result.take();
+        let traced = operations(|operations| {
+            let Call { who, what, .. } = operations.end(self.id, result, elapsed())?;
+            sim::is_tracing().then(|| format!("has done: {who}: {what}"))
+        });
+        if let Some(text) = traced {
+            sim::trace(format_args!("{text}"));
+        }
+    }
+}
+
+// Servers. The tests' `Config` calls these functions as it does what they name.
+
+/// There are `n` servers, none of which runs, and all of which are disconnected.
+///
+/// # Panics
+/// When there are more than any test has.
+pub fn servers(n: usize) {
+    assert!(n <= MOST_SERVERS, "a picture has room for {MOST_SERVERS} servers, not for {n}");
+    if is_on() {
+        with_servers(|servers| servers.count = n);
+    }
+}
+
+/// Server `i` has been started.
+pub fn up(i: usize) {
+    live(i, true);
+}
+
+/// Server `i` has crashed, or is about to.
+pub fn down(i: usize) {
+    live(i, false);
+}
+
+fn live(i: usize, is_up: bool) {
+    if is_on() {
+        RECORD.latest[i].store(0, Ordering::Relaxed);
+        with_servers(|servers| servers.live(elapsed(), i, is_up));
+    }
+}
+
+/// Servers `i` and `j` have been connected, or disconnected.
+pub fn link(i: usize, j: usize, connected: bool) {
+    if is_on() && i != j {
+        with_servers(|servers| servers.link(elapsed(), i, j, connected));
+    }
+}
+
+/// Whether the network loses and delays messages.
+pub fn unreliable(yes: bool) {
+    if is_on() {
+        with_servers(|servers| servers.network(elapsed(), |network| network.is_unreliable = yes));
+    }
+}
+
+/// Whether the network holds replies back.
+pub fn long_reordering(yes: bool) {
+    if is_on() {
+        with_servers(|servers| servers.network(elapsed(), |network| network.reorders = yes));
+    }
+}
+
+/// Server `i` has taken a command, as the leader that it is or believes to be.
+pub fn started(i: usize, what: impl Into<String>) {
+    mark(i, Kind::Started, what.into());
+}
+
+/// Server `i` has applied a command.
+pub fn applied(i: usize, what: impl Into<String>) {
+    mark(i, Kind::Applied, what.into());
+}
+
+fn mark(server: usize, kind: Kind, what: String) {
+    if !is_on() {
+        return;
+    }
+    let id = with_servers(|servers| servers.mark(elapsed(), server, kind, what));
+    // A mark that belongs to an operation is not of interest by itself.
+    let is_within = |operation| operations(|operations| operations.is_pending(operation));
+    if !matches!(TOUCHED.get(), Some(Focus::Operation(operation)) if is_within(operation)) {
+        touch(Focus::Mark(id));
+    }
+}
+
+/// The history is not linearizable.
+pub fn found(findings: Vec<Finding>) {
+    with_servers(|servers| servers.findings = findings);
+}
+
+/// Notes that a server is asked for its state from now on.
+pub(crate) fn ask(server: usize) {
+    RECORD.asked_at.store(elapsed().as_micros() as u64, Ordering::Relaxed);
+    RECORD.asked.store(server + 1, Ordering::Relaxed);
+}
+
+/// Notes what the server that was asked says of itself. None: it is crashed.
+pub(crate) fn answer(server: usize, state: Option<State>) {
+    RECORD.asked.store(0, Ordering::Relaxed);
+    let Some(State { term, is_leader }) = state else { return };
+    let code = term.wrapping_add(1).wrapping_mul(2) + u64::from(is_leader);
+    if RECORD.latest[server].swap(code, Ordering::Relaxed) != code {
+        with_servers(|servers| servers.states.push(SeenState { at: elapsed(), server, term, is_leader }));
+    }
+}
+
+/// The term and the role in which a server was last seen.
+pub(crate) fn latest(server: usize) -> Option<State> {
+    let code = RECORD.latest.get(server)?.load(Ordering::Relaxed);
+    (code > 1).then(|| State { term: code / 2 - 1, is_leader: code % 2 == 1 })
+}
+
+/// The server that has not answered the harness for at least a second, and since when.
+pub(crate) fn silent() -> Option<(usize, Duration)> {
+    let server = RECORD.asked.load(Ordering::Relaxed).checked_sub(1)?;
+    let since = Duration::from_micros(RECORD.asked_at.load(Ordering::Relaxed));
+    (elapsed().saturating_sub(since) > Duration::from_secs(1)).then_some((server, since))
+}
+
+// The log.
+
+/// Keeps a line. In a simulation, outside of it only.
+pub(crate) fn keep(mut line: Line) {
+    line.passed_over = RECORD.budget.take_passed_over();
+    lock(&RECORD.log).push(line);
+}
+
+/// Keeps a line that `make` makes, if there is time for it.
+pub(crate) fn keep_within_budget(make: impl FnOnce(Duration) -> Line) {
+    let began = elapsed();
+    if RECORD.budget.take(began) {
+        keep(make(began));
+        RECORD.budget.spend(elapsed() - began);
+    }
+}
+
+/// What is kept of the log. In a simulation, outside of it only.
+pub(crate) fn kept() -> Kept {
+    lock(&RECORD.log).kept(RECORD.budget.passed_over())
+}
+
+/// Runs `f`, which calls into server `i` on a thread that is not the server's own: what it logs is the server's.
+pub fn on_server<T>(i: usize, f: impl FnOnce() -> T) -> T {
+    let outer = ENTERED.replace(Some(i));
+    let result = f();
+    ENTERED.set(outer);
+    result
+}
+
+/// The server in whose code the calling thread is, if it is not the server's own thread.
+pub(crate) fn entered() -> Option<usize> {
+    ENTERED.get()
+}
+
+// What a failure is about.
+
+/// The failure that the calling thread is about to report is about server `i`.
+pub fn about_server(i: usize) {
+    touch(Focus::Server(i));
+}
+
+/// The failure that the calling thread is about to report is about this text: the picture looks for it.
+pub fn about_text(text: &str) {
+    *lock(&RECORD.sought) = text.to_string();
+}
+
+/// The text that the failure is about, or the empty text.
+pub(crate) fn sought() -> String {
+    lock(&RECORD.sought).clone()
+}
+
+/// Notes what the calling thread did last.
+pub(crate) fn touch(focus: Focus) {
+    TOUCHED.set(Some(focus));
+}
+
+/// What a failure on the calling thread, which works for `server`, is about.
+pub(crate) fn focus(server: Option<usize>) -> Option<Focus> {
+    let touched = TOUCHED.get();
+    with_servers(|servers| {
+        let broken = servers.findings.first().and_then(|finding| finding.refused.first());
+        // Threads are reused: an operation that a server's thread touched belongs to an earlier task, and so may a mark.
+        let is_own = |focus: &Focus| match (server, focus) {
+            (None, _) => true,
+            (Some(_), Focus::Operation(_) | Focus::Server(_)) => false,
+            (Some(server), Focus::Mark(id)) => {
+                servers.marks.iter().rev().any(|mark| mark.id == *id && mark.server == server)
+            }
+        };
+        let broken = broken.map(|id| Focus::Operation(*id));
+        broken.or_else(|| touched.filter(is_own)).or(server.or(entered()).map(Focus::Server))
+    })
+}

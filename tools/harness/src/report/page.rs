@@ -1,0 +1,182 @@
+//! The picture of a test: one HTML page that needs nothing else.
+//!
+//! The page is `page/page.html`, with `page/page.js` and the data in it. The data is JSON; [`data`] says which fields it
+//! has. Times are microseconds since the test began.
+
+use super::{Outcome, Replay};
+use crate::record::{self, Finding, Focus, Groups, Kept, Kind, Life, Line, Mark, Seen, SeenState, Servers};
+use lines::Who;
+use serde_json::{Map, Value, json};
+use std::collections::HashMap;
+use std::time::Duration;
+
+const PAGE: &str = include_str!("page/page.html");
+const SCRIPT: &str = include_str!("page/page.js");
+
+/// How many lines of the log the page has: those nearest to what it is about.
+const LINES: usize = 30_000;
+
+/// Links that change within this time are one change.
+const AT_ONCE: Duration = Duration::from_millis(1);
+
+/// The whole page.
+pub(super) fn html(outcome: &Outcome<'_>, kept: &Kept) -> String {
+    let seed = outcome.simulation.map_or(String::new(), |replay| format!(", seed {}", replay.seed));
+    let title = escaped(&format!("{}{seed}", record::title()));
+    // A string with "</script>" in it would end the script element that the data stands in.
+    let data = data(outcome, kept).to_string().replace('<', "\\u003c");
+    PAGE.replace("@TITLE@", &title).replace("@DATA@", &data).replace("@SCRIPT@", SCRIPT)
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
+/// The operations' lanes: clients in the order in which they first called.
+#[derive(Default)]
+struct Lanes {
+    names: Vec<String>,
+    numbers: HashMap<String, usize>,
+}
+
+impl Lanes {
+    fn number(&mut self, name: &str) -> usize {
+        if let Some(number) = self.numbers.get(name) {
+            return *number;
+        }
+        self.names.push(name.to_string());
+        self.numbers.insert(name.to_string(), self.names.len() - 1);
+        self.names.len() - 1
+    }
+}
+
+/// The data of the page. Its lists hold lists, for which the comments say what is where.
+fn data(outcome: &Outcome<'_>, Kept { lines, dropped, passed_over }: &Kept) -> Value {
+    let (operations, dropped_operations) =
+        record::operations(|operations| (operations.seen(), operations.dropped()));
+    let at_of_focus = match outcome.focus {
+        Some(Focus::Operation(id)) => operations.iter().find(|seen| seen.id == id).map(|seen| seen.call.at),
+        Some(Focus::Mark(id)) => record::with_servers(|servers| {
+            servers.marks.iter().find(|mark| mark.id == id).map(|mark| mark.at)
+        }),
+        Some(Focus::Server(_)) | None => None,
+    };
+    let lines_shown = nearest(lines, at_of_focus.unwrap_or(outcome.at));
+    let missing = lines.iter().map(|line| line.passed_over).sum::<u64>() + dropped + passed_over;
+    let mut lanes = Lanes::default();
+    let operations: Vec<Value> = operations.iter().map(|seen| operation(seen, &mut lanes)).collect();
+    let lines_list: Vec<Value> = lines_shown.iter().map(|line| self::line(line, &mut lanes)).collect();
+    let mut data = json!({
+        "name": outcome.test,
+        "description": record::title(),
+        "failed": outcome.has_failed,
+        "message": outcome.message.trim(),
+        // [seed, the command that replays it]
+        "simulation": outcome.simulation.map(|Replay { seed, command }| json!([seed.to_string(), command])),
+        "end": micros(outcome.at),
+        // [what, its id or number]
+        "focus": outcome.focus.map(|focus| match focus {
+            Focus::Operation(id) => json!(["operation", id]),
+            Focus::Mark(id) => json!(["mark", id]),
+            Focus::Server(number) => json!(["server", number]),
+        }),
+        "sought": record::sought(),
+        "clients": lanes.names,
+        "operations": operations,
+        "lines": lines_list,
+        "linesLeftOut": lines.len() - lines_shown.len(),
+        "droppedOperations": dropped_operations,
+        "droppedLines": missing,
+        // [server, since]
+        "silent": record::silent().map(|(server, since)| json!([server, micros(since)])),
+    });
+    if let Value::Object(fields) = &mut data {
+        record::with_servers(|servers| add_servers(servers, fields));
+    }
+    data
+}
+
+/// Adds what happened to the servers and the network.
+fn add_servers(servers: &Servers, fields: &mut Map<String, Value>) {
+    let mut add = |name: &str, value: Value| fields.insert(name.to_string(), value);
+    add("servers", json!(servers.count));
+    // [time, server, term, 1: it leads]
+    add("states", servers.states.iter().map(state).collect());
+    // [time, server, 1: it starts; 0: it crashes]
+    add("lives", servers.lives.iter().map(life).collect());
+    // [time, [the group of server 0, of server 1, ...]]
+    add("groups", groups(servers));
+    // [time, 1: it is unreliable, 1: it reorders]
+    let network = |(at, network): &(Duration, record::Network)| {
+        json!([micros(*at), u8::from(network.is_unreliable), u8::from(network.reorders)])
+    };
+    add("networks", servers.networks.iter().map(network).collect());
+    // [id, time, server, 0: started; 1: applied, what]
+    add("marks", servers.marks.iter().map(mark).collect());
+    add("droppedMarks", json!(servers.marks.dropped()));
+    add("findings", servers.findings.iter().map(finding).collect());
+}
+
+fn state(SeenState { at, server, term, is_leader }: &SeenState) -> Value {
+    json!([micros(*at), server, term, u8::from(*is_leader)])
+}
+
+fn life(Life { at, server, is_up }: &Life) -> Value {
+    json!([micros(*at), server, u8::from(*is_up)])
+}
+
+fn groups(servers: &Servers) -> Value {
+    let groups: Vec<&Groups> = servers.groups.iter().collect();
+    let is_last_at_once = |i: &usize| groups.get(i + 1).is_none_or(|next| next.at > groups[*i].at + AT_ONCE);
+    let shown = (0..groups.len()).filter(is_last_at_once);
+    shown.map(|i| json!([micros(groups[i].at), groups[i].lowest])).collect()
+}
+
+fn mark(Mark { id, at, server, kind, what }: &Mark) -> Value {
+    let kind = if *kind == Kind::Started { 0 } else { 1 };
+    json!([id, micros(*at), server, kind, what])
+}
+
+fn finding(Finding { order, refused, part, note }: &Finding) -> Value {
+    json!({ "order": order, "refused": refused, "part": part, "note": note })
+}
+
+/// [id, lane, call, return, what, result]; without the last for one that returns nothing; return -1: it is pending.
+fn operation(seen: &Seen, lanes: &mut Lanes) -> Value {
+    let (result, ret) = match &seen.ret {
+        Some((result, ret)) => (result.as_str(), micros(*ret)),
+        None => ("", json!(-1)),
+    };
+    let mut fields = vec![
+        json!(seen.id),
+        json!(lanes.number(&seen.call.who)),
+        micros(seen.call.at),
+        ret,
+        json!(seen.call.what),
+    ];
+    fields.extend((!result.is_empty()).then(|| json!(result)));
+    fields.into()
+}
+
+/// [time, lane, topic, text, level]; lane -1 - n is that of server n, null is nobody's; without the level below "WARN".
+fn line(line: &Line, lanes: &mut Lanes) -> Value {
+    let lane = match (line.who, &line.client) {
+        (Who::Server(server), _) => json!(-1 - server as i64),
+        (Who::Client, Some(name)) => json!(lanes.number(name)),
+        _ => Value::Null,
+    };
+    let mut fields = vec![micros(line.at), lane, json!(&*line.topic), json!(line.text)];
+    fields.extend(line.level.map(|level| json!(level.to_string())));
+    fields.into()
+}
+
+/// The lines that are nearest to a time.
+fn nearest(lines: &[Line], at: Duration) -> &[Line] {
+    let middle = lines.partition_point(|line| line.at <= at);
+    let begin = middle.saturating_sub(LINES / 2).min(lines.len().saturating_sub(LINES));
+    &lines[begin..lines.len().min(begin + LINES)]
+}
+
+fn micros(time: Duration) -> Value {
+    json!(time.as_micros() as u64)
+}
