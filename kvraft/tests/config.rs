@@ -321,7 +321,7 @@ impl Client {
 
     /// The thread has the better name, if it has one: clients come and go.
     fn begin(&mut self, what: String) -> harness::Operation {
-        let who = labrpc::current_task().map_or_else(|| self.name.clone(), |task| task.to_string());
+        let who = labrpc::current_task().map_or_else(|| self.name.clone(), String::from);
         let operation = harness::operation(who, what);
         self.last = operation.id();
         operation
