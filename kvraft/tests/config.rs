@@ -330,7 +330,7 @@ impl Client {
 
     /// Begins an operation. It is the thread's, if the thread has a name: in each round, a thread makes a new client.
     fn begin(&mut self, what: String) -> harness::Operation {
-        let who = labrpc::current_task().map_or_else(|| self.name.clone(), |task| task.to_string());
+        let who = labrpc::current_task().map_or_else(|| self.name.clone(), String::from);
         let operation = harness::operation(who, what);
         self.last = operation.id();
         operation

@@ -33,10 +33,10 @@ pub enum TaskName {
         /// The server's number.
         server: usize,
         /// What the task does for the server: "ticker".
-        purpose: Arc<str>,
+        purpose: String,
     },
     /// Any other name given to [`go`](crate::go).
-    Other(Arc<str>),
+    Other(String),
 }
 
 impl TaskName {
@@ -59,18 +59,30 @@ fn number(text: &str) -> Option<usize> {
 
 impl From<&str> for TaskName {
     fn from(name: &str) -> TaskName {
-        let parts = name.strip_prefix("server ").and_then(|rest| rest.split_once(": "));
-        let parts = parts.and_then(|(server, purpose)| Some((number(server)?, purpose)));
-        match parts {
-            Some((server, purpose)) => TaskName::OfServer { server, purpose: purpose.into() },
-            None => TaskName::Other(name.into()),
-        }
+        name.to_string().into()
     }
 }
 
 impl From<String> for TaskName {
-    fn from(name: String) -> TaskName {
-        name.as_str().into()
+    fn from(mut name: String) -> TaskName {
+        let parts = name.strip_prefix("server ").and_then(|rest| rest.split_once(": "));
+        let parts = parts.and_then(|(server, purpose)| Some((number(server)?, purpose.len())));
+        match parts {
+            Some((server, length)) => {
+                name.drain(..name.len() - length);
+                TaskName::OfServer { server, purpose: name }
+            }
+            None => TaskName::Other(name),
+        }
+    }
+}
+
+impl From<TaskName> for String {
+    fn from(name: TaskName) -> String {
+        match name {
+            TaskName::Other(name) => name,
+            name => name.to_string(),
+        }
     }
 }
 
@@ -108,7 +120,7 @@ mod tests {
             let name = TaskName::from(text);
             assert_eq!(name.server(), server, "{text}");
             assert_eq!(name.to_string(), text);
-            assert_eq!(TaskName::from(text.to_string()), name);
+            assert_eq!(String::from(name), text);
         }
     }
 
