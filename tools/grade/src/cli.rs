@@ -93,7 +93,7 @@ struct Options {
     #[arg(long, value_name = "N", default_value_t = 0)]
     seeds: u32,
     /// The first of these seeds, to repeat a grading; a new one, unless this is given.
-    #[arg(long, value_name = "SEED", requires = "seeds")]
+    #[arg(long, value_name = "SEED", requires = "seeds", value_parser = clap::value_parser!(u64).range(1..))]
     first_seed: Option<u64>,
     /// What a hand-in gets that does not compile, in percent of all points.
     #[arg(long, value_name = "PERCENT", default_value_t = 0.0)]
