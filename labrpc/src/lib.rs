@@ -61,16 +61,21 @@
 //! never turned into a reply that seems lost.
 #![forbid(unsafe_code)]
 
+mod client_end;
 mod draws;
+mod faults;
 mod handover;
 mod network;
 mod pool;
+mod process;
 mod service;
 mod task_name;
 mod timer;
+mod wiring;
 
-pub use draws::Latency;
-pub use network::{ClientEnd, Network};
+pub use client_end::ClientEnd;
+pub use faults::Latency;
+pub use network::Network;
 pub use pool::{Running, current_task, go, idle_threads, running, thread_census};
 pub use service::{Receiver, Server, Service, make_service};
 pub use task_name::TaskName;

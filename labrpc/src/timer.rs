@@ -1,206 +1,216 @@
-//! The network's one thread: it delivers what is delayed, and looks after calls whose handler takes long.
+//! The timer: one thread that does what is due at a time, and that looks again and again at what takes long.
 //!
-//! Lock order: the timer's queue, then the network's state. The queue is not held while anything happens to a call.
+//! The timer does not know what it keeps; see [`Pending`].
+//!
+//! Lock order: the timer's queue, then whatever lock [`Pending::is_doomed`] takes. The queue is not locked while anything
+//! happens or ends.
 
-use crate::network::{Call, State};
 use parking_lot::{Condvar, Mutex, MutexGuard};
-use std::cmp::Reverse;
+use std::cmp::{Ordering, Reverse};
 use std::collections::{BinaryHeap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How often the network looks whether a call's server is still there, while its handler runs (`ProcessReq` in
-/// labrpc.go).
-const LOOK_INTERVAL: Duration = Duration::from_millis(100);
+/// Something that a timer waits for.
+pub(crate) trait Pending {
+    /// What can happen to it later.
+    type Event;
 
-/// What is due at a time.
-pub(crate) enum Due {
-    /// A delayed request reaches its server, or is lost on the way.
-    Request(Box<dyn FnOnce() + Send>),
-    /// A call ends: with a delayed reply, or with none.
-    Answer(Option<Vec<u8>>),
+    /// The time from one look at it to the next, for as long as it is watched.
+    const LOOK_INTERVAL: Duration;
+
+    /// Lets an event happen that is due. Runs on the timer's thread, and must not block.
+    fn happen(self: Arc<Self>, event: Self::Event);
+
+    /// True while it is to be looked at.
+    fn is_watched(&self) -> bool;
+
+    /// A look at it. True: it cannot succeed any more, and is to end.
+    fn is_doomed(&self) -> bool;
+
+    /// Ends it before its time. Must not block.
+    fn end(&self);
 }
 
-struct Entry {
-    at: Instant,
-    /// Entries due at the same time leave in the order in which they came.
-    seq: u64,
-    call: Arc<Call>,
-    due: Due,
-}
-
-impl Entry {
-    fn key(&self) -> (Instant, u64) {
-        (self.at, self.seq)
-    }
-}
-
-impl PartialEq for Entry {
-    fn eq(&self, other: &Entry) -> bool {
-        self.key() == other.key()
-    }
-}
-
-impl Eq for Entry {}
-
-impl PartialOrd for Entry {
-    fn partial_cmp(&self, other: &Entry) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Entry {
-    fn cmp(&self, other: &Entry) -> std::cmp::Ordering {
-        self.key().cmp(&other.key())
-    }
-}
-
-#[derive(Default)]
-struct Queue {
-    delayed: BinaryHeap<Reverse<Entry>>,
-    /// Calls whose handler runs, by the time of the next look; every call waits equally long, so this is a queue.
-    /// Calls whose handler has returned leave it with the next look at any.
-    looks: VecDeque<(Instant, Arc<Call>)>,
-    seq: u64,
-    stopped: bool,
-    /// Until when the thread sleeps; None: until it is woken.
-    asleep_until: Option<Instant>,
-}
-
-impl Queue {
-    fn next(&self) -> Option<Instant> {
-        let delayed = self.delayed.peek().map(|Reverse(entry)| entry.at);
-        let look = self.looks.front().map(|(at, _)| *at);
-        [delayed, look].into_iter().flatten().min()
-    }
-}
-
-#[derive(Default)]
-pub(crate) struct Timer {
-    queue: Mutex<Queue>,
+pub(crate) struct Timer<P: Pending> {
+    queue: Mutex<Queue<P>>,
     wake: Condvar,
 }
 
-impl Timer {
-    /// Lets `due` happen to the call after `delay`. Once the timer has stopped, the call ends with no reply at once.
-    pub(crate) fn after(&self, delay: Duration, call: Arc<Call>, due: Due) {
+struct Queue<P: Pending> {
+    events: BinaryHeap<Reverse<Entry<P>>>,
+    /// What is watched, by the time of the next look. Each waits for the same time, so new ones go to the back. One that is
+    /// not watched any more leaves when it gets to the front.
+    looks: VecDeque<(Instant, Arc<P>)>,
+    /// The `seq` of the next entry.
+    seq: u64,
+    is_stopped: bool,
+    /// Until when the thread sleeps. None: until it is woken.
+    asleep_until: Option<Instant>,
+}
+
+struct Entry<P: Pending> {
+    at: Instant,
+    /// Of the events that are due at the same time, the one with the lowest number happens first.
+    seq: u64,
+    pending: Arc<P>,
+    event: P::Event,
+}
+
+impl<P: Pending> Timer<P> {
+    pub(crate) fn new() -> Timer<P> {
+        let queue = Queue {
+            events: BinaryHeap::new(),
+            looks: VecDeque::new(),
+            seq: 0,
+            is_stopped: false,
+            asleep_until: None,
+        };
+        Timer { queue: Mutex::new(queue), wake: Condvar::new() }
+    }
+
+    /// Lets `event` happen after `delay`. Once the timer has stopped, ends `pending` at once.
+    pub(crate) fn after(&self, delay: Duration, pending: Arc<P>, event: P::Event) {
         let mut queue = self.queue.lock();
-        if queue.stopped {
+        if queue.is_stopped {
             drop(queue);
-            return call.finish(None);
+            return pending.end();
         }
         let (at, seq) = (Instant::now() + delay, queue.seq);
         queue.seq += 1;
-        queue.delayed.push(Reverse(Entry { at, seq, call, due }));
+        queue.events.push(Reverse(Entry { at, seq, pending, event }));
         self.wake_for(&queue, at);
     }
 
-    /// Has the call looked after while its handler runs. False when the timer has stopped: the call has ended.
-    pub(crate) fn look_after(&self, call: &Arc<Call>) -> bool {
+    /// Looks at `pending` once in each interval, for as long as it is watched. False when the timer has stopped: then `pending`
+    /// has ended.
+    pub(crate) fn watch(&self, pending: &Arc<P>) -> bool {
         let mut queue = self.queue.lock();
-        if queue.stopped {
+        if queue.is_stopped {
             drop(queue);
-            call.finish(None);
+            pending.end();
             return false;
         }
-        let at = Instant::now() + LOOK_INTERVAL;
-        queue.looks.push_back((at, call.clone()));
+        let at = Instant::now() + P::LOOK_INTERVAL;
+        queue.looks.push_back((at, pending.clone()));
         self.wake_for(&queue, at);
         true
     }
 
-    fn wake_for(&self, queue: &Queue, at: Instant) {
+    fn wake_for(&self, queue: &Queue<P>, at: Instant) {
         if queue.asleep_until.is_none_or(|until| at < until) {
             self.wake.notify_one();
         }
     }
 
-    /// Ends every pending call with no reply, and the thread.
+    /// Ends all that is pending, and the thread.
     pub(crate) fn stop(&self) {
         let mut queue = self.queue.lock();
-        queue.stopped = true;
-        let delayed = std::mem::take(&mut queue.delayed);
+        queue.is_stopped = true;
+        let events = std::mem::take(&mut queue.events);
         let looks = std::mem::take(&mut queue.looks);
         drop(queue);
         self.wake.notify_one();
-        for Reverse(entry) in delayed {
-            entry.call.finish(None);
+        for Reverse(entry) in events {
+            entry.pending.end();
         }
-        for (_, call) in looks {
-            call.finish(None);
+        for (_, pending) in looks {
+            pending.end();
         }
     }
 
-    /// The thread. Nothing it runs blocks: requests go to the pool, answers into channels.
-    pub(crate) fn run(&self, state: &Mutex<State>) {
+    /// The thread.
+    pub(crate) fn run(&self) {
         let mut queue = self.queue.lock();
-        while !queue.stopped {
+        while !queue.is_stopped {
             let now = Instant::now();
-            if let Some(entry) = pop_due(&mut queue, now) {
-                MutexGuard::unlocked(&mut queue, || entry.happen());
+            if let Some(Entry { pending, event, .. }) = queue.pop_due(now) {
+                MutexGuard::unlocked(&mut queue, || pending.happen(event));
                 continue;
             }
-            match look(&mut queue, now, state) {
-                Look::CutOff(call) => MutexGuard::unlocked(&mut queue, || call.finish(None)),
-                Look::Intact => {}
+            match queue.look(now) {
+                Look::Doomed(pending) => MutexGuard::unlocked(&mut queue, || pending.end()),
+                Look::GoesOn => {}
                 Look::NothingDue => self.sleep(&mut queue),
             }
         }
     }
-}
 
-impl Timer {
-    fn sleep(&self, queue: &mut MutexGuard<'_, Queue>) {
+    fn sleep(&self, queue: &mut MutexGuard<'_, Queue<P>>) {
         queue.asleep_until = queue.next();
         match queue.asleep_until {
             Some(until) => drop(self.wake.wait_until(queue, until)),
             None => self.wake.wait(queue),
         }
-        // While the thread is awake it sees for itself what is new: nothing is earlier than now.
+        // Nothing is due before now, so nobody wakes the thread while it is awake: it sees for itself what is new.
         queue.asleep_until = Some(Instant::now());
     }
 }
 
-impl Entry {
-    fn happen(self) {
-        match self.due {
-            Due::Request(deliver) => deliver(),
-            Due::Answer(reply) => self.call.finish(reply),
-        }
-    }
-}
-
-fn pop_due(queue: &mut Queue, now: Instant) -> Option<Entry> {
-    if queue.delayed.peek().is_some_and(|Reverse(entry)| entry.at <= now) {
-        return queue.delayed.pop().map(|Reverse(entry)| entry);
-    }
-    None
-}
-
-/// What a look at the calls whose handler runs found.
-enum Look {
-    /// This call's server is gone: it ends without a reply.
-    CutOff(Arc<Call>),
-    /// A call was due, and goes on.
-    Intact,
+/// What became of one look.
+enum Look<P> {
+    Doomed(Arc<P>),
+    GoesOn,
     NothingDue,
 }
 
-/// Drops the calls at the head of the queue whose handler has returned, and looks at one whose time has come.
-fn look(queue: &mut Queue, now: Instant, state: &Mutex<State>) -> Look {
-    while let Some((at, call)) = queue.looks.pop_front() {
-        if !call.is_with_handler() {
-            continue;
-        }
-        if at > now {
-            queue.looks.push_front((at, call));
-            return Look::NothingDue;
-        }
-        if call.is_cut_off(&state.lock()) {
-            return Look::CutOff(call);
-        }
-        queue.looks.push_back((at + LOOK_INTERVAL, call));
-        return Look::Intact;
+impl<P: Pending> Queue<P> {
+    /// When the thread has to do something next.
+    fn next(&self) -> Option<Instant> {
+        let event = self.events.peek().map(|Reverse(entry)| entry.at);
+        let look = self.looks.front().map(|(at, _)| *at);
+        [event, look].into_iter().flatten().min()
     }
-    Look::NothingDue
+
+    fn pop_due(&mut self, now: Instant) -> Option<Entry<P>> {
+        if self.events.peek().is_some_and(|Reverse(entry)| entry.at <= now) {
+            return self.events.pop().map(|Reverse(entry)| entry);
+        }
+        None
+    }
+
+    /// Drops what is not watched any more from the front, and takes one look if its time has come.
+    fn look(&mut self, now: Instant) -> Look<P> {
+        while let Some((at, pending)) = self.looks.pop_front() {
+            if !pending.is_watched() {
+                continue;
+            }
+            if at > now {
+                self.looks.push_front((at, pending));
+                return Look::NothingDue;
+            }
+            if pending.is_doomed() {
+                return Look::Doomed(pending);
+            }
+            self.looks.push_back((at + P::LOOK_INTERVAL, pending));
+            return Look::GoesOn;
+        }
+        Look::NothingDue
+    }
+}
+
+impl<P: Pending> Entry<P> {
+    fn key(&self) -> (Instant, u64) {
+        (self.at, self.seq)
+    }
+}
+
+impl<P: Pending> PartialEq for Entry<P> {
+    fn eq(&self, other: &Entry<P>) -> bool {
+        self.key() == other.key()
+    }
+}
+
+impl<P: Pending> Eq for Entry<P> {}
+
+impl<P: Pending> PartialOrd for Entry<P> {
+    fn partial_cmp(&self, other: &Entry<P>) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl<P: Pending> Ord for Entry<P> {
+    fn cmp(&self, other: &Entry<P>) -> Ordering {
+        self.key().cmp(&other.key())
+    }
 }
