@@ -94,7 +94,7 @@ impl Outcome {
         // Every operation needs a server, and a server is reached by an RPC.
         let is_odd = |figures: &Figures| figures.rpcs < figures.operations;
         if self.figures().into_iter().chain(self.simulated.iter().filter_map(Verdict::figures)).any(is_odd) {
-            return "fewer RPCs than operations: read how its servers communicate".to_string();
+            return "fewer RPCs than operations: look at how the servers communicate".to_string();
         }
         String::new()
     }

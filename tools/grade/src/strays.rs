@@ -2,7 +2,7 @@
 //!
 //! Killing the test's process group misses a process that has left the group. On Linux, the kernel makes the grader the
 //! parent of all orphans below it ([`adopt`]). Every process that a test has started therefore stays a descendant of the
-//! grader, and other processes of the same user are none.
+//! grader. The user's other processes are not its descendants, and are left alone.
 
 #[cfg(target_os = "linux")]
 mod linux {

@@ -22,7 +22,7 @@ impl Archive {
         self.member(name, EntryType::Regular, 0o644, content, changed)
     }
 
-    /// Adds all files below `folder`, in the order of their names, with their times. By the times cargo decides what to
+    /// Adds all files below `folder`, in the order of their names, with their times: cargo decides by the times what to
     /// rebuild.
     pub fn files_below(&mut self, folder: &Path) -> io::Result<()> {
         self.files_of(folder, Path::new(""))
