@@ -5,17 +5,17 @@ help-course: help-students
 	@echo
 	@echo "For instructors and maintainers:"
 	@echo "make lab3.tar       packs the workspace with the starter, for students"
-	@echo "make assessment     makes lab3-assessment.tar, which an instructor imports into Autolab"
-	@echo "make starter-check  unpacks and lints the starter, and runs tests on it, which must fail"
-	@echo "make handin-check   tests make handin"
-	@echo "make page-check     uses the page of a failed test in a browser (needs chromium)"
-	@echo "make e2e            hands the reference solution in, and grades it as Autolab does: about 8 minutes"
+	@echo "make assessment     makes lab3-assessment.tar, which you import into Autolab (course/docs/instructor.md)"
+	@echo "make starter-check  unpacks and lints the starter, and runs tests on it; each must fail, soon and with a message"
+	@echo "make handin-check   tests \"make handin\""
+	@echo "make page-check     tests, in a browser, the page that a failed test leaves (needs chromium)"
+	@echo "make e2e            hands the reference solution in, and grades it in a job like Autolab's: about 8 minutes"
 	@echo "make gallery        grades hand-ins of every kind, and checks the score of each: about 20 minutes"
-	@echo "make mutants        breaks the reference solution on purpose, and shows which test notices"
-	@echo "make memory         measures how much memory a service uses, and draws course/docs/memory.svg"
-	@echo "make bench          measures RPCs, labgob, agreement and operations"
-	@echo "make bench-porcupine PORCUPINE=DIR   compares the linearizability checker with porcupine: about 10 minutes"
-	@echo "make compare GO_LAB=path   compares the tests of a Go lab with ours; PART=2A, 2B, 2C, 3B, rpc or ops: others"
+	@echo "make mutants        breaks the reference solution in 42 ways, and shows which test notices each"
+	@echo "make memory         measures how much memory the key/value service uses, and draws course/docs/memory.svg"
+	@echo "make bench          measures RPCs, labgob, Raft's agreement and the service's operations"
+	@echo "make bench-porcupine PORCUPINE=DIR   compares the linearizability checker with porcupine (Go), whose source is in DIR: about 10 minutes"
+	@echo "make compare GO_LAB=path   compares a Go lab's tests of 3A with ours; PART=2A, 2B, 2C or 3B: of another part; PART=rpc or ops: other workloads"
 
 .PHONY: help-course lab3.tar starter-check handin-check page-check assessment e2e gallery memory mutants bench-porcupine compare bench
 

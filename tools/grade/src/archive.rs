@@ -1,7 +1,7 @@
 //! Reads a hand-in: a plain tar archive with the four files that a student writes, and nothing else.
 //!
-//! Nothing is unpacked. The archive is read in memory, and the result is the text of four files whose names the grader
-//! knows: no name in the archive ever becomes a path.
+//! Nothing is unpacked to disk. The archive is read in memory, and the result is the text of four files whose names the
+//! grader knows: no name in the archive ever becomes a path.
 
 use crate::lab::FILES;
 use std::fmt;
@@ -33,14 +33,14 @@ const OTHER_FORMATS: [(&[u8], &str); 8] = [
 pub struct Handin {
     /// The texts, in the order of [`FILES`].
     pub texts: [String; 4],
-    /// What the archive holds besides, and the grader ignores.
+    /// What else the archive holds; the grader ignores it.
     pub remarks: Vec<String>,
 }
 
-/// Why an archive is refused: one sentence for the student, and how to mend it.
+/// Why an archive is refused: one sentence for the student, and how to mend the archive.
 ///
-/// Names in it are the archive's and may hold anything. They are shown with `{:?}`, which escapes all that a terminal
-/// would obey.
+/// The names come from the archive and may hold anything. They are shown with `{:?}`, which escapes all characters that a
+/// terminal would obey.
 #[derive(Debug)]
 pub enum ArchiveError {
     Unreadable(PathBuf, io::Error),
@@ -49,7 +49,7 @@ pub enum ArchiveError {
     ArchiveTooLarge,
     OtherFormat(&'static str),
     NoTar,
-    /// Damaged at or behind the member of this name.
+    /// Damaged at or after the member of this name.
     Damaged(String),
     Twice(String),
     Absolute(String),
@@ -80,9 +80,9 @@ impl fmt::Display for ArchiveError {
             ArchiveError::OtherFormat(format) => {
                 write!(f, "The archive is a {format} file, not a plain tar.")
             }
-            ArchiveError::NoTar => f.write_str("The file is no tar archive."),
+            ArchiveError::NoTar => f.write_str("The file is not a tar archive."),
             ArchiveError::Damaged(name) => {
-                write!(f, "The archive is damaged or cut off at or behind {name:?}; upload it again.")
+                write!(f, "The archive is damaged or cut off at or after {name:?}; upload it again.")
             }
             ArchiveError::Twice(name) => write!(f, "The archive has {name:?} twice."),
             ArchiveError::Absolute(name) => {
@@ -98,14 +98,18 @@ impl fmt::Display for ArchiveError {
                 write!(f, "The archive has {name:?}, which is {kind}, not a plain file.")
             }
             ArchiveError::InFolder(name) => {
-                write!(f, "The archive has {name:?}, which lies in a folder; the files must lie flat.")
+                write!(f, "The archive has {name:?}, which is in a folder; the archive must hold no folders.")
             }
             ArchiveError::Unknown(name) => {
                 let [a, b, c, d] = FILES.each_ref().map(|file| file.name);
-                write!(f, "The archive has {name:?}, which is none of {a}, {b}, {c} and {d}.")
+                write!(f, "The archive has {name:?}; it must hold only {a}, {b}, {c} and {d}.")
             }
             ArchiveError::FileTooLarge(name, size) => {
-                write!(f, "{name:?} has {size} bytes; a source file may have {} MiB.", LARGEST_FILE >> 20)
+                write!(
+                    f,
+                    "{name:?} has {size} bytes; a source file may have at most {} MiB.",
+                    LARGEST_FILE >> 20
+                )
             }
             ArchiveError::Missing(names) => write!(f, "The archive lacks {}.", names.join(", ")),
         }?;
@@ -161,7 +165,7 @@ fn parse(bytes: &[u8]) -> Result<Handin, ArchiveError> {
         last = Some(name);
     }
     if attributes {
-        remarks.push("extended attributes (pax headers) are passed over".to_string());
+        remarks.push("extended attributes (pax headers) are ignored".to_string());
     }
     let missing: Vec<&str> =
         FILES.iter().zip(&texts).filter(|(_, text)| text.is_none()).map(|(file, _)| file.name).collect();
@@ -183,7 +187,7 @@ enum Member {
 fn judge(entry: &Entry<'_, &[u8]>, name: &str) -> Result<Member, ArchiveError> {
     let kind = entry.header().entry_type();
     if kind == EntryType::XGlobalHeader {
-        return Ok(Member::Ignored(Some("a global pax header is passed over".to_string())));
+        return Ok(Member::Ignored(Some("a global pax header is ignored".to_string())));
     }
     if name.starts_with('/') {
         return Err(ArchiveError::Absolute(name.to_string()));
@@ -209,7 +213,7 @@ fn judge(entry: &Entry<'_, &[u8]>, name: &str) -> Result<Member, ArchiveError> {
     }
     let base = plain.rsplit('/').next().unwrap_or(plain);
     if base.starts_with("._") {
-        return Ok(Member::Ignored(Some(format!("{name:?}, which macOS adds, is passed over"))));
+        return Ok(Member::Ignored(Some(format!("{name:?}, which macOS adds, is ignored"))));
     }
     if plain.contains('/') {
         return Err(ArchiveError::InFolder(name.to_string()));
@@ -355,7 +359,7 @@ mod tests {
     #[test]
     fn what_is_no_archive_is_refused() {
         refused(b"", &["empty"]);
-        refused(b"fn main() {}\n".repeat(100).as_slice(), &["no tar archive"]);
+        refused(b"fn main() {}\n".repeat(100).as_slice(), &["not a tar archive"]);
         refused(&[0; 10240], &["lacks raft.rs, server.rs, client.rs, common.rs"]);
         refused(&vec![0; LARGEST_ARCHIVE as usize + 1], &["larger than 4 MiB"]);
     }
@@ -371,15 +375,21 @@ mod tests {
             &Tar::right().member("raft/", EntryType::Regular, 0, b"").bytes(),
             &["\"raft/\"", "a folder"],
         );
-        refused(&Tar::without("raft.rs").file("src/raft.rs", b"").bytes(), &["\"src/raft.rs\"", "flat"]);
-        refused(&Tar::without("raft.rs").file("././raft.rs", b"").bytes(), &["\"././raft.rs\"", "flat"]);
+        refused(
+            &Tar::without("raft.rs").file("src/raft.rs", b"").bytes(),
+            &["\"src/raft.rs\"", "no folders"],
+        );
+        refused(
+            &Tar::without("raft.rs").file("././raft.rs", b"").bytes(),
+            &["\"././raft.rs\"", "no folders"],
+        );
     }
 
     #[test]
     fn missing_extra_and_double_files_are_named() {
         refused(&Tar::without("client.rs").bytes(), &["lacks client.rs."]);
         for extra in ["Raft.rs", "raft.rs.bak", "lib.rs", "Cargo.toml", " raft.rs", "build.rs", ".", ""] {
-            refused(&Tar::right().file(extra, b"").bytes(), &[&format!("{extra:?}"), "none of"]);
+            refused(&Tar::right().file(extra, b"").bytes(), &[&format!("{extra:?}"), "must hold only"]);
         }
         refused(&Tar::right().file("raft.rs", b"").bytes(), &["\"raft.rs\" twice"]);
         refused(&Tar::right().file("./raft.rs", b"").bytes(), &["\"./raft.rs\" twice"]);
@@ -442,7 +452,7 @@ mod tests {
     #[test]
     fn a_truncated_archive_is_refused() {
         let bytes = Tar::right().bytes();
-        refused(&bytes[..100], &["no tar archive"]);
+        refused(&bytes[..100], &["not a tar archive"]);
         // In the first file, in the padding behind it, in the next header.
         for end in [515, 700, 1100] {
             refused(&bytes[..end], &["cut off", "\"raft.rs\""]);

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 const SHOWN_ERRORS: usize = 3;
 const SHOWN_BYTES: usize = 6000;
 
-/// Lines that are no messages are passed over.
+/// Cargo's messages in a text. Other lines are ignored.
 fn messages(text: &str) -> impl Iterator<Item = Message> {
     Message::parse_stream(text.as_bytes()).filter_map(Result::ok)
 }

@@ -29,7 +29,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum What {
-    /// Grades one hand-in; the last line of the output is the scores.
+    /// Grades one hand-in; the last line of the output has the scores.
     Handin {
         /// The archive: lab3-handin.tar.
         archive: PathBuf,
@@ -40,17 +40,17 @@ enum What {
     Folder {
         /// The folder with the archives, one .tar for each hand-in.
         folder: PathBuf,
-        /// The folder for the results: a text for each hand-in, and scores.csv.
+        /// The folder for the results: a text file for each hand-in, and scores.csv.
         #[arg(long, value_name = "FOLDER")]
         out: PathBuf,
-        /// How many hand-ins are graded at a time; each needs two processors.
+        /// How many hand-ins to grade at a time; each needs two processors.
         #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..))]
         jobs: u8,
         /// Options of `grade handin`.
         #[arg(last = true)]
         options: Vec<OsString>,
     },
-    /// Builds what every grading needs into the cache.
+    /// Fills the cache (--cache) with a build of everything that is not handed in.
     Prepare {
         #[command(flatten)]
         options: Options,
@@ -62,47 +62,47 @@ struct Options {
     /// The lab's workspace; everything that is not handed in comes from it.
     #[arg(long, value_name = "FOLDER", default_value = WORKSPACE)]
     workspace: PathBuf,
-    /// Works in this folder, which is emptied first and kept, instead of in a temporary one.
+    /// The folder to work in; it is emptied first, and kept. Without this option, a temporary folder is used.
     #[arg(long, value_name = "FOLDER")]
     work: Option<PathBuf>,
-    /// Keeps what every grading builds in this folder.
+    /// The folder that keeps the build of everything that is not handed in, for the next grading.
     #[arg(long, value_name = "FOLDER")]
     cache: Option<PathBuf>,
-    /// The scores are printed by then, whatever hangs.
+    /// The scores are printed at most so many seconds after the start, even if something hangs.
     #[arg(long, value_name = "SECONDS", default_value_t = deadlines::DEADLINE, value_parser = clap::value_parser!(u64).range(20..))]
     deadline: u64,
-    /// How long the hand-in may take to compile.
+    /// How many seconds the hand-in may take to compile.
     #[arg(long, value_name = "SECONDS", default_value_t = 120)]
     build_limit: u64,
-    /// How much memory a test may use for its data (Linux).
+    /// How many MiB of memory a test may use for its data (Linux only).
     #[arg(long, value_name = "MIB", default_value_t = 2048)]
     memory: u64,
-    /// The part of the lab that is graded.
+    /// The part of the lab to grade.
     #[arg(long, value_enum, value_name = "PART", ignore_case = true, default_value_t = Part::A)]
     part: Part,
     /// The points of its tests, with commas between.
     #[arg(long, value_delimiter = ',', value_name = "LIST")]
     points: Option<Vec<f64>>,
-    /// How often each test is run.
+    /// How many times each test may run.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..))]
     runs: u8,
-    /// How many of its runs a test must pass; all, unless this is given.
+    /// How many of its runs a test must pass; all of them if this is not given.
     #[arg(long, value_name = "M", value_parser = clap::value_parser!(u8).range(1..))]
     must_pass: Option<u8>,
     /// How many simulated seeds of each test must pass too (docs/simulation.md).
     #[arg(long, value_name = "N", default_value_t = 0)]
     seeds: u32,
-    /// The first of these seeds, to repeat a grading; a new one, unless this is given.
+    /// The first of these seeds, to repeat a grading; a random one if this is not given.
     #[arg(long, value_name = "SEED", requires = "seeds", value_parser = clap::value_parser!(u64).range(1..))]
     first_seed: Option<u64>,
-    /// What a hand-in gets that does not compile, in percent of all points.
+    /// What percentage of the points a hand-in gets if it does not compile.
     #[arg(long, value_name = "PERCENT", default_value_t = 0.0)]
     broken: f64,
     // The alias is the option's older name, which course/gallery/run uses.
-    /// Runs only tests with one of these in their name.
-    #[arg(long, alias = "titles", value_delimiter = ',', value_name = "PARTS")]
+    /// Runs only the tests whose names contain one of these words.
+    #[arg(long, alias = "titles", value_delimiter = ',', value_name = "WORDS")]
     tests: Vec<String>,
-    /// Writes Gradescope's results.json too.
+    /// The file to which the scores are also written as Gradescope reads them (results.json).
     #[arg(long, value_name = "FILE")]
     gradescope: Option<PathBuf>,
 }

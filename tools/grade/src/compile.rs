@@ -1,4 +1,4 @@
-//! Builds the lab's own crates, with help of a cache, and then the hand-in.
+//! Builds the lab's own crates, or takes their build from the cache, and then builds the hand-in.
 
 use crate::cargo_messages::{shown_errors, test_binary};
 use crate::confine::{self, Allowance};
@@ -21,10 +21,10 @@ const KEPT: u64 = 16 << 20;
 /// Bytes of memory for the compiler.
 const MEMORY: u64 = 4 << 30;
 
-/// With a process limit below this, cargo must not use all processors: rustc starts threads of its own.
+/// With a lower limit on processes than this, cargo runs at most two compilers at a time: each starts threads of its own.
 const FEW_PROCESSES: u64 = 400;
 
-/// The Rust toolchain, without rustup: a build has another home, in which rustup would find nothing.
+/// The Rust toolchain itself, not rustup's links to it: a build has another HOME, where rustup would find nothing.
 pub struct Toolchain {
     sysroot: PathBuf,
     version: String,
@@ -76,7 +76,7 @@ enum Ended {
 }
 
 impl Builder<'_> {
-    /// Builds what no student wrote. Takes it from the cache if the cache fits, and fills the cache otherwise.
+    /// Builds what no student wrote. Takes the build from the cache if the cache fits, and fills the cache otherwise.
     pub fn build_pristine(&self, cache: Option<&Path>, limit: Duration) -> Result<()> {
         self.write_config()?;
         // Cargo removes from Cargo.lock what this build does not need; the stamp is made before that.
@@ -90,7 +90,7 @@ impl Builder<'_> {
         match run(command, limit)? {
             Ended::Well(_) => {}
             Ended::Badly(_, errors) => bail!("the lab's own crates do not build:\n{errors}"),
-            Ended::TimeUp => bail!("the lab's own crates are not built after {} s", limit.as_secs()),
+            Ended::TimeUp => bail!("the lab's own crates were not built within {} s", limit.as_secs()),
         }
         if let Some(cache) = cache.filter(|_| !warm) {
             // Ignore an error: the next grading then builds as slowly as this one.
@@ -119,7 +119,7 @@ impl Builder<'_> {
                 Built::Program(test_binary(&messages).context("cargo does not say what it has built")?)
             }
             Ended::Badly(messages, errors) => Built::Broken(shown_errors(&messages, &errors)),
-            Ended::TimeUp => Built::Broken(format!("It was not compiled after {} s.", limit.as_secs())),
+            Ended::TimeUp => Built::Broken(format!("It did not compile within {} s.", limit.as_secs())),
         })
     }
 
@@ -152,7 +152,7 @@ impl Builder<'_> {
         if self.simulator { "-Dunsafe_code" } else { "-Funsafe_code --cfg lab_without_sim" }
     }
 
-    /// The user's own, unless the workspace brings all that is needed.
+    /// Cargo's home: the user's own, unless the workspace has the sources of all dependencies.
     fn cargo_home(&self) -> PathBuf {
         let home = || PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cargo");
         match &self.vendor {
@@ -166,13 +166,13 @@ impl Builder<'_> {
         workspace::use_vendored_sources(&self.folders.workspace(), vendor)
     }
 
-    /// What a cache must have been built from, to be used.
+    /// What a cache must have been built from, if this build is to use it.
     fn stamp(&self) -> String {
         let lock = fs::read_to_string(self.folders.workspace().join("Cargo.lock")).unwrap_or_default();
         format!("{}\n{}\n{lock}", self.toolchain.version, self.flags())
     }
 
-    /// Gives true if there is a cache that fits.
+    /// Copies the cache into the work folders. Returns false if there is none that fits.
     fn copy_cache(&self, cache: &Path, stamp: &str) -> bool {
         fs::read_to_string(cache.join("stamp")).is_ok_and(|of| of == stamp)
             && workspace::copy_folder(&cache.join("target"), &self.folders.target()).is_ok()

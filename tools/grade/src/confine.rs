@@ -1,16 +1,16 @@
 //! Confines a process before foreign code is compiled or run in it.
 //!
-//! The grader starts itself with [`WORD`]; that process gives up its rights, and becomes the program in question. On
-//! Linux with Landlock, the program and all that it starts
+//! The grader starts itself again, with [`WORD`] as the first argument. The new process gives up its rights, and then becomes
+//! the program (`exec`). On Linux with Landlock, the program and all processes that it starts
 //!
-//! - read and execute files in the system's folders ([`SYSTEM`]) and in the given ones only,
-//! - create, write, remove and rename files in the given folders only; beyond them, they can write to `/dev/null`,
+//! - read and execute only files in the system's folders ([`SYSTEM`]) and in the given ones,
+//! - create, write, remove and rename files only in the given folders; besides, they can write to `/dev/null`,
 //! - open no TCP connection and no TCP port (from Linux 6.7),
 //! - control no devices (from 6.10),
-//! - send signals to each other only, and connect to no abstract Unix socket of others (from 6.12).
+//! - send signals only to each other, and connect to no abstract Unix socket of others (from 6.12).
 //!
 //! Landlock needs Linux 5.13. It restricts neither UDP nor Unix sockets that have a path, and a program can still change
-//! mode, owner and times of its user's files where it can name them. Elsewhere than on Linux nothing is confined.
+//! mode, owner and times of its user's files where it can name them. On other systems than Linux nothing is confined.
 
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -93,12 +93,12 @@ fn misused() -> ExitCode {
     ExitCode::from(2)
 }
 
-/// What this machine cannot confine, in words; None: it can confine everything that the grader asks for.
+/// What this machine cannot confine, in words; None if it can confine everything that the grader asks for.
 pub fn gaps() -> Option<&'static str> {
     #[cfg(target_os = "linux")]
     return linux::gaps();
     #[cfg(not(target_os = "linux"))]
-    Some("only Linux can: the code under test can do what you can")
+    Some("this system is not Linux: the code under test can do what you can")
 }
 
 #[cfg(target_os = "linux")]

@@ -1,4 +1,4 @@
-//! Prints, one thread at a time. After [`last_word`], nothing but the result is printed.
+//! Prints, one thread at a time. After a call of [`last_word`], only its caller can print.
 
 use std::io::Write;
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -1,15 +1,15 @@
-//! Shares out the time: a test that hangs must leave enough time to the tests behind it.
+//! Shares out the time: a test that hangs must leave enough time to the later tests.
 
 use crate::run;
 use std::time::Duration;
 
-/// The longest share of a test: longer than its own limit, so that its process can say what hangs.
+/// The longest share of a test: longer than the test's own limit, so that its process can say what hangs.
 pub(crate) const LONGEST: Duration = Duration::from_secs(run::LIMIT.as_secs() + 10);
 
-/// After how many seconds the scores are printed, unless somebody says otherwise: Autolab stops a job after at most 900.
+/// After how many seconds the scores are printed, unless `--deadline` is given. Autolab stops a job after at most 900.
 pub const DEADLINE: u64 = 870;
 
-/// The time that is kept for one simulated run. On average, a run takes half of it on a machine that is busy too.
+/// The time that is kept for one simulated run. On average, even on a busy machine, a run takes half of this time.
 const SEED: Duration = Duration::from_secs(2);
 
 /// The time that [`most_seeds`] keeps for building.

@@ -23,8 +23,8 @@ impl fmt::Display for Forbidden {
         let Forbidden { file, line, word } = self;
         write!(
             f,
-            "{file} has the word `{word}` in line {line}. Hand-ins are graded without unsafe code, and with no macros \
-             for other crates."
+            "{file} has the word `{word}` in line {line}. A hand-in must have no unsafe code, and no macros for other \
+             crates."
         )
     }
 }
@@ -39,7 +39,7 @@ pub fn find(handin: &Handin) -> Option<Forbidden> {
 /// The line and the word.
 fn find_in(text: &str) -> Option<(usize, &'static str)> {
     let Ok(tokens) = text.parse::<TokenStream>() else {
-        // This text has no tokens, and only a compiler can tell what is a comment in it: search comments too.
+        // This text cannot be split into tokens. Only the compiler knows what is a comment in it: search comments too.
         return text.lines().enumerate().find_map(|(i, line)| {
             let mut words = line.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
             Some((i + 1, words.find_map(|word| FORBIDDEN.into_iter().find(|forbidden| *forbidden == word))?))

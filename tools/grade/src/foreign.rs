@@ -1,7 +1,7 @@
 //! Text that a student's code printed, or that a compiler printed about it.
 //!
 //! It is shown with a bar in front of each line, cut to a size, and without control characters: no line of it can be
-//! taken for one of the grader's. Lines are never wrapped, and `textwrap` would find nothing to do here.
+//! taken for one of the grader's. Long lines are not wrapped.
 
 /// How many bytes are shown of a failed test's output, and of the reason why it failed.
 const SHOWN: usize = 4000;

@@ -25,7 +25,7 @@ const FINISH: Duration = Duration::from_secs(10);
 /// How long before its deadline the grader prints what it has, whatever hangs.
 const LAST_CALL: Duration = Duration::from_secs(4);
 
-/// The shortest time in which it makes sense to start a test.
+/// The shortest time for which it makes sense to start a test.
 const TOO_SHORT: Duration = Duration::from_secs(1);
 
 /// The user that tests run as if the grader is root: it owns nothing.
@@ -34,10 +34,10 @@ const NOBODY: u32 = 65534;
 /// A grading and what it has found so far.
 pub struct Grading {
     outcomes: Mutex<Vec<Outcome>>,
-    /// Why no test could be run.
+    /// Why no test could be run; None if tests can be run.
     broken: Mutex<Option<String>>,
     folders: Folders,
-    /// The user that tests run as; None: the grader's own.
+    /// The user that tests run as; None if it is the grader's own.
     user: Option<u32>,
     plan: Plan,
 }
@@ -121,10 +121,10 @@ impl Grading {
         say(&format!("building the hand-in ({})", self.since_start()));
         workspace::lay_over(handin, &self.folders.workspace())?;
         let built = builder.build_handin(self.plan.build_limit.min(self.left()))?;
-        // The compiler ran macros and constants of the student's.
+        // The compiler has run the student's macros and constants, which may have left processes.
         strays::kill_all();
         Ok(match built {
-            // The compiler comes first: it says more about a forbidden word, if it says anything.
+            // If the compiler has complained about a forbidden word, its message says more than ours.
             Built::Program(program) => match forbidden::find(handin) {
                 Some(forbidden) => Built::Broken(forbidden.to_string()),
                 None => Built::Program(program),
@@ -200,7 +200,7 @@ impl Grading {
             return Ok(());
         }
         say(&format!(
-            "simulating what has passed, with --seeds {} --first-seed {} ({})",
+            "simulating the tests that have passed, with --seeds {} --first-seed {} ({})",
             self.plan.seeds,
             self.plan.first_seed,
             self.since_start()
@@ -237,7 +237,7 @@ impl Grading {
                     lock(&self.outcomes)[i].record_simulated(Verdict::Failed(why));
                     return Ok(());
                 }
-                // A run that ends with the share proves nothing: it costs no points.
+                // A run that is stopped because its share of the time is up proves nothing, and costs no points.
                 _ => {
                     say(&format!("the time is up after {number} of {} seeds", self.plan.seeds));
                     return Ok(());
@@ -268,7 +268,7 @@ impl Grading {
     /// Prints the result, and ends this process. Only the first call does; other calls wait for that end.
     fn finish(&self) -> ! {
         let last = last_word();
-        // Copied before the tests are killed: that is not their fault.
+        // Copy the outcomes before the tests are killed: a test that we kill has not failed.
         let outcomes = lock(&self.outcomes).clone();
         let broken = lock(&self.broken).clone();
         strays::kill_all();

@@ -1,8 +1,8 @@
-//! Grades hand-ins of Lab 3: builds the four files with a pristine copy of the workspace, runs the tests of 3A, of 3B or
-//! of both, and prints the scores as Autolab reads them.
+//! Grades hand-ins of Lab 3: builds the four files with a pristine copy of the workspace (one without a student's changes),
+//! runs the tests of 3A, of 3B or of both, and prints the scores as Autolab reads them.
 //!
-//! The program is [`main`]; `grade --help` lists what it can do. The rest that is public is what a program needs that
-//! sets an assessment up: which tests there are, their points, and which folders a job needs.
+//! The program is [`main`]; `grade --help` lists what it can do. The public modules are for the program that sets up an
+//! Autolab assessment. They say which tests there are, their points, and which folders a grading job needs.
 #![forbid(unsafe_code)]
 
 mod archive;

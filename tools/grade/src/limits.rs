@@ -1,8 +1,8 @@
-//! How many processes and threads the user may have.
+//! Limits on the number of processes and threads.
 
 use rustix::process::{Resource, getrlimit};
 
-/// How many processes and threads the user may have; None: the limit is the machine's.
+/// How many processes and threads the user may have; None if only the machine limits them.
 pub fn process_limit() -> Option<u64> {
     getrlimit(Resource::Nproc).current
 }

@@ -1,4 +1,4 @@
-//! `grade`: the command line is in the library's `cli` module.
+//! The program `grade`. Its command line is read in the library's module `cli`.
 #![forbid(unsafe_code)]
 
 fn main() -> std::process::ExitCode {

@@ -18,7 +18,7 @@ pub struct Outcome {
     pub must_pass: usize,
     /// Its simulated runs, all of which must pass.
     pub simulated: Vec<Verdict>,
-    /// How many simulated runs there should be; there are fewer when the time was up.
+    /// How many simulated runs there should be; there are fewer if the time was up before.
     pub seeds: usize,
     /// Why it was not run.
     pub not_run: Option<String>,
@@ -94,7 +94,7 @@ impl Outcome {
         // Every operation needs a server, and a server is reached by an RPC.
         let is_odd = |figures: &Figures| figures.rpcs < figures.operations;
         if self.figures().into_iter().chain(self.simulated.iter().filter_map(Verdict::figures)).any(is_odd) {
-            return "fewer RPCs than operations: have a look at how it works".to_string();
+            return "fewer RPCs than operations: look at how the servers communicate".to_string();
         }
         String::new()
     }

@@ -36,7 +36,7 @@ pub struct Plan {
     pub seeds: u32,
     /// The first of these seeds.
     pub first_seed: u64,
-    /// The part of the points that a hand-in gets that does not compile.
+    /// The part of the points that a hand-in gets if it does not compile.
     pub broken_part: f64,
     /// Parts of the names of the tests that are run; empty: all tests.
     pub filter: Vec<String>,
@@ -67,7 +67,7 @@ impl Plan {
             self.must_pass,
             self.runs
         );
-        ensure!((0.0..=1.0).contains(&self.broken_part), "--broken: must be from 0 to 100 percent");
+        ensure!((0.0..=1.0).contains(&self.broken_part), "--broken: the percentage must be from 0 to 100");
         if self.seeds > 0 && !run::CAN_SIMULATE {
             bail!("--seeds: the simulator needs x86-64 Linux with glibc; grade there, or without --seeds");
         }
@@ -77,13 +77,13 @@ impl Plan {
             "--tests: no test that is graded has {} in its name",
             self.filter.join(" or ")
         );
-        // Said now, not in each table.
+        // Refuse now: otherwise each hand-in's table would say that some seeds were not run.
         let usual: Vec<f64> = tests.iter().map(|(test, _)| test.seconds).collect();
         let most = deadlines::most_seeds(self.time, &usual, self.must_pass);
         ensure!(
             self.seeds <= most,
-            "--seeds {}: beside the real runs there is time for {most} of each test within {} s; ask for fewer, or set \
-             a later --deadline",
+            "--seeds {}: besides the runs in real time there is time for at most {most} seeds of each test within {} s; \
+             ask for fewer, or set a later --deadline",
             self.seeds,
             self.time.as_secs()
         );

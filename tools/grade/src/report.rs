@@ -30,7 +30,7 @@ pub fn table(outcomes: &[Outcome]) -> String {
     text
 }
 
-/// "pass", "FAIL", "-" for a test that was not run, with the number of passed runs if there are several.
+/// "pass", "FAIL", or "-" for a test that was not run. If there are several runs, also how many of them passed.
 fn result(outcome: &Outcome) -> String {
     let runs = outcome.runs.len();
     let word = match (outcome.has_passed(), runs) {
@@ -94,9 +94,9 @@ pub fn gradescope(outcomes: &[Outcome], broken: Option<&str>) -> String {
 /// What a student can do about a seed that has failed.
 pub fn replay(function: &str, seed: u64) -> String {
     format!(
-        "    A simulated run (docs/simulation.md): its seconds are virtual. To run this seed at home, on x86-64 Linux:\n      \
-         {}\n    A seed means the same run only in the same binary, and yours may differ from the grader's. If it passes\n    \
-         there, put LAB_RUNS=100 in front: that runs a hundred seeds from this one on.\n",
+        "    This was a simulated run (docs/simulation.md): its seconds are virtual. To run this seed at home, on x86-64 Linux:\n      \
+         {}\n    A seed means the same run only in the same binary, and yours may differ from the grader's. If the test passes\n    \
+         at home, put LAB_RUNS=100 in front of the command: it then runs a hundred seeds, from this one on.\n",
         run::replay_command(function, seed)
     )
 }

@@ -1,8 +1,8 @@
 //! Kills the processes that a test leaves behind.
 //!
 //! Killing the test's process group misses a process that has left the group. On Linux, the kernel makes the grader the
-//! parent of all orphans below it ([`adopt`]): whatever a test has started stays a descendant of the grader, and no other
-//! process of the user's is one.
+//! parent of all orphans below it ([`adopt`]). Every process that a test has started therefore stays a descendant of the
+//! grader. The user's other processes are not its descendants, and are left alone.
 
 #[cfg(target_os = "linux")]
 mod linux {

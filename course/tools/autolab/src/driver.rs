@@ -1,7 +1,8 @@
 //! Stands in for Autolab's driver, to test a grading job: runs `make` on the job's three files as an unprivileged user,
 //! with Autolab's limits, and reads the scores from the last line as Autolab does.
 //!
-//! If it runs as root, the job runs as a user that nobody else has; otherwise as the user who calls it.
+//! If root runs this program, the job runs under a user id that nobody has. Otherwise it runs as the user who runs this
+//! program.
 #![forbid(unsafe_code)]
 
 use anyhow::{Context, Result, bail, ensure};
@@ -14,7 +15,7 @@ use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
-/// Autolab's limits: processes and threads of the job's user, bytes of a file, bytes of feedback.
+/// Autolab's usual limits: processes and threads of the job's user, bytes of a file, bytes of feedback.
 const PROCESSES: u64 = 100;
 const FILE_SIZE: u64 = 100 << 20;
 const FEEDBACK: usize = 1_024_000;
@@ -48,7 +49,7 @@ fn drive(arguments: &[String]) -> Result<()> {
     let option = |name: &str| options.iter().find_map(|o| o.strip_prefix(name)?.strip_prefix('='));
     let time: u64 = option("time").unwrap_or("900").parse().context("time=")?;
 
-    // The job's user must reach it.
+    // The job's user must be able to enter the folder.
     let mode = Permissions::from_mode(0o755);
     let folder = tempfile::Builder::new().prefix("driver-").permissions(mode).tempdir();
     let folder = folder.context("cannot make a temporary folder; set TMPDIR")?;
@@ -66,15 +67,18 @@ fn drive(arguments: &[String]) -> Result<()> {
     let points: f64 = scores.iter().map(|(_, score)| score).sum();
     println!("driver: {points} points in {} problems, {seconds} s", scores.len());
     if let Some(wanted) = option("points") {
-        ensure!(points == wanted.parse::<f64>().context("points=")?, "{wanted} points were expected");
+        ensure!(
+            points == wanted.parse::<f64>().context("points=")?,
+            "the job gave {points} points; {wanted} were expected"
+        );
     }
     if let Some(limit) = option("within") {
-        ensure!(seconds <= limit.parse().context("within=")?, "it took longer than {limit} s");
+        ensure!(seconds <= limit.parse().context("within=")?, "the job took longer than {limit} s");
     }
     Ok(())
 }
 
-/// Runs the job, and gives what Autolab gets to see of it.
+/// Runs the job, and returns the part of its output that Autolab would show.
 fn run_job(folder: &Path, job: &Path, time: u64, ready: Option<&str>) -> Result<String> {
     let log_path = folder.join("log");
     let log = fs::File::create(&log_path)?;
@@ -109,7 +113,7 @@ fn run_job(folder: &Path, job: &Path, time: u64, ready: Option<&str>) -> Result<
     };
     let log = fs::read(&log_path)?;
     for process in user.map(processes_of).into_iter().flatten() {
-        println!("driver: process {process} was left");
+        println!("driver: the job left process {process} behind");
         // Ignore an error: the process may have ended.
         let _ = Pid::from_raw(process).map(|process| kill_process(process, Signal::KILL));
     }
@@ -178,16 +182,16 @@ fn threads_of_user() -> u64 {
 /// The scores, read from the last line as Autolab reads them.
 fn scores_of(feedback: &str) -> Result<Vec<(String, f64)>> {
     let last = feedback.trim_end().lines().next_back().unwrap_or_default();
-    let value: Value = serde_json::from_str(&requoted(last)).context("the last line is no JSON")?;
+    let value: Value = serde_json::from_str(&requoted(last)).context("the last line is not JSON")?;
     let scores = value["scores"].as_object().context("the last line has no scores")?;
     let score = |(name, score): (&String, &Value)| {
-        Ok((name.clone(), score.as_f64().with_context(|| format!("the score of {name} is no number"))?))
+        Ok((name.clone(), score.as_f64().with_context(|| format!("the score of {name} is not a number"))?))
     };
     scores.iter().map(score).collect()
 }
 
-/// The line with quotes round every run of letters and digits that stands before a colon: Autolab adds them before it
-/// parses.
+/// The line with quotes round every run of letters and digits that stands before a colon. Autolab adds these quotes before
+/// it parses the line.
 fn requoted(line: &str) -> String {
     let mut pieces = line.split(':').peekable();
     let mut text = String::new();
@@ -218,7 +222,7 @@ mod tests {
     #[test]
     fn words_before_a_colon_get_quotes_as_in_autolab() {
         assert_eq!(requoted("{scores: {a1: 2}}"), "{\"scores\": {\"a1\": 2}}");
-        // Which breaks a name that has such a word in it.
+        // The added quotes break a name in which a word stands before a colon.
         assert!(scores_of("{\"scores\":{\"part one: x\":5}}").is_err());
     }
 }

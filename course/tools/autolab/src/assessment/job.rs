@@ -1,5 +1,5 @@
-//! What Autolab copies into each job: the job's Makefile, and autograde.tar with the workspace, the grader and the
-//! sources of all dependencies.
+//! The files that Autolab copies into each job, beside the hand-in: the job's Makefile, and autograde.tar with the
+//! workspace, the grader and the sources of all dependencies.
 
 use crate::ustar::Archive;
 use anyhow::{Context, Result, ensure};
@@ -19,7 +19,7 @@ use std::process::{Command, Stdio};
 /// The path of the job's Makefile in the workspace.
 const MAKEFILE: &str = "course/tools/autolab/autograde-Makefile";
 
-/// The line of it that takes options of `grade handin`.
+/// The line of this Makefile that takes options of `grade handin`.
 const OPTIONS: &str = "\nOPTIONS =\n";
 
 /// The systems that a job may run on.
@@ -42,8 +42,8 @@ fn with_options(makefile: &str, part: Part, points: &[f64], seeds: u32) -> Resul
     Ok(makefile.replace(OPTIONS, &options))
 }
 
-/// autograde.tar: one file, lab.tar.gz, with the workspace without the four files. Autolab wants a plain tar and copies
-/// it for every hand-in, which is why the content is compressed. `now` is in seconds since 1970.
+/// autograde.tar. It holds one file, lab.tar.gz, which holds the workspace without the four files. Autolab wants a plain
+/// tar and copies it for every hand-in; its content is compressed to keep it small. `now` is in seconds since 1970.
 pub fn autograde_tar(workspace: &Path, now: u64) -> Result<Vec<u8>> {
     let folder = tempfile::Builder::new().prefix("assessment-").tempdir();
     let folder = folder.context("cannot make a temporary folder; set TMPDIR")?;
@@ -77,7 +77,7 @@ fn vendor(lab: &Path) -> Result<()> {
     workspace::use_vendored_sources(lab, Path::new("vendor"))
 }
 
-/// Empties the dependencies that no build on Linux uses, most of the size: cargo only wants to see their manifests.
+/// Empties the dependencies that no build on Linux uses, which are most of the size. Cargo needs only their manifests.
 fn thin_out(lab: &Path) -> Result<()> {
     let needed = needed_on_linux(lab)?;
     for dependency in fs::read_dir(lab.join("vendor"))? {

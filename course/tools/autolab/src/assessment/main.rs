@@ -1,5 +1,5 @@
-//! Writes what an instructor imports into Autolab: one tar with the assessment's settings, and with everything that is
-//! needed to grade without a network.
+//! Writes the tar that an instructor imports into Autolab. It has the assessment's settings, and everything that is needed
+//! to grade without a network.
 #![forbid(unsafe_code)]
 
 mod job;
@@ -22,7 +22,7 @@ use ustar::Archive;
 /// The workspace in which this was built.
 const WORKSPACE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../..");
 
-/// How many seconds after a job's start its grader may start.
+/// A job's grader starts at most so many seconds after the job.
 const LATE_START: u64 = 30;
 
 /// Writes the tar that Autolab imports.
@@ -34,10 +34,10 @@ struct Options {
     /// The assessment's name in the URLs of Autolab.
     #[arg(long, default_value = "lab3")]
     name: String,
-    /// The part of the lab that is graded.
+    /// The part of the lab to grade.
     #[arg(long, value_enum, value_name = "PART", ignore_case = true, default_value_t = Part::A)]
     part: Part,
-    /// The points of its tests, with commas between.
+    /// The points of its tests, one number for each test, with commas between.
     #[arg(long, value_delimiter = ',', value_name = "LIST")]
     points: Option<Vec<f64>>,
     /// How many simulated seeds of each test must pass too (docs/simulation.md).
@@ -92,7 +92,10 @@ fn check_name(name: &str) -> Result<()> {
 fn check_seeds(part: Part, seeds: u32) -> Result<()> {
     let usual: Vec<f64> = part.tests().iter().map(|test| test.seconds).collect();
     let most = deadlines::most_seeds(Duration::from_secs(DEADLINE - LATE_START), &usual, 1);
-    ensure!(seeds <= most, "--seeds {seeds}: a job of Autolab has time for {most} of each of these tests");
+    ensure!(
+        seeds <= most,
+        "--seeds {seeds}: a job of Autolab has time for at most {most} seeds of each test"
+    );
     Ok(())
 }
 

@@ -1,14 +1,15 @@
 //! The assessment's settings, as Autolab imports them (`lab3.yml`).
 //!
-//! The text is written without a YAML library: serde's own is not maintained any more, and the only values that vary are
-//! a name that was checked, words of ours, numbers and dates.
+//! The text is written without a YAML library: serde's is not maintained any more, and the only values that vary are a name
+//! that was checked, words of ours, numbers and dates.
 
 use anyhow::{Context, Result};
 use grade::lab::Part;
 use jiff::ToSpan;
 use jiff::civil::{Date, DateTime};
 
-/// How many days an assessment lasts until the instructor edits the dates, and how many days late a hand-in may be.
+/// How many days after its start an assessment is due, unless the instructor edits the dates; and how many days late a
+/// hand-in may be.
 const DAYS: i32 = 21;
 const LATE_DAYS: i32 = 3;
 

@@ -1,4 +1,4 @@
-//! A tar archive in the plain ustar format, whose members belong to nobody: the only kind that Autolab imports.
+//! Writes tar archives in the plain ustar format, without the name of an owner. Autolab imports no other format.
 
 use std::fs;
 use std::io;
@@ -22,7 +22,8 @@ impl Archive {
         self.member(name, EntryType::Regular, 0o644, content, changed)
     }
 
-    /// All files below `folder`, in order of their names, with their times: cargo decides by these what to rebuild.
+    /// Adds all files below `folder`, in the order of their names, with their times: cargo decides by the times what to
+    /// rebuild.
     pub fn files_below(&mut self, folder: &Path) -> io::Result<()> {
         self.files_of(folder, Path::new(""))
     }
@@ -51,7 +52,7 @@ impl Archive {
         content: &[u8],
         changed: u64,
     ) -> io::Result<()> {
-        // Not `Builder::append_data`: for a long name it would add a member that is no ustar.
+        // `Builder::append_data` would, for a long name, add a member that is not in the ustar format.
         let mut header = Header::new_ustar();
         header.set_path(name)?;
         header.set_entry_type(kind);
