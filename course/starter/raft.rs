@@ -7,7 +7,7 @@
 //! - [`Raft::kill`] ends it, with its threads;
 //! - each time an entry is committed, the server sends an [`ApplyMsg`] to its service.
 //!
-//! Keep the signatures of these; everything else may change. So far this file shows how to start a thread, send an RPC,
+//! Keep the signatures of these functions; everything else may change. So far this file shows how to start a thread, send an RPC,
 //! answer an RPC and save state. It elects no leader and agrees on nothing. The assignment is docs/lab2.md.
 //!
 //! # Locking
@@ -52,7 +52,7 @@ struct State {
 pub struct Raft {
     /// RPC ends of all servers.
     peers: Vec<ClientEnd>,
-    /// This server's place among them.
+    /// This server's index in `peers`.
     me: usize,
     persister: Arc<Persister>,
     apply_ch: Sender<ApplyMsg>,
@@ -63,7 +63,7 @@ pub struct Raft {
 impl Raft {
     /// Starts a server and returns at once. `peers` are the ends of all servers, in the same order everywhere;
     /// `peers[me]` is this server's own. The server begins with the state in `persister`, if there is one, and saves
-    /// its state there. Committed entries go to `apply_ch`, which the service must keep reading.
+    /// its state there. It sends committed entries to `apply_ch`. The service must keep receiving.
     pub fn make(
         peers: Vec<ClientEnd>,
         me: usize,
@@ -84,12 +84,12 @@ impl Raft {
         rf
     }
 
-    /// Starts agreement on a command, and returns at once: the index at which it will be if it is ever committed,
-    /// the current term, and true. Or false as the third, when this server is not the leader. There is no promise
-    /// that the command is ever committed: the leader may fail, or lose an election.
+    /// Starts agreement on a command and returns at once. Returns the index that the command will have if it is ever
+    /// committed, the current term, and true. If this server is not the leader, it does nothing, and the third result is
+    /// false. The command may never be committed: the leader may fail, or lose an election.
     ///
     /// # Panics
-    /// When the command cannot be encoded.
+    /// If the command cannot be encoded.
     pub fn start(&self, command: &impl Serialize) -> (usize, u64, bool) {
         let command: Bytes = labgob::encode(command).unwrap_or_else(|e| panic!("raft: start: {e}")).into();
         let state = self.state.lock();
@@ -105,7 +105,7 @@ impl Raft {
         (state.current_term, false)
     }
 
-    /// Ends this server: it starts nothing more, and its threads end.
+    /// Ends this server and its threads.
     pub fn kill(&self) {
         self.killed.store(true, Ordering::SeqCst);
         // Your code here: wake the threads that wait for something.
@@ -195,7 +195,7 @@ impl Raft {
 
 // Your code here (2A: heartbeats; 2B: entries): AppendEntries, its arguments, reply, handler and sender.
 
-/// Which handlers can be called over the network, and by what names.
+/// The handlers that can be called over the network, and their names.
 impl labrpc::Receiver for Raft {
     fn service(self: Arc<Raft>) -> Service {
         Service::new("Raft").method("RequestVote", &self, Raft::request_vote)
