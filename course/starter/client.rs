@@ -3,8 +3,8 @@
 //! - [`make_clerk`] makes a [`Clerk`];
 //! - its `get`, `put` and `append` find the leader, and retry until they succeed.
 //!
-//! This file is yours to write. Keep the signatures of these functions. So far the clerk asks one server, once. It accepts
-//! any answer, and panics if there is none. The assignment is docs/lab3.md.
+//! This file is yours to write. Keep the signatures of these functions. So far the clerk asks one server, once. It
+//! accepts any answer, and panics if there is none. The assignment is docs/lab3.md.
 
 use crate::common::{GetArgs, GetReply, PutAppendArgs, PutAppendReply, PutOrAppend};
 use labrpc::ClientEnd;
@@ -37,8 +37,8 @@ impl Clerk {
         self.put_append(PutOrAppend::Put, key, value);
     }
 
-    /// Adds to the end of the value of a key; does the same as `put` if the key has no value. Retries until it succeeds.
-    /// However often it retries, it adds to the value once.
+    /// Adds to the end of the value of a key; does the same as `put` if the key has no value. Retries until it
+    /// succeeds. However often it retries, it adds to the value once.
     pub fn append(&mut self, key: &str, value: &str) {
         self.put_append(PutOrAppend::Append, key, value);
     }

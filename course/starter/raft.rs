@@ -7,12 +7,13 @@
 //! - [`Raft::kill`] ends it, with its threads;
 //! - each time an entry is committed, the server sends an [`ApplyMsg`] to its service.
 //!
-//! Keep the signatures of these functions; everything else may change. So far this file shows how to start a thread, send an RPC,
-//! answer an RPC and save state. It elects no leader and agrees on nothing. The assignment is docs/lab2.md.
+//! Keep the signatures of these functions; everything else may change. So far this file shows how to start a thread,
+//! send an RPC, answer an RPC and save state. It elects no leader and agrees on nothing. The assignment is
+//! docs/lab2.md.
 //!
 //! # Locking
-//! `Raft::state` guards everything that changes. If you add locks, write here what each one guards and in which order they
-//! are taken. Never hold a lock across an RPC, a send into the apply channel, or a sleep.
+//! `Raft::state` guards everything that changes. If you add locks, write here what each one guards and in which order
+//! they are taken. Never hold a lock across an RPC, a send into the apply channel, or a sleep.
 #![expect(dead_code, reason = "you will use all of this; then delete this line")]
 
 use crate::dprintf;
@@ -75,8 +76,8 @@ impl Raft {
         let (state, killed) = (Mutex::new(state), AtomicBool::new(false));
         let rf = Arc::new(Raft { peers, me, persister, apply_ch, state, killed });
 
-        // Your code here (2A, 2B): start more threads if you want them. Each thread needs its own `Arc`, and must end soon
-        // after `kill`.
+        // Your code here (2A, 2B): start more threads if you want them. Each thread needs its own `Arc`, and must end
+        // soon after `kill`.
         labrpc::go(format!("server {me}: raft main loop"), {
             let rf = rf.clone();
             move || rf.run()
@@ -85,8 +86,8 @@ impl Raft {
     }
 
     /// Starts agreement on a command and returns at once. Returns the index that the command will have if it is ever
-    /// committed, the current term, and true. If this server is not the leader, it does nothing, and the third result is
-    /// false. The command may never be committed: the leader may fail, or lose an election.
+    /// committed, the current term, and true. If this server is not the leader, it does nothing, and the third result
+    /// is false. The command may never be committed: the leader may fail, or lose an election.
     ///
     /// # Panics
     /// If the command cannot be encoded.
@@ -111,7 +112,8 @@ impl Raft {
         // Your code here: wake the threads that wait for something.
     }
 
-    // Your code here (3B): a call such as `snapshot(index, bytes)`, by which the service replaces the entries up to `index`.
+    // Your code here (3B): a call such as `snapshot(index, bytes)`, by which the service replaces the entries up to
+    // `index`.
 
     fn is_killed(&self) -> bool {
         self.killed.load(Ordering::SeqCst)
@@ -129,8 +131,8 @@ impl Raft {
 // Persistence.
 
 impl Raft {
-    /// Saves the state that must survive a crash. Call it, with the lock held, after each change of that state, and before
-    /// you send or answer a message that depends on the change.
+    /// Saves the state that must survive a crash. Call it, with the lock held, after each change of that state, and
+    /// before you send or answer a message that depends on the change.
     fn persist(&self, state: &State) {
         let mut saved = Vec::new();
         let mut e = LabEncoder::new(&mut saved);
@@ -184,8 +186,8 @@ impl Raft {
     /// in `reply`. False: the request or the reply was lost, or the server is down; the handler may have run or not.
     ///
     /// The call always returns, so you need no timeout of your own. With a server that does not answer it may take
-    /// seconds. Other work must go on meanwhile: call each server on its own thread (`labrpc::go`), or start all calls and
-    /// wait for the first reply (`ClientEnd::go`, `ClientEnd::go_to`).
+    /// seconds. Other work must go on meanwhile: call each server on its own thread (`labrpc::go`), or start all calls
+    /// and wait for the first reply (`ClientEnd::go`, `ClientEnd::go_to`).
     fn send_request_vote(&self, peer: usize, args: &RequestVoteArgs, reply: &mut RequestVoteReply) -> bool {
         self.peers[peer].call("Raft.RequestVote", args, reply)
     }

@@ -9,8 +9,8 @@
 //! answer without doing anything. The assignment is docs/lab3.md.
 //!
 //! # Locking
-//! `KVServer::state` guards everything that changes. If you add locks, write here what each one guards and in which order
-//! they are taken. No thread may wait for anything while it holds a lock.
+//! `KVServer::state` guards everything that changes. If you add locks, write here what each one guards and in which
+//! order they are taken. No thread may wait for anything while it holds a lock.
 #![expect(dead_code, reason = "you will use all of this; then delete this line")]
 
 use crate::common::{GetArgs, GetReply, PutAppendArgs, PutAppendReply};
@@ -57,8 +57,9 @@ pub fn start_kv_server(
     let rf = Raft::make(servers, me, persister, apply_ch);
     let (state, killed) = (Mutex::new(State::default()), AtomicBool::new(false));
     // 3B: the server needs `maxraftstate`, and the persister for Raft's size.
-    // Your code here: start a thread that receives committed entries (`labrpc::go`). It must end soon after `kill`, although
-    // this server holds its Raft server, and that may hold the channel's sender: do not rely on the channel to close.
+    // Your code here: start a thread that receives committed entries (`labrpc::go`). It must end soon after `kill`,
+    // although this server holds its Raft server, and that may hold the channel's sender: do not rely on the channel to
+    // close.
     Arc::new(KVServer { me, rf, committed, state, killed })
 }
 

@@ -48,8 +48,8 @@ impl Clerk {
         self.put_append(PutOrAppend::Put, key, value);
     }
 
-    /// Adds to the end of the value of a key; does the same as `put` if the key has no value. Retries until it succeeds.
-    /// However often it retries, it adds to the value once.
+    /// Adds to the end of the value of a key; does the same as `put` if the key has no value. Retries until it
+    /// succeeds. However often it retries, it adds to the value once.
     pub fn append(&mut self, key: &str, value: &str) {
         self.put_append(PutOrAppend::Append, key, value);
     }

@@ -19,8 +19,8 @@ pub(crate) enum Err {
 pub(crate) struct RequestId {
     /// The clerk's random number.
     pub(crate) client: u64,
-    /// The request's number: 1 for the clerk's first request. A clerk has one request at a time, so a server remembers only
-    /// the last number of each clerk.
+    /// The request's number: 1 for the clerk's first request. A clerk has one request at a time, so a server remembers
+    /// only the last number of each clerk.
     pub(crate) seq: u64,
 }
 

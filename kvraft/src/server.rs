@@ -7,12 +7,12 @@
 //! Gets go through the log too, so that they are linearizable (section 8 of the Raft paper): a leader that was deposed
 //! and does not know it yet cannot answer from an old store.
 //!
-//! When the log is too large, the apply loop passes a snapshot of the state machine to Raft. A snapshot that arrives from
-//! Raft replaces the state machine (Lab 3B).
+//! When the log is too large, the apply loop passes a snapshot of the state machine to Raft. A snapshot that arrives
+//! from Raft replaces the state machine (Lab 3B).
 //!
 //! # Locking
-//! `KVServer::state` guards the state machine and the waiting handlers. A handler holds it across `Raft::start`, so that
-//! the apply loop cannot reach the new entry before the handler waits for it. The apply loop holds it across
+//! `KVServer::state` guards the state machine and the waiting handlers. A handler holds it across `Raft::start`, so
+//! that the apply loop cannot reach the new entry before the handler waits for it. The apply loop holds it across
 //! `Raft::snapshot`. Raft takes no lock of the service. No thread waits for anything while it holds this lock.
 
 use crate::common::{Err, GetArgs, GetReply, PutAppendArgs, PutAppendReply, PutOrAppend, RequestId};
@@ -74,8 +74,8 @@ struct State {
 
 struct Waiting {
     id: RequestId,
-    /// Passes the result to the handler. It is dropped without a result if another entry got the index, or if the server is
-    /// killed.
+    /// Passes the result to the handler. It is dropped without a result if another entry got the index, or if the
+    /// server is killed.
     slot: Sender<Output>,
 }
 
@@ -153,8 +153,8 @@ impl KVServer {
         }
     }
 
-    /// Puts the operation into the log, waits until it has been executed, and returns its result. None if this server does
-    /// not lead, or stops leading meanwhile.
+    /// Puts the operation into the log, waits until it has been executed, and returns its result. None if this server
+    /// does not lead, or stops leading meanwhile.
     fn execute(&self, op: Op) -> Option<Output> {
         let id = op.id;
         let (index, term, outcome) = {

@@ -11,14 +11,14 @@
 //! when it is saved, and when a leader sends what.
 //!
 //! # Threads
-//! The main loop (`Raft::run`) sends every RPC and handles every reply. Replies and wake-ups reach it through one channel;
-//! timers only limit how long a server is silent. The applier (`Raft::apply`) sends to the service, which may be slow.
-//! The three RPC handlers run on the network's threads. `start` and `snapshot` run on the service's threads.
+//! The main loop (`Raft::run`) sends every RPC and handles every reply. Replies and wake-ups reach it through one
+//! channel; timers only limit how long a server is silent. The applier (`Raft::apply`) sends to the service, which may
+//! be slow. The three RPC handlers run on the network's threads. `start` and `snapshot` run on the service's threads.
 //!
 //! # Locking
-//! `Raft::state` guards everything that changes. No thread holds this lock while it waits for an RPC, sends into the apply
-//! channel, or sleeps. A service may call `start`, `get_state` and `snapshot` while it holds a lock of its own: Raft never calls into
-//! the service.
+//! `Raft::state` guards everything that changes. No thread holds this lock while it waits for an RPC, sends into the
+//! apply channel, or sleeps. A service may call `start`, `get_state` and `snapshot` while it holds a lock of its own:
+//! Raft never calls into the service.
 //!
 //! # Encoding
 //! The main loop must send heartbeats in time, and encoding a large message takes long. The main loop therefore sends
@@ -54,14 +54,15 @@ pub struct ApplyMsg {
     pub snapshot_valid: bool,
     /// The snapshot: what a service passed to [`Raft::snapshot`], on this server or on another one.
     pub snapshot: Bytes,
-    /// The index of the last entry whose effect is in the snapshot. This index is larger than all indexes sent before. The
-    /// next message carries the entry after it, or a newer snapshot.
+    /// The index of the last entry whose effect is in the snapshot. This index is larger than all indexes sent before.
+    /// The next message carries the entry after it, or a newer snapshot.
     pub snapshot_index: usize,
 }
 
 /// How long servers may be silent. As long as messages get through, no operation waits for one of these times to pass.
 pub(crate) struct Timing {
-    /// The longest pause between two messages from a leader to a follower. The lab allows about ten heartbeats a second.
+    /// The longest pause between two messages from a leader to a follower. The lab allows about ten heartbeats a
+    /// second.
     pub(crate) heartbeat: Duration,
     /// The range of the election timeout. Each timeout is drawn anew.
     pub(crate) election_timeout: Range<Duration>,
@@ -178,8 +179,8 @@ pub struct Raft {
 impl Raft {
     /// Starts a server and returns at once. `peers` are the ends of all servers, in the same order everywhere;
     /// `peers[me]` is this server's own. The server begins with the state in `persister`, if there is one, and saves
-    /// its state there. If `persister` holds a snapshot, the server sends the snapshot to `apply_ch` first. After that it
-    /// sends committed entries. The service must keep receiving.
+    /// its state there. If `persister` holds a snapshot, the server sends the snapshot to `apply_ch` first. After that
+    /// it sends committed entries. The service must keep receiving.
     ///
     /// # Panics
     /// If the persister holds anything but a Raft server's state.
@@ -219,8 +220,8 @@ impl Raft {
     }
 
     /// Starts agreement on a command and returns at once. Returns the index that the command will have if it is ever
-    /// committed, the current term, and true. If this server is not the leader, it does nothing, and the third result is
-    /// false. The command may never be committed: the leader may fail, or lose an election.
+    /// committed, the current term, and true. If this server is not the leader, it does nothing, and the third result
+    /// is false. The command may never be committed: the leader may fail, or lose an election.
     ///
     /// # Panics
     /// If the command cannot be encoded.
@@ -243,9 +244,9 @@ impl Raft {
         (state.current_term, matches!(state.role, Role::Leader(_)) && !self.is_killed())
     }
 
-    /// Replaces the entries up to `index` by `snapshot`, which holds the service's state after the entry at `index`. The
-    /// leader sends the snapshot to followers that lack one of these entries. If the server already has a snapshot up to
-    /// `index` or beyond, this call does nothing.
+    /// Replaces the entries up to `index` by `snapshot`, which holds the service's state after the entry at `index`.
+    /// The leader sends the snapshot to followers that lack one of these entries. If the server already has a snapshot
+    /// up to `index` or beyond, this call does nothing.
     ///
     /// # Panics
     /// If the entry at `index` has not been sent to the service.
@@ -396,7 +397,8 @@ impl State {
 }
 
 impl Raft {
-    // Figure 2, Followers, rule 1: servers respond to candidates (here) and to leaders (append_entries, install_snapshot).
+    // Figure 2, Followers, rule 1: servers respond to candidates (here) and to leaders (append_entries,
+    // install_snapshot).
     fn request_vote(&self, args: &RequestVoteArgs, reply: &mut RequestVoteReply) {
         let mut state = self.state.lock();
         // Figure 2, All Servers, rule 2.
@@ -488,8 +490,8 @@ pub(crate) struct AppendEntriesArgs {
     pub(crate) leader_commit: usize,
 }
 
-/// Reply of Raft.AppendEntries (Figure 2). The two fields about a conflict let the leader back up by more than one entry
-/// at a time (end of section 5.3).
+/// Reply of Raft.AppendEntries (Figure 2). The two fields about a conflict let the leader back up by more than one
+/// entry at a time (end of section 5.3).
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct AppendEntriesReply {
     /// The receiver's term, for the leader to update itself.
@@ -498,14 +500,14 @@ pub(crate) struct AppendEntriesReply {
     pub(crate) success: bool,
     /// After a failure: the term of the receiver's entry at prev_log_index; None if it has no entry there.
     pub(crate) conflict_term: Option<u64>,
-    /// After a failure: the first index of conflict_term in the receiver's log; without conflict_term, the index after the
-    /// receiver's last entry.
+    /// After a failure: the first index of conflict_term in the receiver's log; without conflict_term, the index after
+    /// the receiver's last entry.
     pub(crate) conflict_index: usize,
 }
 
 impl State {
-    /// The progress of the follower `peer`, and the log, to handle a reply to a request of `term`. None if this server is not
-    /// the leader of that term: a reply counts only in the term of its request.
+    /// The progress of the follower `peer`, and the log, to handle a reply to a request of `term`. None if this server
+    /// is not the leader of that term: a reply counts only in the term of its request.
     fn progress_in(&mut self, term: u64, peer: usize) -> Option<(&mut Progress, &Log)> {
         match &mut self.role {
             Role::Leader(leader) if term == self.current_term => {
@@ -548,8 +550,8 @@ impl Raft {
             if state.log.matches(index, entry.term) {
                 continue;
             }
-            // Figure 2, AppendEntries receiver, step 3. Without a conflict, entries after the new ones stay: an old append
-            // may arrive late.
+            // Figure 2, AppendEntries receiver, step 3. Without a conflict, entries after the new ones stay: an old
+            // append may arrive late.
             if index <= state.log.last_index() {
                 debug_assert!(index > state.commit_index, "a committed entry conflicts with the leader's");
                 state.delete_entries(index);
@@ -580,8 +582,8 @@ impl Raft {
         }
     }
 
-    /// Figure 2, Leaders, rule 4. When an entry is committed, so are all entries before it. Section 5.4.2 explains why the
-    /// leader looks only for entries of its own term.
+    /// Figure 2, Leaders, rule 4. When an entry is committed, so are all entries before it. Section 5.4.2 explains why
+    /// the leader looks only for entries of its own term.
     fn advance_commit_index(&self, state: &mut State) {
         let State { role: Role::Leader(leader), log, saved, commit_index, current_term, .. } = state else {
             return;
@@ -669,8 +671,9 @@ impl Raft {
             // If all entries in the snapshot are committed here, it is an old snapshot that arrives late.
             if args.last_included_index > state.commit_index {
                 dprintf!("server {}: installs a snapshot up to {}", self.me, args.last_included_index);
-                // Figure 13, InstallSnapshot receiver, steps 6 and 7. In the paper, step 6 ends here if it retains entries.
-                // This server goes on with steps 5 and 8: the log has just dropped entries that were not applied yet.
+                // Figure 13, InstallSnapshot receiver, steps 6 and 7. In the paper, step 6 ends here if it retains
+                // entries. This server goes on with steps 5 and 8: the log has just dropped entries that were not
+                // applied yet.
                 state.log.compact(args.last_included_index, args.last_included_term);
                 state.commit_index = args.last_included_index;
                 // Figure 13, InstallSnapshot receiver, step 5.
@@ -688,7 +691,8 @@ impl Raft {
         let (index, last_included_term) = log.base();
         let number = progress.record_snapshot(now + self.timing.heartbeat);
         let sent = Sent { number, at: now, term, prev_log_index: index, last_index: index };
-        // The persister's snapshot ends at the log's base, because both change together. The bytes are shared, not copied.
+        // The persister's snapshot ends at the log's base, because both change together. The bytes are shared, not
+        // copied.
         let (leader_id, data) = (self.me, self.persister.read_snapshot());
         let args =
             InstallSnapshotArgs { term, leader_id, last_included_index: index, last_included_term, data };
@@ -811,8 +815,8 @@ impl Raft {
 // Applying.
 
 impl Raft {
-    /// The applier: sends committed entries and snapshots to the service, in order. It ends when the server is killed, or
-    /// when the service no longer receives.
+    /// The applier: sends committed entries and snapshots to the service, in order. It ends when the server is killed,
+    /// or when the service no longer receives.
     fn apply(&self, wakes: &Receiver<()>, apply_ch: &Sender<ApplyMsg>) {
         while wakes.recv().is_ok() && !self.is_killed() {
             for msg in self.take_committed() {
@@ -823,8 +827,9 @@ impl Raft {
         }
     }
 
-    /// Figure 2, All Servers, rule 1: returns the committed entries that have not been applied, and marks them as applied.
-    /// If some of them are only in the snapshot, the first message is the snapshot. No entry is returned twice.
+    /// Figure 2, All Servers, rule 1: returns the committed entries that have not been applied, and marks them as
+    /// applied. If some of them are only in the snapshot, the first message is the snapshot. No entry is returned
+    /// twice.
     fn take_committed(&self) -> Vec<ApplyMsg> {
         let mut state = self.state.lock();
         let mut msgs = Vec::new();
@@ -895,7 +900,8 @@ mod progress {
     pub(super) struct Progress {
         /// Figure 2's nextIndex: index of the next entry to send.
         next_index: usize,
-        /// Figure 2's matchIndex: index of the highest entry known to be replicated. Invariant: it is less than next_index.
+        /// Figure 2's matchIndex: index of the highest entry known to be replicated. Invariant: it is less than
+        /// next_index.
         pub(super) match_index: usize,
         /// When the follower last answered.
         pub(super) heard_at: Instant,
@@ -917,9 +923,9 @@ mod progress {
     /// | BackOff | the last request was lost | from `until` on | `COMMIT_NOTICE` after `until` | no |
     /// | Snapshot | a snapshot was sent | no | no | no |
     ///
-    /// Heartbeats are sent in every state. Like every append, a heartbeat carries the entries from next_index on that are in
-    /// the log. While the leader awaits a reply, new entries gather, and the next append carries them together. Snapshots may
-    /// be large: only a follower that answers is sent one, and one at a time.
+    /// Heartbeats are sent in every state. Like every append, a heartbeat carries the entries from next_index on that
+    /// are in the log. While the leader awaits a reply, new entries gather, and the next append carries them together.
+    /// Snapshots may be large: only a follower that answers is sent one, and one at a time.
     enum Flow {
         Ready,
         Waiting { number: u64 },
@@ -1009,8 +1015,8 @@ mod progress {
             self.answered(sent, log);
         }
 
-        /// Records that the follower lacks the entry before the entries of an append. Section 5.3: the leader backs up past
-        /// all entries of the follower's conflicting term, or to its own last entry of that term.
+        /// Records that the follower lacks the entry before the entries of an append. Section 5.3: the leader backs up
+        /// past all entries of the follower's conflicting term, or to its own last entry of that term.
         pub(super) fn refused(&mut self, sent: &Sent, reply: &AppendEntriesReply, log: &Log) {
             // The refusal of an earlier append may arrive late. It says nothing new.
             let is_news =
@@ -1049,8 +1055,8 @@ mod progress {
 mod log {
     use super::Entry;
 
-    /// The entries after the snapshot. The last entry in the snapshot is the log's *base*. Invariant: `entries[i]` has the
-    /// index `base_index + 1 + i`, and the entries up to `base_index` are committed and in the snapshot.
+    /// The entries after the snapshot. The last entry in the snapshot is the log's *base*. Invariant: `entries[i]` has
+    /// the index `base_index + 1 + i`, and the entries up to `base_index` are committed and in the snapshot.
     #[derive(Default)]
     pub(super) struct Log {
         /// Index and term of the base: 0 and 0 if there is no snapshot.
@@ -1099,8 +1105,8 @@ mod log {
             }
         }
 
-        /// Whether the leader's entry at `index`, which has the term `term`, is in this log or in the snapshot. This is true of
-        /// every index before the base: the entries in the snapshot are committed, and every leader has them.
+        /// Whether the leader's entry at `index`, which has the term `term`, is in this log or in the snapshot. This is
+        /// true of every index before the base: the entries in the snapshot are committed, and every leader has them.
         pub(super) fn matches(&self, index: usize, term: u64) -> bool {
             index < self.base_index || self.term(index) == Some(term)
         }
@@ -1121,8 +1127,8 @@ mod log {
             self.entries.truncate(first - self.base_index - 1);
         }
 
-        /// Makes the entry with this index and term the base. If the log has this entry, the entries after it stay. If not,
-        /// all entries are deleted, because they may differ from the leader's.
+        /// Makes the entry with this index and term the base. If the log has this entry, the entries after it stay. If
+        /// not, all entries are deleted, because they may differ from the leader's.
         pub(super) fn compact(&mut self, index: usize, term: u64) {
             let has_entry = self.term(index) == Some(term);
             // A new vector frees the memory of the old entries.
@@ -1151,21 +1157,22 @@ mod log {
 
 /// What the persister holds, and how it is written and read.
 ///
-/// The saved state is a sequence of labgob values, which can be extended at its end. `Some(entry)` adds an entry. `None` is
-/// followed by a *head*: the term, the vote, the log's base, and an index after which all entries read so far are deleted.
-/// An entry takes the bytes of its command and at least four more (its length, the `Some`, its term, its command's length).
+/// The saved state is a sequence of labgob values, which can be extended at its end. `Some(entry)` adds an entry.
+/// `None` is followed by a *head*: the term, the vote, the log's base, and an index after which all entries read so far
+/// are deleted. An entry takes the bytes of its command and at least four more (its length, the `Some`, its term, its
+/// command's length).
 mod saved {
     use super::Entry;
     use super::log::Log;
     use crate::persister::Persister;
     use labgob::{Bytes, LabDecoder, LabEncoder};
 
-    /// The most entries that are written anew when the term or the vote changes. With a longer log, only the change is added
-    /// to what the persister holds.
+    /// The most entries that are written anew when the term or the vote changes. With a longer log, only the change is
+    /// added to what the persister holds.
     const SHORT_LOG: usize = 1000;
 
-    /// What the persister holds. Invariant: the persister's entries up to `last_index` are those of the log; its entries after
-    /// `last_index`, up to `end`, are no longer in the log.
+    /// What the persister holds. Invariant: the persister's entries up to `last_index` are those of the log; its
+    /// entries after `last_index`, up to `end`, are no longer in the log.
     #[derive(Default)]
     pub(super) struct Saved {
         current_term: u64,
@@ -1193,9 +1200,9 @@ mod saved {
             self.last_index = self.last_index.min(first - 1);
         }
 
-        /// Saves what has changed, if anything has. This takes time in proportion to the number of new entries. When the term
-        /// or the vote has changed, a short log is written anew: the saved state then holds no deleted entries and no old
-        /// heads.
+        /// Saves what has changed, if anything has. This takes time in proportion to the number of new entries. When
+        /// the term or the vote has changed, a short log is written anew: the saved state then holds no deleted entries
+        /// and no old heads.
         pub(super) fn save(&mut self, persister: &Persister, term: u64, vote: Option<usize>, log: &Log) {
             let needs_head =
                 (self.current_term, self.voted_for) != (term, vote) || self.last_index < self.end;
@@ -1210,8 +1217,8 @@ mod saved {
             self.mark_saved(term, vote, log);
         }
 
-        /// Saves everything, together with the snapshot, which ends at the log's base. Both are saved in one step: a crash
-        /// cannot come between them.
+        /// Saves everything, together with the snapshot, which ends at the log's base. Both are saved in one step: a
+        /// crash cannot come between them.
         pub(super) fn save_with_snapshot(
             &mut self,
             persister: &Persister,
