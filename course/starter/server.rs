@@ -57,9 +57,9 @@ pub fn start_kv_server(
     let rf = Raft::make(servers, me, persister, apply_ch);
     let (state, killed) = (Mutex::new(State::default()), AtomicBool::new(false));
     // 3B: the server needs `maxraftstate`, and the persister for Raft's size.
-    // Your code here: start a thread that receives committed entries (`labrpc::go`). It must end soon after `kill`,
-    // although this server holds its Raft server, and that may hold the channel's sender: do not rely on the channel to
-    // close.
+    // Your code here: start a thread that receives committed entries (`labrpc::go`). It must end soon after `kill`.
+    // Do not rely on the channel to close: as long as this server holds its Raft server, and the Raft server holds the
+    // channel's sender, the channel stays open.
     Arc::new(KVServer { me, rf, committed, state, killed })
 }
 

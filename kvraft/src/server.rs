@@ -11,9 +11,9 @@
 //! from Raft replaces the state machine (Lab 3B).
 //!
 //! # Locking
-//! `KVServer::state` guards the state machine and the waiting handlers. A handler holds it across `Raft::start`, so
-//! that the apply loop cannot reach the new entry before the handler waits for it. The apply loop holds it across
-//! `Raft::snapshot`. Raft takes no lock of the service. No thread waits for anything while it holds this lock.
+//! `KVServer::state` guards the state machine and the waiting handlers. A handler holds this lock across `Raft::start`,
+//! so that the apply loop cannot reach the new entry before the handler waits for it. The apply loop holds the lock
+//! across `Raft::snapshot`. Raft takes no lock of the service. No thread waits for anything while it holds this lock.
 
 use crate::common::{Err, GetArgs, GetReply, PutAppendArgs, PutAppendReply, PutOrAppend, RequestId};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
@@ -74,7 +74,7 @@ struct State {
 
 struct Waiting {
     id: RequestId,
-    /// Passes the result to the handler. It is dropped without a result if another entry got the index, or if the
+    /// Passes the result to the handler. The slot is dropped without a result if another entry got the index, or if the
     /// server is killed.
     slot: Sender<Output>,
 }
@@ -189,7 +189,7 @@ impl KVServer {
         }
     }
 
-    /// The apply loop: executes what is committed. It ends when the Raft server does.
+    /// The apply loop: executes committed entries. It ends when the Raft server has ended.
     fn apply(&self, committed: &Receiver<ApplyMsg>) {
         let mut last_applied = 0;
         // The size of the commands executed since the last snapshot.

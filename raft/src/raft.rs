@@ -8,7 +8,7 @@
 //!
 //! A comment such as "Figure 2, Leaders, rule 3" names the rule of the paper that the code below it applies: here, the
 //! third rule under "Leaders". The modules at the end of the file hold what the figures leave open: the log's indexes,
-//! when it is saved, and when a leader sends what.
+//! when the log is saved, and when a leader sends which message.
 //!
 //! # Threads
 //! The main loop (`Raft::run`) sends every RPC and handles every reply. Replies and wake-ups reach it through one
@@ -583,7 +583,7 @@ impl Raft {
     }
 
     /// Figure 2, Leaders, rule 4. When an entry is committed, so are all entries before it. Section 5.4.2 explains why
-    /// the leader looks only for entries of its own term.
+    /// the leader counts the replicas only of entries of its own term.
     fn advance_commit_index(&self, state: &mut State) {
         let State { role: Role::Leader(leader), log, saved, commit_index, current_term, .. } = state else {
             return;
@@ -641,7 +641,8 @@ impl Raft {
 
 // Snapshots.
 
-/// Arguments of Raft.InstallSnapshot (Figure 13). The snapshot travels whole: there are no `offset` and `done`.
+/// Arguments of Raft.InstallSnapshot (Figure 13). The snapshot travels whole: the fields `offset` and `done` do not
+/// exist.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct InstallSnapshotArgs {
     /// The leader's term.
@@ -914,7 +915,7 @@ mod progress {
         heartbeat_due: Instant,
     }
 
-    /// The answer that the leader awaits from a follower. It decides what may be sent to the follower:
+    /// Whether the leader awaits a reply from a follower. This state decides what may be sent to the follower:
     ///
     /// | state | entered when | new entries | news of a commit | snapshot, if needed |
     /// | --- | --- | --- | --- | --- |
@@ -1195,7 +1196,7 @@ mod saved {
             self.last_index
         }
 
-        /// Notes that the entries from index `first` on are no longer in the log.
+        /// Records that the entries from index `first` on are no longer in the log.
         pub(super) fn note_deleted(&mut self, first: usize) {
             self.last_index = self.last_index.min(first - 1);
         }
