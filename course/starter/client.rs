@@ -1,10 +1,10 @@
 //! The client's side of the service (Go: client.go).
 //!
 //! - [`make_clerk`] makes a [`Clerk`];
-//! - its `get`, `put` and `append` find the leader and try until they succeed.
+//! - its `get`, `put` and `append` find the leader, and retry until they succeed.
 //!
-//! This file is yours to write. Keep the signatures of these. So far the clerk asks one server, once, accepts any answer,
-//! and fails if there is none. The assignment is docs/lab3.md.
+//! This file is yours to write. Keep the signatures of these functions. So far the clerk asks one server, once. It
+//! accepts any answer, and panics if there is none. The assignment is docs/lab3.md.
 
 use crate::common::{GetArgs, GetReply, PutAppendArgs, PutAppendReply, PutOrAppend};
 use labrpc::ClientEnd;
@@ -22,7 +22,7 @@ pub fn make_clerk(servers: Vec<ClientEnd>) -> Clerk {
 }
 
 impl Clerk {
-    /// The value of a key, empty when there is none. Tries until a majority of the servers can be reached.
+    /// Returns the value of a key, or the empty string if the key has none. Retries until it succeeds.
     pub fn get(&mut self, key: &str) -> String {
         let args = GetArgs { key: key.to_string() };
         let mut reply = GetReply::default();
@@ -32,13 +32,13 @@ impl Clerk {
         reply.value
     }
 
-    /// Replaces the value of a key. On return this has been done exactly once. Tries as `get` does.
+    /// Replaces the value of a key. Retries until it succeeds. However often it retries, the value is replaced once.
     pub fn put(&mut self, key: &str, value: &str) {
         self.put_append(PutOrAppend::Put, key, value);
     }
 
-    /// Adds to the end of the value of a key; without a value, acts as `put`. On return this has been done exactly once.
-    /// Tries as `get` does.
+    /// Adds to the end of the value of a key; does the same as `put` if the key has no value. Retries until it
+    /// succeeds. However often it retries, it adds to the value once.
     pub fn append(&mut self, key: &str, value: &str) {
         self.put_append(PutOrAppend::Append, key, value);
     }

@@ -3,7 +3,7 @@
 //! - "KVServer.Get": [`GetArgs`], [`GetReply`];
 //! - "KVServer.PutAppend": [`PutAppendArgs`], [`PutAppendReply`].
 //!
-//! This file is yours to write; it is only a beginning. Add what a server needs to recognise a request that it has
+//! This file is yours to write, and is only a beginning. Add what a server needs to recognise a request that it has
 //! executed already.
 
 use serde::{Deserialize, Serialize};

@@ -7,12 +7,13 @@
 //! - [`Raft::kill`] ends it, with its threads;
 //! - each time an entry is committed, the server sends an [`ApplyMsg`] to its service.
 //!
-//! Keep the signatures of these; everything else may change. So far this file shows how to start a thread, send an RPC,
-//! answer an RPC and save state. It elects no leader and agrees on nothing. The assignment is docs/lab2.md.
+//! Keep the signatures of these functions; everything else may change. So far this file shows how to start a thread,
+//! send an RPC, answer an RPC and save state. It elects no leader and agrees on nothing. The assignment is
+//! docs/lab2.md.
 //!
 //! # Locking
-//! `Raft::state` guards everything that changes. If you add locks, write here what each one guards and in which order they
-//! are taken. Never hold a lock across an RPC, a send into the apply channel, or a sleep.
+//! `Raft::state` guards everything that changes. If you add locks, write here what each one guards and in which order
+//! they are taken. Never hold a lock across an RPC, a send into the apply channel, or a sleep.
 #![expect(dead_code, reason = "you will use all of this; then delete this line")]
 
 use crate::dprintf;
@@ -52,7 +53,7 @@ struct State {
 pub struct Raft {
     /// RPC ends of all servers.
     peers: Vec<ClientEnd>,
-    /// This server's place among them.
+    /// This server's index in `peers`.
     me: usize,
     persister: Arc<Persister>,
     apply_ch: Sender<ApplyMsg>,
@@ -63,7 +64,7 @@ pub struct Raft {
 impl Raft {
     /// Starts a server and returns at once. `peers` are the ends of all servers, in the same order everywhere;
     /// `peers[me]` is this server's own. The server begins with the state in `persister`, if there is one, and saves
-    /// its state there. Committed entries go to `apply_ch`, which the service must keep reading.
+    /// its state there. It sends committed entries to `apply_ch`. The service must keep receiving.
     pub fn make(
         peers: Vec<ClientEnd>,
         me: usize,
@@ -75,8 +76,8 @@ impl Raft {
         let (state, killed) = (Mutex::new(state), AtomicBool::new(false));
         let rf = Arc::new(Raft { peers, me, persister, apply_ch, state, killed });
 
-        // Your code here (2A, 2B): start more threads if you want them. Each thread needs its own `Arc`, and must end soon
-        // after `kill`.
+        // Your code here (2A, 2B): start more threads if you want them. Each thread needs its own `Arc`, and must end
+        // soon after `kill`.
         labrpc::go(format!("server {me}: raft main loop"), {
             let rf = rf.clone();
             move || rf.run()
@@ -84,12 +85,12 @@ impl Raft {
         rf
     }
 
-    /// Starts agreement on a command, and returns at once: the index at which it will be if it is ever committed,
-    /// the current term, and true. Or false as the third, when this server is not the leader. There is no promise
-    /// that the command is ever committed: the leader may fail, or lose an election.
+    /// Starts agreement on a command and returns at once. Returns the index that the command will have if it is ever
+    /// committed, the current term, and true. If this server is not the leader, it does nothing, and the third result
+    /// is false. The command may never be committed: the leader may fail, or lose an election.
     ///
     /// # Panics
-    /// When the command cannot be encoded.
+    /// If the command cannot be encoded.
     pub fn start(&self, command: &impl Serialize) -> (usize, u64, bool) {
         let command: Bytes = labgob::encode(command).unwrap_or_else(|e| panic!("raft: start: {e}")).into();
         let state = self.state.lock();
@@ -105,13 +106,14 @@ impl Raft {
         (state.current_term, false)
     }
 
-    /// Ends this server: it starts nothing more, and its threads end.
+    /// Ends this server and its threads.
     pub fn kill(&self) {
         self.killed.store(true, Ordering::SeqCst);
         // Your code here: wake the threads that wait for something.
     }
 
-    // Your code here (3B): a call such as `snapshot(index, bytes)`, by which the service replaces the entries up to `index`.
+    // Your code here (3B): a call such as `snapshot(index, bytes)`, by which the service replaces the entries up to
+    // `index`.
 
     fn is_killed(&self) -> bool {
         self.killed.load(Ordering::SeqCst)
@@ -129,8 +131,8 @@ impl Raft {
 // Persistence.
 
 impl Raft {
-    /// Saves the state that must survive a crash. Call it, with the lock held, after each change of that state, and before
-    /// you send or answer a message that depends on the change.
+    /// Saves the state that must survive a crash. Call it, with the lock held, after each change of that state, and
+    /// before you send or answer a message that depends on the change.
     fn persist(&self, state: &State) {
         let mut saved = Vec::new();
         let mut e = LabEncoder::new(&mut saved);
@@ -184,8 +186,8 @@ impl Raft {
     /// in `reply`. False: the request or the reply was lost, or the server is down; the handler may have run or not.
     ///
     /// The call always returns, so you need no timeout of your own. With a server that does not answer it may take
-    /// seconds. Other work must go on meanwhile: call each server on its own thread (`labrpc::go`), or start all calls and
-    /// wait for the first reply (`ClientEnd::go`, `ClientEnd::go_to`).
+    /// seconds. Other work must go on meanwhile: call each server on its own thread (`labrpc::go`), or start all calls
+    /// and wait for the first reply (`ClientEnd::go`, `ClientEnd::go_to`).
     fn send_request_vote(&self, peer: usize, args: &RequestVoteArgs, reply: &mut RequestVoteReply) -> bool {
         self.peers[peer].call("Raft.RequestVote", args, reply)
     }
@@ -195,7 +197,7 @@ impl Raft {
 
 // Your code here (2A: heartbeats; 2B: entries): AppendEntries, its arguments, reply, handler and sender.
 
-/// Which handlers can be called over the network, and by what names.
+/// The handlers that can be called over the network, and their names.
 impl labrpc::Receiver for Raft {
     fn service(self: Arc<Raft>) -> Service {
         Service::new("Raft").method("RequestVote", &self, Raft::request_vote)

@@ -1,16 +1,16 @@
-//! A key/value server (Go: server.go): executes what Raft's log says, in its order.
+//! A key/value server (Go: server.go): executes the commands in Raft's log, in the log's order.
 //!
 //! - [`start_kv_server`] starts a [`KVServer`], with a Raft server in it;
 //! - [`KVServer::raft`] returns its Raft server;
 //! - [`KVServer::kill`] ends both, with their threads;
 //! - clerks call the handlers "Get" and "PutAppend".
 //!
-//! This file is yours to write. Keep the signatures of these; everything else may change. So far the handlers answer
-//! without doing anything. The assignment is docs/lab3.md.
+//! This file is yours to write. Keep the signatures of these functions; everything else may change. So far the handlers
+//! answer without doing anything. The assignment is docs/lab3.md.
 //!
 //! # Locking
-//! `KVServer::state` guards everything that changes. If you add locks, write here what each one guards and in which order
-//! they are taken. No thread may wait for anything while it holds a lock.
+//! `KVServer::state` guards everything that changes. If you add locks, write here what each one guards and in which
+//! order they are taken. No thread may wait for anything while it holds a lock.
 #![expect(dead_code, reason = "you will use all of this; then delete this line")]
 
 use crate::common::{GetArgs, GetReply, PutAppendArgs, PutAppendReply};
@@ -58,6 +58,8 @@ pub fn start_kv_server(
     let (state, killed) = (Mutex::new(State::default()), AtomicBool::new(false));
     // 3B: the server needs `maxraftstate`, and the persister for Raft's size.
     // Your code here: start a thread that receives committed entries (`labrpc::go`). It must end soon after `kill`.
+    // Do not rely on the channel to close: as long as this server holds its Raft server, and the Raft server holds the
+    // channel's sender, the channel stays open.
     Arc::new(KVServer { me, rf, committed, state, killed })
 }
 
@@ -92,7 +94,7 @@ impl KVServer {
     }
 }
 
-/// Which handlers can be called over the network, and by what names.
+/// The handlers that can be called over the network, and their names.
 impl labrpc::Receiver for KVServer {
     fn service(self: Arc<KVServer>) -> Service {
         let service = Service::new("KVServer");

@@ -1,7 +1,7 @@
 //! The client's side of the service (Go: client.go).
 //!
 //! - [`make_clerk`] makes a [`Clerk`];
-//! - its `get`, `put` and `append` find the leader and try until they succeed.
+//! - its `get`, `put` and `append` find the leader, and retry until they succeed.
 
 use crate::common::{Err, GetArgs, GetReply, PutAppendArgs, PutAppendReply, PutOrAppend, RequestId};
 use labrpc::ClientEnd;
@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use std::thread::sleep;
 use std::time::Duration;
 
-/// The pause after no server in turn has answered as the leader.
+/// The pause after each round in which no server has answered as the leader.
 const ELECTION_PAUSE: Duration = Duration::from_millis(20);
 
 /// A client of the service, with one operation at a time.
@@ -33,7 +33,7 @@ pub fn make_clerk(servers: Vec<ClientEnd>) -> Clerk {
 }
 
 impl Clerk {
-    /// The value of a key, empty when there is none. Tries until a majority of the servers can be reached.
+    /// Returns the value of a key, or the empty string if the key has none. Retries until it succeeds.
     pub fn get(&mut self, key: &str) -> String {
         let args = GetArgs { id: self.next_id(), key: key.to_string() };
         let reply = self.request("KVServer.Get", &args, |reply: &GetReply| !reply.wrong_leader);
@@ -43,13 +43,13 @@ impl Clerk {
         }
     }
 
-    /// Replaces the value of a key. On return this has been done exactly once. Tries as `get` does.
+    /// Replaces the value of a key. Retries until it succeeds. However often it retries, the value is replaced once.
     pub fn put(&mut self, key: &str, value: &str) {
         self.put_append(PutOrAppend::Put, key, value);
     }
 
-    /// Adds to the end of the value of a key; without a value, acts as `put`. On return this has been done exactly once.
-    /// Tries as `get` does.
+    /// Adds to the end of the value of a key; does the same as `put` if the key has no value. Retries until it
+    /// succeeds. However often it retries, it adds to the value once.
     pub fn append(&mut self, key: &str, value: &str) {
         self.put_append(PutOrAppend::Append, key, value);
     }

@@ -14,13 +14,13 @@ pub(crate) enum Err {
     ErrNoKey,
 }
 
-/// The identity of a request. A server recognises by it a request that it has executed already.
+/// The identity of a request. A server uses it to recognise a request that it has executed already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct RequestId {
     /// The clerk's random number.
     pub(crate) client: u64,
-    /// The request's number: 1 for the clerk's first. A clerk has one request at a time, so a server may forget all
-    /// earlier ones.
+    /// The request's number: 1 for the clerk's first request. A clerk has one request at a time, so a server remembers
+    /// only the last number of each clerk.
     pub(crate) seq: u64,
 }
 

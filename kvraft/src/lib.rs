@@ -4,14 +4,14 @@
 //! | call | what it does |
 //! | --- | --- |
 //! | [`make_clerk`] | makes a client: a [`Clerk`] |
-//! | [`Clerk::get`] | returns the value of a key; empty when there is none |
+//! | [`Clerk::get`] | returns the value of a key; the empty string if the key has none |
 //! | [`Clerk::put`] | replaces the value of a key |
-//! | [`Clerk::append`] | adds to the end of the value of a key; without a value, acts as `put` |
+//! | [`Clerk::append`] | adds to the end of the value of a key; does the same as `put` if the key has none |
 //! | [`start_kv_server`] | starts a server: a [`KVServer`], with a Raft server in it |
 //! | [`KVServer::raft`] | returns its Raft server |
 //! | [`KVServer::kill`] | ends the server and its threads |
 //!
-//! `client.rs`, `server.rs` and `common.rs` are the files that a student writes.
+//! Students write `client.rs`, `server.rs` and `common.rs`.
 #![forbid(unsafe_code)]
 
 mod client;

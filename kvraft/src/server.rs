@@ -1,4 +1,4 @@
-//! A key/value server (Go: server.go): executes what Raft's log says, in its order.
+//! A key/value server (Go: server.go): executes the commands in Raft's log, in the log's order.
 //!
 //! - [`start_kv_server`] starts a [`KVServer`];
 //! - the handlers "Get" and "PutAppend" put an [`Op`] into the log and wait until it has been executed;
@@ -7,13 +7,13 @@
 //! Gets go through the log too, so that they are linearizable (section 8 of the Raft paper): a leader that was deposed
 //! and does not know it yet cannot answer from an old store.
 //!
-//! When the log is too large, the apply loop passes a snapshot of the state machine to Raft. A snapshot that arrives from
-//! Raft replaces the state machine (Lab 3B).
+//! When the log is too large, the apply loop passes a snapshot of the state machine to Raft. A snapshot that arrives
+//! from Raft replaces the state machine (Lab 3B).
 //!
 //! # Locking
-//! `KVServer::state` guards the state machine and the waiting handlers. A handler holds it across `Raft::start`, so that
-//! the apply loop cannot reach the new entry before the handler waits for it. The apply loop holds it across
-//! `Raft::snapshot`. Raft takes no lock of the service. Nobody waits for anything while holding this lock.
+//! `KVServer::state` guards the state machine and the waiting handlers. A handler holds this lock across `Raft::start`,
+//! so that the apply loop cannot reach the new entry before the handler waits for it. The apply loop holds the lock
+//! across `Raft::snapshot`. Raft takes no lock of the service. No thread waits for anything while it holds this lock.
 
 use crate::common::{Err, GetArgs, GetReply, PutAppendArgs, PutAppendReply, PutOrAppend, RequestId};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
@@ -55,7 +55,7 @@ impl Kind {
 /// The result of a request: a get's value, or None if there is no such key. None for puts and appends.
 type Output = Option<String>;
 
-/// The state machine, and the content of a snapshot. Servers that have executed the same entries have the same one.
+/// The state machine, and the content of a snapshot. Servers that have executed the same entries have the same content.
 #[derive(Default, Serialize, Deserialize)]
 struct Machine {
     store: HashMap<String, String>,
@@ -74,7 +74,8 @@ struct State {
 
 struct Waiting {
     id: RequestId,
-    /// To the handler. Dropped without a message if another entry got the index, or if the server is killed.
+    /// Passes the result to the handler. The slot is dropped without a result if another entry got the index, or if the
+    /// server is killed.
     slot: Sender<Output>,
 }
 
@@ -152,8 +153,8 @@ impl KVServer {
         }
     }
 
-    /// Puts the operation into the log, waits until it has been executed, and returns its result. None if this server does
-    /// not lead, or stops leading meanwhile.
+    /// Puts the operation into the log, waits until it has been executed, and returns its result. None if this server
+    /// does not lead, or stops leading meanwhile.
     fn execute(&self, op: Op) -> Option<Output> {
         let id = op.id;
         let (index, term, outcome) = {
@@ -166,7 +167,8 @@ impl KVServer {
                 return None;
             }
             let (slot, outcome) = bounded(1);
-            // If another handler waits at this index, its entry was lost with an older term. Dropping its slot frees it.
+            // If another handler waits at this index, its entry is lost: another leader has replaced it. Dropping that
+            // handler's slot makes it return.
             state.waiting.insert(index, Waiting { id, slot });
             (index, term, outcome)
         };
@@ -187,7 +189,7 @@ impl KVServer {
         }
     }
 
-    /// The apply loop: executes what is committed. It ends when the Raft server does.
+    /// The apply loop: executes committed entries. It ends when the Raft server has ended.
     fn apply(&self, committed: &Receiver<ApplyMsg>) {
         let mut last_applied = 0;
         // The size of the commands executed since the last snapshot.
@@ -228,7 +230,8 @@ impl KVServer {
             panic!("server {}: cannot decode the snapshot up to entry {index}: {e}", self.me)
         });
         dprintf!("server {}: has a snapshot up to entry {index}", self.me);
-        // These handlers' entries are in the snapshot, or lost. Their clients ask again.
+        // The entries that the other handlers wait for are in the snapshot, or lost. Dropping their slots makes these
+        // handlers return, and their clients ask again.
         state.waiting.retain(|waiting, _| *waiting > index);
     }
 
@@ -281,7 +284,7 @@ impl Machine {
     }
 }
 
-/// Which handlers can be called over the network, and by what names.
+/// The handlers that can be called over the network, and their names.
 impl labrpc::Receiver for KVServer {
     fn service(self: Arc<KVServer>) -> Service {
         let service = Service::new("KVServer");

@@ -11,7 +11,7 @@
 //! Each time an entry is committed, each server sends an [`ApplyMsg`] to its service through the apply channel. A
 //! [`Persister`] holds the state that survives a crash.
 //!
-//! `raft.rs` is the file that a student writes; it follows Figure 2 of the extended Raft paper.
+//! Students write `raft.rs`. It follows Figure 2 of the extended Raft paper.
 #![forbid(unsafe_code)]
 
 mod persister;

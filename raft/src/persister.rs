@@ -1,8 +1,8 @@
 //! The state that survives a crash of a server: the bytes of Raft's state, and the bytes of a snapshot (Go:
 //! persister.go).
 //!
-//! A restarted server gets a copy, so that its predecessor cannot overwrite its state. Each call is atomic: a crash
-//! happens before the call or after it.
+//! A restarted server gets a copy. Threads of the server that crashed may still run, and cannot overwrite the copy.
+//! Each call is atomic: a crash happens before the call or after it.
 
 use labgob::Bytes;
 use parking_lot::Mutex;
@@ -40,8 +40,8 @@ impl Persister {
         self.save(|saved| saved.raft_state = state);
     }
 
-    /// Adds to the end of Raft's state, as to a log file. Go has no such call: there each save writes the whole state, which
-    /// takes time in proportion to the log.
+    /// Adds bytes to the end of Raft's state, as to a log file. Go has no such call: in Go each save writes the whole
+    /// state, which takes time in proportion to the length of the log.
     pub fn append_raft_state(&self, bytes: &[u8]) {
         self.save(|saved| saved.raft_state.extend_from_slice(bytes));
     }
@@ -80,8 +80,8 @@ impl Persister {
         self.saved.lock().snapshot.len()
     }
 
-    /// Calls `hook` after each save, on the thread that saves. Tests use it: a hook that does not return stops that thread
-    /// right after the save, as a crash of the machine would.
+    /// Calls `hook` after each save, on the thread that saves. Only tests use this: a hook that does not return stops
+    /// the thread right after the save, as a crash of the machine would.
     pub fn after_save(&self, hook: impl Fn() + Send + Sync + 'static) {
         *self.after_save.lock() = Some(Arc::new(hook));
     }

@@ -8,21 +8,22 @@
 //!
 //! A comment such as "Figure 2, Leaders, rule 3" names the rule of the paper that the code below it applies: here, the
 //! third rule under "Leaders". The modules at the end of the file hold what the figures leave open: the log's indexes,
-//! when it is saved, and when a leader sends what.
+//! when the log is saved, and when a leader sends which message.
 //!
 //! # Threads
-//! The main loop (`Raft::run`) sends every RPC and handles every reply. All that it reacts to arrives in one channel;
-//! timers only limit how long a server is silent. The applier (`Raft::apply`) sends to the service, which may be slow.
-//! The three RPC handlers run on the network's threads, `start` and `snapshot` on the service's.
+//! The main loop (`Raft::run`) sends every RPC and handles every reply. Replies and wake-ups reach it through one
+//! channel; timers only limit how long a server is silent. The applier (`Raft::apply`) sends to the service, which may
+//! be slow. The three RPC handlers run on the network's threads. `start` and `snapshot` run on the service's threads.
 //!
 //! # Locking
-//! `Raft::state` guards everything that changes. It is never held across an RPC, a send into the apply channel, or a
-//! sleep. A service may call `start`, `get_state` and `snapshot` while it holds a lock of its own: Raft never calls into
-//! the service.
+//! `Raft::state` guards everything that changes. No thread holds this lock while it waits for an RPC, sends into the
+//! apply channel, or sleeps. A service may call `start`, `get_state` and `snapshot` while it holds a lock of its own:
+//! Raft never calls into the service.
 //!
 //! # Encoding
-//! The main loop must send heartbeats, so it sends nothing large: an append holds at most `MAX_ENTRIES` entries, and no
-//! more once their commands reach `MAX_BYTES`; a snapshot, which has no limit, is encoded and sent by a thread of its own.
+//! The main loop must send heartbeats in time, and encoding a large message takes long. The main loop therefore sends
+//! nothing large. An append holds at most `MAX_ENTRIES` entries, and gets no further entry once its commands have
+//! `MAX_BYTES`. A snapshot has no limit; a thread of its own encodes and sends it.
 
 use self::log::Log;
 use self::progress::{Message, Progress, Sent};
@@ -51,16 +52,17 @@ pub struct ApplyMsg {
     pub command_index: usize,
     /// True: the message carries a snapshot. It replaces the service's whole state.
     pub snapshot_valid: bool,
-    /// The snapshot, as this server's service or another's passed it to [`Raft::snapshot`].
+    /// The snapshot: what a service passed to [`Raft::snapshot`], on this server or on another one.
     pub snapshot: Bytes,
-    /// The index of the last entry whose effect is in the snapshot. It is larger than all indexes sent before; the next
-    /// entry sent is the one after it.
+    /// The index of the last entry whose effect is in the snapshot. This index is larger than all indexes sent before.
+    /// The next message carries the entry after it, or a newer snapshot.
     pub snapshot_index: usize,
 }
 
-/// How long servers may be silent. No operation waits for any of these times while messages get through.
+/// How long servers may be silent. As long as messages get through, no operation waits for one of these times to pass.
 pub(crate) struct Timing {
-    /// The longest pause between two messages of a leader to a follower. The lab allows about ten heartbeats a second.
+    /// The longest pause between two messages from a leader to a follower. The lab allows about ten heartbeats a
+    /// second.
     pub(crate) heartbeat: Duration,
     /// The range of the election timeout. Each timeout is drawn anew.
     pub(crate) election_timeout: Range<Duration>,
@@ -69,7 +71,7 @@ pub(crate) struct Timing {
 }
 
 impl Default for Timing {
-    /// A new leader within about a second of a failure, as the lab's tests expect.
+    /// Times for the lab's tests, which allow five seconds for the election of a new leader.
     fn default() -> Timing {
         let ms = Duration::from_millis;
         Timing { heartbeat: ms(100), election_timeout: ms(300)..ms(600), quorum_timeout: ms(600) }
@@ -86,22 +88,22 @@ pub(crate) struct Entry {
 
 /// Figure 2, "State".
 struct State {
-    // Figure 2, "Persistent state on all servers". It is saved before any message that depends on it is sent.
+    // Figure 2, "Persistent state on all servers". A change is saved before any message that depends on it is sent.
     current_term: u64,
-    /// The candidate that got this server's vote in the current term.
+    /// The candidate that got this server's vote in the current term; None if it has not voted.
     voted_for: Option<usize>,
     log: Log,
     /// What the persister holds of these three.
     saved: Saved,
 
     // Figure 2, "Volatile state on all servers".
-    // Invariant: last_applied <= commit_index <= log.last_index(), and the log's base is at or before commit_index.
+    // Invariant: last_applied <= commit_index <= log.last_index(), and log.base_index() <= commit_index.
     commit_index: usize,
     last_applied: usize,
 
     role: Role,
     election_timer: ElectionTimer,
-    /// Whether a Wake is in the main loop's channel.
+    /// True while an `Event::Wake` is in the main loop's channel.
     wake_pending: bool,
 }
 
@@ -114,11 +116,11 @@ enum Role {
     Leader(Leader),
 }
 
-/// Figure 2, "Volatile state on leaders": a new leader begins with new state.
+/// Figure 2, "Volatile state on leaders". Each election makes a new one.
 struct Leader {
-    /// By server: nextIndex, matchIndex, and what is on its way. The leader's own element is not used.
+    /// nextIndex, matchIndex and the awaited reply of each server. The leader's own element is not used.
     progress: Vec<Progress>,
-    /// When the commit index last moved.
+    /// When the commit index last advanced.
     committed_at: Instant,
 }
 
@@ -140,11 +142,11 @@ impl ElectionTimer {
     }
 }
 
-/// What the main loop reacts to.
+/// A message to the main loop. In each of the last three, `reply` is None if the request or the reply was lost.
 enum Event {
     /// There are new entries, or the server is killed.
     Wake,
-    /// The reply to a RequestVote of this term. No reply: the request or the reply was lost.
+    /// The reply to a RequestVote of this term.
     Vote { peer: usize, term: u64, reply: Option<RequestVoteReply> },
     /// The reply to an AppendEntries.
     Append { peer: usize, sent: Sent, reply: Option<AppendEntriesReply> },
@@ -168,17 +170,17 @@ pub struct Raft {
     persister: Arc<Persister>,
     state: Mutex<State>,
     killed: AtomicBool,
-    /// To the main loop.
+    /// The main loop's channel.
     events: Sender<Event>,
-    /// To the applier. One pending wake is enough.
+    /// Wakes the applier. The channel has room for one message: one pending wake is enough.
     apply_wake: Sender<()>,
 }
 
 impl Raft {
     /// Starts a server and returns at once. `peers` are the ends of all servers, in the same order everywhere;
     /// `peers[me]` is this server's own. The server begins with the state in `persister`, if there is one, and saves
-    /// its state there. Committed entries go to `apply_ch`, which the service must keep reading; if `persister` holds a
-    /// snapshot, it goes there first.
+    /// its state there. If `persister` holds a snapshot, the server sends the snapshot to `apply_ch` first. After that
+    /// it sends committed entries. The service must keep receiving.
     ///
     /// # Panics
     /// If the persister holds anything but a Raft server's state.
@@ -217,12 +219,12 @@ impl Raft {
         rf
     }
 
-    /// Starts agreement on a command, and returns at once: the index at which it will be if it is ever committed,
-    /// the current term, and true. Or false as the third, when this server is not the leader. There is no promise
-    /// that the command is ever committed: the leader may fail, or lose an election.
+    /// Starts agreement on a command and returns at once. Returns the index that the command will have if it is ever
+    /// committed, the current term, and true. If this server is not the leader, it does nothing, and the third result
+    /// is false. The command may never be committed: the leader may fail, or lose an election.
     ///
     /// # Panics
-    /// When the command cannot be encoded.
+    /// If the command cannot be encoded.
     pub fn start(&self, command: &impl Serialize) -> (usize, u64, bool) {
         let command = labgob::encode(command).unwrap_or_else(|e| panic!("raft: start: {e}"));
         let mut state = self.state.lock();
@@ -242,9 +244,9 @@ impl Raft {
         (state.current_term, matches!(state.role, Role::Leader(_)) && !self.is_killed())
     }
 
-    /// Replaces the entries up to `index` by `snapshot`, which holds the service's state after the entry at `index`. A
-    /// follower that lacks one of these entries is sent the snapshot instead. A snapshot that is older than the present
-    /// one is ignored.
+    /// Replaces the entries up to `index` by `snapshot`, which holds the service's state after the entry at `index`.
+    /// The leader sends the snapshot to followers that lack one of these entries. If the server already has a snapshot
+    /// up to `index` or beyond, this call does nothing.
     ///
     /// # Panics
     /// If the entry at `index` has not been sent to the service.
@@ -265,8 +267,8 @@ impl Raft {
         self.persist_with_snapshot(&mut state, snapshot);
     }
 
-    /// Ends this server: it starts nothing more, and its threads end as soon as the service has taken or dropped
-    /// the message that is on its way to it.
+    /// Ends this server and its threads. If the applier is sending a message, it ends once the service has received the
+    /// message or dropped its receiver.
     pub fn kill(&self) {
         self.killed.store(true, Ordering::SeqCst);
         self.wake(&mut self.state.lock());
@@ -281,14 +283,14 @@ impl Raft {
     fn wake(&self, state: &mut State) {
         if !state.wake_pending {
             state.wake_pending = true;
-            // A killed server's loop no longer receives.
+            // Ignore the error: the main loop of a killed server no longer receives.
             let _ = self.events.send(Event::Wake);
         }
     }
 
     /// Makes the applier look at the state.
     fn wake_applier(&self) {
-        // Full: a wake is pending. Disconnected: the server is killed.
+        // Ignore the error: the channel is full if a wake is pending, and disconnected if the server is killed.
         let _ = self.apply_wake.try_send(());
     }
 
@@ -312,7 +314,7 @@ impl Raft {
         saved.save(&self.persister, *current_term, *voted_for, log);
     }
 
-    /// Saves the persistent state together with the snapshot that holds what the log has just lost.
+    /// Saves the persistent state together with a snapshot, which replaces the entries that the log has just dropped.
     fn persist_with_snapshot(&self, state: &mut State, snapshot: Bytes) {
         let State { current_term, voted_for, log, saved, .. } = state;
         saved.save_with_snapshot(&self.persister, *current_term, *voted_for, log, snapshot);
@@ -320,7 +322,7 @@ impl Raft {
 }
 
 impl State {
-    /// The state that a server starts with: that of a server that has never run, if nothing was saved.
+    /// The state that a server starts with. If nothing was saved, it is the state of a server that has never run.
     fn read_persist(bytes: &[u8], election_timeout: Range<Duration>) -> State {
         let (saved, log) = Saved::read(bytes)
             .unwrap_or_else(|e| panic!("raft: make: the persister does not hold a Raft server's state: {e}"));
@@ -366,7 +368,7 @@ pub(crate) struct RequestVoteReply {
 }
 
 impl State {
-    /// Figure 2, All Servers, rule 2. Each request and each reply passes through here.
+    /// Figure 2, All Servers, rule 2. Called for each request and each reply.
     fn observe_term(&mut self, term: u64) {
         if term > self.current_term {
             self.current_term = term;
@@ -378,7 +380,7 @@ impl State {
     /// Makes this server a follower.
     fn step_down(&mut self) {
         if matches!(self.role, Role::Leader(_)) {
-            // The deadline is from the time before this server led.
+            // The deadline was set before this server became the leader.
             self.election_timer.reset();
         }
         self.role = Role::Follower;
@@ -395,7 +397,8 @@ impl State {
 }
 
 impl Raft {
-    // Figure 2, Followers, rule 1: servers respond to candidates (here) and to leaders (append_entries, install_snapshot).
+    // Figure 2, Followers, rule 1: servers respond to candidates (here) and to leaders (append_entries,
+    // install_snapshot).
     fn request_vote(&self, args: &RequestVoteArgs, reply: &mut RequestVoteReply) {
         let mut state = self.state.lock();
         // Figure 2, All Servers, rule 2.
@@ -439,7 +442,7 @@ impl Raft {
     fn handle_vote(&self, state: &mut State, peer: usize, term: u64, reply: &RequestVoteReply) {
         // Figure 2, All Servers, rule 2.
         state.observe_term(reply.term);
-        // A vote counts in its own term only.
+        // A vote counts only in the term of its request.
         if term != state.current_term || !reply.vote_granted {
             return;
         }
@@ -457,8 +460,8 @@ impl Raft {
         }
         dprintf!("server {}, term {}: leader", self.me, state.current_term);
         let now = Instant::now();
-        // Figure 2, "Volatile state on leaders": nextIndex is the leader's last log index + 1, matchIndex is 0. Leaders, rule
-        // 1: the first heartbeats are due at once.
+        // Figure 2, "Volatile state on leaders": nextIndex is the leader's last log index + 1, matchIndex is 0.
+        // Figure 2, Leaders, rule 1: the first heartbeats are due at once.
         let next_index = state.log.last_index() + 1;
         let progress = self.peers.iter().map(|_| Progress::new(next_index, now)).collect();
         state.role = Role::Leader(Leader { progress, committed_at: now });
@@ -482,28 +485,29 @@ pub(crate) struct AppendEntriesArgs {
     /// Index and term of the entry before the new ones.
     pub(crate) prev_log_index: usize,
     pub(crate) prev_log_term: u64,
-    /// Empty for a heartbeat when there is nothing new.
+    /// Empty in a heartbeat, unless there are new entries.
     pub(crate) entries: Vec<Entry>,
     pub(crate) leader_commit: usize,
 }
 
-/// Reply of Raft.AppendEntries: Figure 2's, and what lets the leader back up by more than one entry at a time (end of
-/// section 5.3).
+/// Reply of Raft.AppendEntries (Figure 2). The two fields about a conflict let the leader back up by more than one
+/// entry at a time (end of section 5.3).
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct AppendEntriesReply {
     /// The receiver's term, for the leader to update itself.
     pub(crate) term: u64,
-    /// Whether the receiver has the entry before the new ones.
+    /// True if the receiver has accepted the leader, and its log has the entry before the new ones.
     pub(crate) success: bool,
     /// After a failure: the term of the receiver's entry at prev_log_index; None if it has no entry there.
     pub(crate) conflict_term: Option<u64>,
-    /// After a failure: the receiver's first index of that term; without such a term, the index after its last entry.
+    /// After a failure: the first index of conflict_term in the receiver's log; without conflict_term, the index after
+    /// the receiver's last entry.
     pub(crate) conflict_index: usize,
 }
 
 impl State {
-    /// The progress of a follower from which a reply came, and the log. None if this server does not lead in the term of
-    /// the request: a reply counts in that term only.
+    /// The progress of the follower `peer`, and the log, to handle a reply to a request of `term`. None if this server
+    /// is not the leader of that term: a reply counts only in the term of its request.
     fn progress_in(&mut self, term: u64, peer: usize) -> Option<(&mut Progress, &Log)> {
         match &mut self.role {
             Role::Leader(leader) if term == self.current_term => {
@@ -519,7 +523,7 @@ impl Raft {
         let mut state = self.state.lock();
         // Figure 2, All Servers, rule 2.
         state.observe_term(args.term);
-        // Figure 2, AppendEntries receiver, step 1.
+        // Figure 2, AppendEntries receiver, step 1: for an older term, `success` stays false.
         if args.term == state.current_term {
             state.follow_leader();
             // Figure 2, AppendEntries receiver, step 2.
@@ -546,8 +550,8 @@ impl Raft {
             if state.log.matches(index, entry.term) {
                 continue;
             }
-            // Figure 2, AppendEntries receiver, step 3. Without a conflict, entries after the new ones stay: an old append
-            // may arrive late.
+            // Figure 2, AppendEntries receiver, step 3. Without a conflict, entries after the new ones stay: an old
+            // append may arrive late.
             if index <= state.log.last_index() {
                 debug_assert!(index > state.commit_index, "a committed entry conflicts with the leader's");
                 state.delete_entries(index);
@@ -578,14 +582,14 @@ impl Raft {
         }
     }
 
-    /// Figure 2, Leaders, rule 4. An entry that is committed commits all entries before it. Section 5.4.2 explains why its
-    /// term must be the current one.
+    /// Figure 2, Leaders, rule 4. When an entry is committed, so are all entries before it. Section 5.4.2 explains why
+    /// the leader counts the replicas only of entries of its own term.
     fn advance_commit_index(&self, state: &mut State) {
         let State { role: Role::Leader(leader), log, saved, commit_index, current_term, .. } = state else {
             return;
         };
         let mut match_indexes: Vec<usize> = self.others().map(|p| leader.progress[p].match_index).collect();
-        // The leader has an entry once it is saved.
+        // The leader counts as a replica of the entries that it has saved.
         match_indexes.push(saved.last_index());
         match_indexes.sort_unstable();
         // The highest index that a majority has.
@@ -597,7 +601,7 @@ impl Raft {
         }
     }
 
-    /// Figure 2, Leaders, rules 1 and 3. Puts into `requests` what followers are to be sent now.
+    /// Figure 2, Leaders, rules 1 and 3. Puts the appends and snapshots that are due now into `requests`.
     fn replicate(&self, state: &mut State, requests: &mut Vec<(usize, Request)>) {
         let State { role: Role::Leader(leader), log, current_term, commit_index, .. } = state else { return };
         let (term, now) = (*current_term, Instant::now());
@@ -637,7 +641,8 @@ impl Raft {
 
 // Snapshots.
 
-/// Arguments of Raft.InstallSnapshot (Figure 13). The snapshot travels whole: there are no `offset` and `done`.
+/// Arguments of Raft.InstallSnapshot (Figure 13). The snapshot travels whole: the fields `offset` and `done` do not
+/// exist.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct InstallSnapshotArgs {
     /// The leader's term.
@@ -661,13 +666,15 @@ impl Raft {
         let mut state = self.state.lock();
         // Figure 2, All Servers, rule 2.
         state.observe_term(args.term);
-        // Figure 13, InstallSnapshot receiver, step 1. Steps 2 to 4 put chunks together; here the snapshot is whole.
+        // Figure 13, InstallSnapshot receiver, step 1. There are no chunks, and therefore no steps 2 to 4.
         if args.term == state.current_term {
             state.follow_leader();
-            // A snapshot of entries that are all committed here is old: it may have arrived late.
+            // If all entries in the snapshot are committed here, it is an old snapshot that arrives late.
             if args.last_included_index > state.commit_index {
                 dprintf!("server {}: installs a snapshot up to {}", self.me, args.last_included_index);
-                // Figure 13, InstallSnapshot receiver, steps 6 and 7.
+                // Figure 13, InstallSnapshot receiver, steps 6 and 7. In the paper, step 6 ends here if it retains
+                // entries. This server goes on with steps 5 and 8: the log has just dropped entries that were not
+                // applied yet.
                 state.log.compact(args.last_included_index, args.last_included_term);
                 state.commit_index = args.last_included_index;
                 // Figure 13, InstallSnapshot receiver, step 5.
@@ -680,12 +687,13 @@ impl Raft {
         reply.term = state.current_term;
     }
 
-    /// The snapshot of this server, for a follower that needs entries which are no longer in the log.
+    /// An InstallSnapshot with this server's snapshot, for a follower that needs entries that are no longer in the log.
     fn snapshot_request(&self, term: u64, log: &Log, progress: &mut Progress, now: Instant) -> Request {
         let (index, last_included_term) = log.base();
         let number = progress.record_snapshot(now + self.timing.heartbeat);
         let sent = Sent { number, at: now, term, prev_log_index: index, last_index: index };
-        // The persister's snapshot reaches to the log's base: they change together. The bytes are shared, not copied.
+        // The persister's snapshot ends at the log's base, because both change together. The bytes are shared, not
+        // copied.
         let (leader_id, data) = (self.me, self.persister.read_snapshot());
         let args =
             InstallSnapshotArgs { term, leader_id, last_included_index: index, last_included_term, data };
@@ -725,7 +733,7 @@ impl Raft {
                     self.handle(&mut state, event);
                 }
                 self.check_timers(&mut state, &mut requests);
-                // All changes of this round are saved together, before a message depends on them.
+                // Save all changes of this round together, before any message that depends on them is made.
                 self.persist(&mut state);
                 self.advance_commit_index(&mut state);
                 self.replicate(&mut state, &mut requests);
@@ -757,8 +765,9 @@ impl Raft {
                 }
             }
             Role::Leader(leader) => {
-                // The paper's leader stays leader until it hears of a newer term. Section 6.2 of Ongaro's dissertation
-                // adds this rule: clients of a leader that reaches no majority should ask another server.
+                // In the paper, a leader stays the leader until it hears of a newer term. Section 6.2 of Ongaro's
+                // dissertation adds this rule: a leader that hears from no majority steps down, so that its clients ask
+                // another server.
                 let limit = self.timing.quorum_timeout;
                 let heard =
                     self.others().filter(|peer| now < leader.progress[*peer].heard_at + limit).count();
@@ -776,7 +785,7 @@ impl Raft {
         let due = |peer: usize| {
             leader.progress[peer].next_message(&state.log, state.commit_index, leader.committed_at).0
         };
-        // A server without others has nothing to send.
+        // The only server of a cluster has nothing to send.
         self.others().map(due).min().unwrap_or_else(|| Instant::now() + self.timing.heartbeat)
     }
 
@@ -807,8 +816,8 @@ impl Raft {
 // Applying.
 
 impl Raft {
-    /// The applier: sends what is committed to the service, in order. Ends when the server is killed, or when the
-    /// service no longer receives.
+    /// The applier: sends committed entries and snapshots to the service, in order. It ends when the server is killed,
+    /// or when the service no longer receives.
     fn apply(&self, wakes: &Receiver<()>, apply_ch: &Sender<ApplyMsg>) {
         while wakes.recv().is_ok() && !self.is_killed() {
             for msg in self.take_committed() {
@@ -819,15 +828,16 @@ impl Raft {
         }
     }
 
-    /// Figure 2, All Servers, rule 1: what is committed and has not been applied. If some of these entries are in the
-    /// snapshot only, it comes first. Whatever the applier takes is newer than all that it has taken before.
+    /// Figure 2, All Servers, rule 1: returns the committed entries that have not been applied, and marks them as
+    /// applied. If some of them are only in the snapshot, the first message is the snapshot. No entry is returned
+    /// twice.
     fn take_committed(&self) -> Vec<ApplyMsg> {
         let mut state = self.state.lock();
         let mut msgs = Vec::new();
         let snapshot_index = state.log.base_index();
         if state.last_applied < snapshot_index {
             state.last_applied = snapshot_index;
-            // As in `snapshot_request`, this is the snapshot up to the log's base.
+            // As in `snapshot_request`, the persister's snapshot ends at the log's base.
             let snapshot = self.persister.read_snapshot();
             msgs.push(ApplyMsg { snapshot_valid: true, snapshot, snapshot_index, ..ApplyMsg::default() });
         }
@@ -845,7 +855,7 @@ impl Raft {
     }
 }
 
-/// Which handlers can be called over the network, and by what names.
+/// The handlers that can be called over the network, and their names.
 impl labrpc::Receiver for Raft {
     fn service(self: Arc<Raft>) -> Service {
         Service::new("Raft")
@@ -855,17 +865,18 @@ impl labrpc::Receiver for Raft {
     }
 }
 
-/// What a leader knows of a follower, and what it sends to it next.
+/// What a leader knows of a follower, and which message the follower gets next.
 mod progress {
     use super::log::Log;
     use super::{AppendEntriesReply, Entry, MAX_BYTES, MAX_ENTRIES};
     use std::time::{Duration, Instant};
 
-    /// The least time between a request that was lost and the next one to the same follower. Heartbeats ignore it.
+    /// The least time between a request that was lost and the next request to the same follower. Heartbeats do not wait
+    /// for it.
     const RETRY_INTERVAL: Duration = Duration::from_millis(20);
 
-    /// How long a follower waits for the news that entries are committed. The news travels with new entries if some
-    /// come within this time.
+    /// How long the leader waits before it tells a follower that entries are committed. If new entries come within this
+    /// time, their append carries the news.
     const COMMIT_NOTICE: Duration = Duration::from_millis(10);
 
     /// What a leader can send to a follower.
@@ -874,13 +885,13 @@ mod progress {
         Snapshot,
     }
 
-    /// What a leader must know of an append or a snapshot when its reply comes.
+    /// What a leader remembers of an append or a snapshot until the reply arrives.
     pub(super) struct Sent {
-        /// Which of the requests to this follower it is.
+        /// The number of the request: the leader numbers its requests to each follower.
         pub(super) number: u64,
         pub(super) at: Instant,
         pub(super) term: u64,
-        /// The index before the new entries. For a snapshot: its last index.
+        /// The index before the new entries; for a snapshot, the last index in the snapshot.
         pub(super) prev_log_index: usize,
         /// The last index that the follower has if it accepts the request.
         pub(super) last_index: usize,
@@ -890,30 +901,32 @@ mod progress {
     pub(super) struct Progress {
         /// Figure 2's nextIndex: index of the next entry to send.
         next_index: usize,
-        /// Figure 2's matchIndex: index of the highest entry known to be replicated. Invariant: it is less than next_index.
+        /// Figure 2's matchIndex: index of the highest entry known to be replicated. Invariant: it is less than
+        /// next_index.
         pub(super) match_index: usize,
         /// When the follower last answered.
         pub(super) heard_at: Instant,
         flow: Flow,
-        /// How many requests were sent. The count numbers them.
+        /// The number of the last request: how many requests were sent.
         requests: u64,
         /// The commit index in the last append.
         told_commit_index: usize,
-        /// When an append is due in every state.
+        /// When the next heartbeat is due.
         heartbeat_due: Instant,
     }
 
-    /// The answer that the leader awaits from a follower. It decides what may be sent to the follower:
+    /// Whether the leader awaits a reply from a follower. This state decides what may be sent to the follower:
     ///
-    /// | state | entered when | new entries | news of a commit | snapshot, if needed | heartbeats |
-    /// | --- | --- | --- | --- | --- | --- |
-    /// | Ready | the leader is elected, or a reply came | at once | after `COMMIT_NOTICE` | at once | yes |
-    /// | Waiting | an append was sent | no | no | no | yes, with all entries from next_index on |
-    /// | BackOff | the last request was lost | from `until` on | `COMMIT_NOTICE` after `until` | no | yes |
-    /// | Snapshot | a snapshot was sent | no | no | no | yes, with the entries after the snapshot |
+    /// | state | entered when | new entries | news of a commit | snapshot, if needed |
+    /// | --- | --- | --- | --- | --- |
+    /// | Ready | the leader is elected, or a reply came | at once | after `COMMIT_NOTICE` | at once |
+    /// | Waiting | an append was sent | no | no | no |
+    /// | BackOff | the last request was lost | from `until` on | `COMMIT_NOTICE` after `until` | no |
+    /// | Snapshot | a snapshot was sent | no | no | no |
     ///
-    /// While a reply is awaited, new entries gather, and travel together. Only a follower that answers is sent a
-    /// snapshot, and only one at a time: snapshots may be large.
+    /// Heartbeats are sent in every state. Like every append, a heartbeat carries the entries from next_index on that
+    /// are in the log. While the leader awaits a reply, new entries gather, and the next append carries them together.
+    /// Snapshots may be large: only a follower that answers is sent one, and one at a time.
     enum Flow {
         Ready,
         Waiting { number: u64 },
@@ -935,7 +948,7 @@ mod progress {
             }
         }
 
-        /// What to send next, and when, as things stand: the table of [`Flow`].
+        /// When the next message is due, and which one it is, by the table of [`Flow`].
         pub(super) fn next_message(
             &self,
             log: &Log,
@@ -949,6 +962,7 @@ mod progress {
                 Flow::Waiting { .. } | Flow::Snapshot { .. } => return (self.heartbeat_due, Message::Append),
             };
             let due = if self.next_index <= log.last_index() {
+                // Figure 2, Leaders, rule 3: there are entries to send.
                 earliest
             } else if self.told_commit_index < commit_index {
                 earliest.max(committed_at) + COMMIT_NOTICE
@@ -963,7 +977,7 @@ mod progress {
             self.next_index < log.first_index()
         }
 
-        /// The entries of the next append, and the index before them.
+        /// The index before the entries of the next append, and these entries.
         pub(super) fn entries_to_send(&self, log: &Log) -> (usize, Vec<Entry>) {
             let first = self.next_index.max(log.first_index());
             let mut bytes = 0;
@@ -976,7 +990,7 @@ mod progress {
             (first - 1, entries)
         }
 
-        /// Notes that an append is sent, and returns its number.
+        /// Records that an append is sent, and returns its number.
         pub(super) fn record_append(&mut self, commit_index: usize, next_heartbeat: Instant) -> u64 {
             self.requests += 1;
             self.told_commit_index = commit_index;
@@ -987,7 +1001,7 @@ mod progress {
             self.requests
         }
 
-        /// Notes that a snapshot is sent, and returns its number.
+        /// Records that a snapshot is sent, and returns its number.
         pub(super) fn record_snapshot(&mut self, next_heartbeat: Instant) -> u64 {
             self.requests += 1;
             self.heartbeat_due = next_heartbeat;
@@ -995,17 +1009,17 @@ mod progress {
             self.requests
         }
 
-        /// The follower has accepted a request.
+        /// Records that the follower has accepted a request.
         pub(super) fn accepted(&mut self, sent: &Sent, log: &Log) {
             self.match_index = self.match_index.max(sent.last_index);
             self.next_index = self.next_index.max(self.match_index + 1);
             self.answered(sent, log);
         }
 
-        /// The follower lacks the entry before those of an append. Section 5.3: the leader backs up past all entries of
-        /// the follower's conflicting term, or to the leader's last entry of that term.
+        /// Records that the follower lacks the entry before the entries of an append. Section 5.3: the leader backs up
+        /// past all entries of the follower's conflicting term, or to its own last entry of that term.
         pub(super) fn refused(&mut self, sent: &Sent, reply: &AppendEntriesReply, log: &Log) {
-            // An older append than the last may be refused late; it says nothing new.
+            // The refusal of an earlier append may arrive late. It says nothing new.
             let is_news =
                 sent.prev_log_index + 1 == self.next_index && sent.prev_log_index > self.match_index;
             if is_news {
@@ -1026,9 +1040,9 @@ mod progress {
             }
         }
 
-        /// A request or its reply was lost.
+        /// Records that a request or its reply was lost.
         pub(super) fn lost(&mut self, sent: &Sent) {
-            // The loss of an older request is no news: another one has been sent since.
+            // The loss of an earlier request changes nothing: the leader awaits the reply to a later one.
             if let Flow::Waiting { number } | Flow::Snapshot { number } = self.flow
                 && number == sent.number
             {
@@ -1038,22 +1052,22 @@ mod progress {
     }
 }
 
-/// The log. No other code does arithmetic with indexes of its entries.
+/// The log. Only this module converts an index of the log into a position in the vector of entries.
 mod log {
     use super::Entry;
 
-    /// The log after its base. Invariant: `entries[i]` has the index `base_index + 1 + i`, and the entries up to
-    /// `base_index` are committed and in the snapshot.
+    /// The entries after the snapshot. The last entry in the snapshot is the log's *base*. Invariant: `entries[i]` has
+    /// the index `base_index + 1 + i`, and the entries up to `base_index` are committed and in the snapshot.
     #[derive(Default)]
     pub(super) struct Log {
-        /// Index and term of the last entry in the snapshot. Without a snapshot: 0 and 0.
+        /// Index and term of the base: 0 and 0 if there is no snapshot.
         base_index: usize,
         base_term: u64,
         entries: Vec<Entry>,
     }
 
     impl Log {
-        /// A log without entries, after a snapshot.
+        /// A log with this base and without entries.
         pub(super) fn after(base_index: usize, base_term: u64) -> Log {
             Log { base_index, base_term, entries: Vec::new() }
         }
@@ -1066,7 +1080,7 @@ mod log {
             self.base_index
         }
 
-        /// The index of the first entry that is not in the snapshot. The log may be empty.
+        /// The index after the base. If the log is empty, no entry has this index yet.
         pub(super) fn first_index(&self) -> usize {
             self.base_index + 1
         }
@@ -1079,12 +1093,12 @@ mod log {
             self.entries.last().map_or(self.base_term, |entry| entry.term)
         }
 
-        /// How many entries are not in the snapshot.
+        /// The number of entries after the base.
         pub(super) fn len(&self) -> usize {
             self.entries.len()
         }
 
-        /// The term of the entry at `index`; None before the base and after the last entry.
+        /// The term of the entry at `index`, which may be the base; None before the base and after the last entry.
         pub(super) fn term(&self, index: usize) -> Option<u64> {
             match index.checked_sub(self.base_index)? {
                 0 => Some(self.base_term),
@@ -1092,13 +1106,13 @@ mod log {
             }
         }
 
-        /// Whether the entry at `index` is the leader's entry of this index, which has this term. Before the base it is:
-        /// these entries are committed, and every leader has them.
+        /// Whether the leader's entry at `index`, which has the term `term`, is in this log or in the snapshot. This is
+        /// true of every index before the base: the entries in the snapshot are committed, and every leader has them.
         pub(super) fn matches(&self, index: usize, term: u64) -> bool {
             index < self.base_index || self.term(index) == Some(term)
         }
 
-        /// The entries from index `first` on, which may be one past the last.
+        /// The entries from index `first` on. `first` may be one past the last index.
         pub(super) fn from(&self, first: usize) -> &[Entry] {
             &self.entries[first - self.base_index - 1..]
         }
@@ -1114,8 +1128,8 @@ mod log {
             self.entries.truncate(first - self.base_index - 1);
         }
 
-        /// Makes (`index`, `term`) the base. Entries after it stay if the log has this entry. If it has another one there
-        /// or none, they may not be the leader's, and are deleted.
+        /// Makes the entry with this index and term the base. If the log has this entry, the entries after it stay. If
+        /// not, all entries are deleted, because they may differ from the leader's.
         pub(super) fn compact(&mut self, index: usize, term: u64) {
             let has_entry = self.term(index) == Some(term);
             // A new vector frees the memory of the old entries.
@@ -1123,7 +1137,7 @@ mod log {
             (self.base_index, self.base_term) = (index, term);
         }
 
-        /// The first index in this log of the term that the entry at `index` has.
+        /// The first index in this log whose entry has the same term as the entry at `index`.
         pub(super) fn first_index_of_same_term(&self, index: usize) -> usize {
             let term = self.term(index);
             let mut first = index;
@@ -1133,7 +1147,7 @@ mod log {
             first
         }
 
-        /// The last index in this log of `term`; None if no entry has it.
+        /// The last index in this log whose entry has the term `term`; None if there is none.
         pub(super) fn last_index_of_term(&self, term: u64) -> Option<usize> {
             // Terms never decrease along the log.
             let n = self.entries.partition_point(|entry| entry.term <= term);
@@ -1144,21 +1158,22 @@ mod log {
 
 /// What the persister holds, and how it is written and read.
 ///
-/// The saved state is a sequence of labgob values, to which others can be added: `Some(entry)` adds an entry; `None` is
-/// followed by a head (term, vote, the log's base, and an index after which all entries read so far are deleted). An entry
-/// takes the bytes of its command and at least four more (its length, the `Some`, its term, its command's length).
+/// The saved state is a sequence of labgob values, which can be extended at its end. `Some(entry)` adds an entry.
+/// `None` is followed by a *head*: the term, the vote, the log's base, and an index after which all entries read so far
+/// are deleted. An entry takes the bytes of its command and at least four more (its length, the `Some`, its term, its
+/// command's length).
 mod saved {
     use super::Entry;
     use super::log::Log;
     use crate::persister::Persister;
     use labgob::{Bytes, LabDecoder, LabEncoder};
 
-    /// A log of up to so many entries is written anew when the term or the vote changes. For a longer log, only the change
-    /// is added.
+    /// The most entries that are written anew when the term or the vote changes. With a longer log, only the change is
+    /// added to what the persister holds.
     const SHORT_LOG: usize = 1000;
 
-    /// What the persister holds. Invariant: its entries up to `last_index` are the log's, and those after it, up to
-    /// `end`, are no longer in the log.
+    /// What the persister holds. Invariant: the persister's entries up to `last_index` are those of the log; its
+    /// entries after `last_index`, up to `end`, are no longer in the log.
     #[derive(Default)]
     pub(super) struct Saved {
         current_term: u64,
@@ -1176,18 +1191,19 @@ mod saved {
             self.voted_for
         }
 
-        /// The last index up to which the persister has the log.
+        /// The index up to which the persister has the log.
         pub(super) fn last_index(&self) -> usize {
             self.last_index
         }
 
-        /// Notes that the entries from index `first` on are no longer in the log.
+        /// Records that the entries from index `first` on are no longer in the log.
         pub(super) fn note_deleted(&mut self, first: usize) {
             self.last_index = self.last_index.min(first - 1);
         }
 
-        /// Saves what has changed, if anything has. This takes time in proportion to the new entries. After a change of
-        /// the term or the vote a short log is written anew, so that the size stays that of the log.
+        /// Saves what has changed, if anything has. This takes time in proportion to the number of new entries. When
+        /// the term or the vote has changed, a short log is written anew: the saved state then holds no deleted entries
+        /// and no old heads.
         pub(super) fn save(&mut self, persister: &Persister, term: u64, vote: Option<usize>, log: &Log) {
             let needs_head =
                 (self.current_term, self.voted_for) != (term, vote) || self.last_index < self.end;
@@ -1202,8 +1218,8 @@ mod saved {
             self.mark_saved(term, vote, log);
         }
 
-        /// Saves everything, together with the snapshot that holds what is before the log's base. A crash happens before
-        /// or after both are saved.
+        /// Saves everything, together with the snapshot, which ends at the log's base. Both are saved in one step: a
+        /// crash cannot come between them.
         pub(super) fn save_with_snapshot(
             &mut self,
             persister: &Persister,
@@ -1222,7 +1238,7 @@ mod saved {
             *self = Saved { current_term: term, voted_for: vote, last_index, end: last_index };
         }
 
-        /// What was saved, and the log in it.
+        /// Reads what was saved: what the persister holds, and the log.
         pub(super) fn read(bytes: &[u8]) -> Result<(Saved, Log), labgob::Error> {
             let mut saved = Saved::default();
             let mut log = Log::default();
@@ -1244,7 +1260,7 @@ mod saved {
         }
     }
 
-    /// A head. Of the entries before it, those up to index `kept` stay.
+    /// An encoded head. The entries before it stay up to index `kept`; the rest is deleted.
     fn encode_head(term: u64, vote: Option<usize>, log: &Log, kept: usize) -> Vec<u8> {
         let (base_index, base_term) = log.base();
         let mut bytes = Vec::new();
@@ -1255,7 +1271,7 @@ mod saved {
         bytes
     }
 
-    /// `bytes`, and the entries after them.
+    /// `bytes`, followed by the encoded entries.
     fn encode_entries(mut bytes: Vec<u8>, entries: &[Entry]) -> Vec<u8> {
         let mut e = LabEncoder::new(&mut bytes);
         entries
