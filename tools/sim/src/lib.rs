@@ -5,7 +5,7 @@
 //! | item | purpose |
 //! | --- | --- |
 //! | [`run`] | runs a closure, and every thread that it starts, as a simulation; once in a process |
-//! | [`Options`], [`Strategy`], [`Hooks`] | the simulation's settings: its seed, how it chooses, which functions it calls |
+//! | [`Options`], [`Strategy`], [`Hooks`] | the simulation's settings: its seed, its strategy, the functions it calls |
 //! | [`is_simulated`] | tells whether the calling thread belongs to a simulation |
 //! | [`elapsed`] | reads the virtual clock |
 //! | [`outside`] | runs a closure without simulating its calls: it changes nothing in the run |

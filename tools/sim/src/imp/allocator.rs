@@ -9,8 +9,8 @@ struct Allocator;
 #[global_allocator]
 static ALLOCATOR: Allocator = Allocator;
 
-// SAFETY: `arena::allocate` returns a block that is at least as large and as aligned as the layout says, and that belongs
-// to nobody else until it is freed. All other blocks are the system allocator's.
+// SAFETY: `arena::allocate` returns a block that is at least as large and as aligned as the layout says, and that
+// belongs to nobody else until it is freed. All other blocks are the system allocator's.
 unsafe impl GlobalAlloc for Allocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         if thread::current().is_none() {
@@ -29,8 +29,8 @@ unsafe impl GlobalAlloc for Allocator {
         // A thread that is not simulated frees a block at an unpredictable moment. If the arena used that block again,
         // addresses would depend on the moment. So the block is lost.
         if thread::is_simulated() {
-            // SAFETY: the block is the arena's, and the caller vouches that it was allocated with this layout and is not
-            // used any more.
+            // SAFETY: the block is the arena's, and the caller vouches that it was allocated with this layout and is
+            // not used any more.
             unsafe { arena::free(block, layout) };
         }
     }

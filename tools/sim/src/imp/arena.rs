@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// The arena grows by this many bytes at a time.
 const CHUNK: usize = 32 << 20;
 
-/// The sizes of blocks up to this one are the multiples of 16. Above, there are four sizes from each power of two to the
-/// next.
+/// The sizes of blocks up to this one are the multiples of 16. Above, there are four sizes from each power of two to
+/// the next.
 const SMALL: usize = 1024;
 const SMALL_CLASSES: usize = SMALL / 16;
 /// Enough for blocks of up to 2^40 bytes.
@@ -67,6 +67,7 @@ struct Arena {
 }
 
 impl Arena {
+    /// The free list of a class; None: its blocks are too large for the arena.
     fn list(&mut self, class: Class) -> Option<&mut *mut u8> {
         match class {
             Class::Plain { list, .. } => self.free.get_mut(list),
@@ -131,7 +132,7 @@ static GUARDED: Guarded = Guarded {
 };
 
 fn with_arena<T>(f: impl FnOnce(&mut Arena) -> T) -> T {
-    // Simulated threads run one at a time, so there is nearly never anybody to wait for.
+    // Simulated threads run one at a time, so the arena is hardly ever locked here.
     while GUARDED.locked.swap(true, Ordering::Acquire) {
         spin_loop();
     }
@@ -149,8 +150,8 @@ pub(crate) fn allocate(layout: Layout) -> *mut u8 {
 /// Takes a block back.
 ///
 /// # Safety
-/// `allocate` must have returned the block for this layout, or for one with an equal block (see `have_equal_blocks`), and
-/// nobody may use it any more.
+/// `allocate` must have returned the block for this layout, or for one with an equal block (see `have_equal_blocks`).
+/// Nobody may use the block any more.
 pub(crate) unsafe fn free(block: *mut u8, layout: Layout) {
     // SAFETY: the caller vouches for it.
     with_arena(|arena| unsafe { arena.give(block, Class::of(layout)) });
@@ -200,7 +201,7 @@ mod tests {
     fn blocks_do_not_overlap_and_are_used_again() {
         let mut arena = Arena {
             free: [null_mut(); CLASSES],
-            free_aligned: [null_mut(); 40],
+            free_aligned: [null_mut(); ALIGNED_CLASSES],
             next: ARENA.end - 4 * CHUNK,
             mapped_to: ARENA.end - 4 * CHUNK,
         };

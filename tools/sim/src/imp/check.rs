@@ -81,7 +81,7 @@ type Run = (Totals, Vec<String>, Vec<u64>);
 
 fn sample(hooks: Hooks) -> Run {
     let mut seen = Vec::new();
-    let (totals, left) = scheduler::simulate(1, Strategy::Uniform, None, hooks, || seen = program());
+    let (totals, left) = scheduler::simulate(1, Strategy::default(), None, hooks, || seen = program());
     progress::clear_elapsed();
     (totals, left, seen)
 }

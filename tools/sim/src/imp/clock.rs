@@ -8,8 +8,8 @@ const START: u64 = 1_000_000_000 * SECOND;
 /// What the wall clock shows when a simulation begins.
 const WALL_START: u64 = 1_800_000_000 * SECOND;
 
-// What each action costs, in virtual nanoseconds. Actions must cost time: otherwise a loop that waits for a time to pass
-// would never end.
+// What each action costs, in virtual nanoseconds. Actions must cost time: otherwise a loop that waits for a time to
+// pass would never end.
 /// A step: the scheduler chooses a thread.
 pub(crate) const STEP: u64 = 5_000;
 pub(crate) const CLOCK_READ: u64 = 50;

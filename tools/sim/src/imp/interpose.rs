@@ -1,6 +1,6 @@
-//! The functions of the C library by which threads wait, wake each other, start, end, and ask for the time or for random
-//! numbers. The executable defines them itself, so the linker gives these to std, parking_lot and crossbeam. On a thread
-//! that is not simulated they call the C library's own functions.
+//! The functions of the C library by which threads wait, wake each other, start, end, and ask for the time or for
+//! random numbers. The executable defines them itself, so the linker gives these to std, parking_lot and crossbeam. On
+//! a thread that is not simulated they call the C library's own functions.
 
 use super::thread::{Thread, current, outside};
 use super::threads::State;
@@ -69,7 +69,8 @@ fn fail(error: c_int) -> c_long {
     -1
 }
 
-/// The upper 16 bits of every simulated thread's handle. A real thread's handle is an address, which never has them.
+/// The upper 16 bits of the handle of every simulated thread. The handle of a real thread is an address, and no address
+/// has these bits.
 const HANDLE: u64 = 0x51e0_0000_0000_0000;
 
 fn handle(thread: &Thread) -> libc::pthread_t {
@@ -90,7 +91,7 @@ unsafe fn nanoseconds(time: *const libc::timespec) -> u64 {
 }
 
 /// # Safety
-/// As for the C library's function: the arguments must be those that the system call with this number takes.
+/// The same as for the C library's function: the arguments must be those that the system call with this number takes.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn syscall(
     number: c_long,
@@ -231,7 +232,7 @@ unsafe extern "C" fn getrandom(bytes: *mut c_void, count: usize, flags: u32) -> 
     count as isize
 }
 
-/// What the kernel thread of a new simulated thread is given.
+/// What a new kernel thread needs to become a simulated thread.
 struct Start {
     thread: &'static Thread,
     routine: extern "C" fn(*mut c_void) -> *mut c_void,
@@ -239,7 +240,7 @@ struct Start {
 }
 
 /// # Safety
-/// As for the C library's function.
+/// The same as for the C library's function.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn pthread_create(
     created: *mut libc::pthread_t,
@@ -252,11 +253,11 @@ unsafe extern "C" fn pthread_create(
         return unsafe { real::pthread_create()(created, attributes, routine, argument) };
     };
     let (thread, stack) = scheduler::new_thread(me);
-    let error = outside(|| {
+    let (error, kernel_thread) = outside(|| {
         let start = Box::into_raw(Box::new(Start { thread, routine, argument }));
         let mut kernel_thread: libc::pthread_t = 0;
-        // SAFETY: the attributes are initialised before they are used, and destroyed afterwards. The stack is mapped and
-        // no other thread uses it. `run` takes over `start`.
+        // SAFETY: the attributes are initialised before they are used, and destroyed afterwards. The stack is mapped
+        // and no other thread uses it. `run` takes over `start`.
         let error = unsafe {
             let mut own: libc::pthread_attr_t = std::mem::zeroed();
             libc::pthread_attr_init(&mut own);
@@ -271,20 +272,17 @@ unsafe extern "C" fn pthread_create(
         }
         (error, kernel_thread)
     });
-    match error {
-        (0, kernel_thread) => {
-            // SAFETY: the caller vouches for the pointer.
-            unsafe { created.write(handle(thread)) };
-            scheduler::started(me, thread, kernel_thread);
-            0
-        }
-        (error, _) => {
-            scheduler::not_started(thread);
-            error
-        }
+    if error != 0 {
+        scheduler::not_started(thread);
+        return error;
     }
+    // SAFETY: the caller vouches for the pointer.
+    unsafe { created.write(handle(thread)) };
+    scheduler::started(me, thread, kernel_thread);
+    0
 }
 
+/// The first function of each simulated thread's kernel thread.
 extern "C" fn run(start: *mut c_void) -> *mut c_void {
     // SAFETY: this is the box that `pthread_create` made for this thread, and nobody else has it.
     let start = unsafe { Box::from_raw(start.cast::<Start>()) };
@@ -312,8 +310,8 @@ fn at_end(rounds: usize) {
     unsafe { libc::pthread_setspecific(*key, rounds as *const c_void) };
 }
 
-/// A destructor that ends the simulated thread in the last round. Before that, destructors of other values may still run,
-/// and they are part of the simulation.
+/// A destructor that ends the simulated thread in the last round. Before that, destructors of other values may still
+/// run, and they are part of the simulation.
 unsafe extern "C" fn ending(rounds: *mut c_void) {
     match rounds as usize {
         0 | 1 => scheduler::exit(),
@@ -322,7 +320,7 @@ unsafe extern "C" fn ending(rounds: *mut c_void) {
 }
 
 /// # Safety
-/// As for the C library's function.
+/// The same as for the C library's function.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn pthread_join(thread: libc::pthread_t, result: *mut *mut c_void) -> c_int {
     match (PTHREAD_JOIN.simulated(), id(thread)) {
@@ -341,7 +339,7 @@ unsafe extern "C" fn pthread_join(thread: libc::pthread_t, result: *mut *mut c_v
 }
 
 /// # Safety
-/// As for the C library's function.
+/// The same as for the C library's function.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn pthread_detach(thread: libc::pthread_t) -> c_int {
     if id(thread).is_some() {
@@ -353,7 +351,7 @@ unsafe extern "C" fn pthread_detach(thread: libc::pthread_t) -> c_int {
 }
 
 /// # Safety
-/// As for the C library's function.
+/// The same as for the C library's function.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn pthread_setname_np(thread: libc::pthread_t, name: *const c_char) -> c_int {
     // SAFETY: the function takes no arguments.
@@ -368,7 +366,7 @@ unsafe extern "C" fn pthread_setname_np(thread: libc::pthread_t, name: *const c_
 }
 
 /// # Safety
-/// As for the C library's function.
+/// The same as for the C library's function.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn pthread_getattr_np(
     thread: libc::pthread_t,

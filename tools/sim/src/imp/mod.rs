@@ -1,14 +1,16 @@
 //! The simulator.
 //!
-//! ```text
-//! interpose    the C library's functions, for simulated threads
-//! allocator    the program's allocator        arena, stacks, memory    which addresses it uses
-//! scheduler    which thread runs, and when    clock, timers, threads   what it keeps for this
-//! baton        how a thread is told to run    thread                   which thread this is
-//! deadlock     what a deadlock's report says  trace                    the trace file
-//! watch        finds a thread that hangs      progress                 what it looks at
-//! check        tests the simulator            real, places, processor  small helpers
-//! ```
+//! | task | modules |
+//! | --- | --- |
+//! | serve the program's calls | `interpose`: the C library's functions; `allocator` |
+//! | decide which thread runs | `scheduler`; its `clock`, `threads`, `timers` and `stacks` |
+//! | switch threads | `baton`: tells a thread to run; `thread`: knows the calling thread |
+//! | place memory | `memory`: the addresses; `arena`: the allocations |
+//! | report | `trace`; `deadlock`; `watch`: finds a thread that hangs; `progress`: what the watch looks at; `places` |
+//! | begin | `check`: tests the simulator; `processor`: pins it to a processor |
+//! | call the C library's own functions | `real` |
+//!
+//! No two modules use each other, directly or through others.
 
 mod allocator;
 mod arena;

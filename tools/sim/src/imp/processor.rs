@@ -22,9 +22,9 @@ pub(crate) fn pin(processor: Option<usize>) {
     }
 }
 
-/// Gives the calling thread, and those that it starts, the lowest priority. A simulation has dozens of threads, and each
-/// of them has run for a short time only: at normal priority the kernel would prefer them to programs with one thread,
-/// and give the simulation nearly all of a busy machine.
+/// Gives the calling thread, and those that it starts, the lowest priority. A simulation has dozens of threads, and
+/// each of them has run for a short time only: at normal priority the kernel would prefer them to programs with one
+/// thread, and give the simulation nearly all of a busy machine.
 pub(crate) fn step_back() {
     const NICE: libc::c_int = 19;
     // SAFETY: the call takes only numbers. If it fails, the priority stays as it was.

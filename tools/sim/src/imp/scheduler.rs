@@ -1,7 +1,7 @@
 //! Decides which thread runs, and when.
 //!
-//! Exactly one of the simulated threads runs at a time: the one that has the baton. Everything in `Simulation` belongs to
-//! it. A thread passes the baton on when it has to wait, and sometimes when it need not; the simulation's seed and
+//! Exactly one of the simulated threads runs at a time: the one that has the baton. Everything in `Simulation` belongs
+//! to it. A thread passes the baton on when it has to wait, and sometimes when it need not; the simulation's seed and
 //! strategy decide which thread gets it. When no thread can run, the clock jumps to the earliest deadline of a waiting
 //! thread. When no waiting thread has a deadline, the threads are deadlocked.
 
@@ -25,8 +25,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// A thread that reads the clock this many times, without any other call to the scheduler, passes the baton on.
 const READS_IN_A_ROW: u32 = 2_000;
 
-/// A thread that yields this many times without waiting passes the baton on at each further yield. Libraries yield a few
-/// times before they wait; passing the baton on at those yields would cost time for nothing.
+/// A thread that yields this many times without waiting passes the baton on at each further yield. Libraries yield a
+/// few times before they wait; passing the baton on at those yields would cost time for nothing.
 const YIELDS_IN_A_ROW: u32 = 16;
 
 // At other calls the baton is passed on with a probability of 1 in:
@@ -34,9 +34,10 @@ const YIELD_ODDS: u64 = 64;
 const WAKE_ODDS: u64 = 4;
 const START_ODDS: u64 = 2;
 
-/// The number of allocations from one at which the baton may be passed on to the next: below this, on average half of it.
+/// The baton may be passed on at some allocations. From one of these to the next there are fewer than this many others;
+/// the number is random.
 const ALLOCATIONS_BETWEEN: u64 = 200;
-/// The same for edges in the control flow of instrumented code.
+/// The same for edges in the control flow of instrumented code: a random number in this range.
 const EDGES_BETWEEN: Range<u64> = 20..100;
 
 /// The scheduler adds a line to the trace each time it has made this many steps.
@@ -55,7 +56,7 @@ struct Simulation {
     reads: u32,
     steps: u64,
     fingerprint: u64,
-    /// The thread that ended last. Its kernel thread may still be running its last instructions.
+    /// The thread that ended last, until its kernel thread is joined: that may still run its last instructions.
     dying: Option<usize>,
     stacks: Stacks,
     trace: Option<Trace>,
@@ -80,9 +81,9 @@ fn with<T>(f: impl FnOnce(&mut Simulation) -> T) -> T {
     outside(|| {
         progress::advance();
         // SAFETY: no other thread is here: a simulated thread runs only while it has the baton, or while it makes its
-        // statement about a deadlock, for which the thread with the baton waits outside of `with`. And this thread is not
-        // here twice: `f` does not call `with`, neither directly nor by a simulated call, because calls inside `outside`
-        // are real.
+        // statement about a deadlock, for which the thread with the baton waits outside of `with`. And this thread is
+        // not here twice: `f` does not call `with`, neither directly nor by a simulated call, because calls inside
+        // `outside` are real.
         let simulation = unsafe { &mut *SIMULATION.0.get() };
         let simulation = simulation.as_mut().expect("a simulated thread runs in a simulation");
         let result = f(simulation);
@@ -157,8 +158,8 @@ impl Simulation {
         self.trace.iter_mut().for_each(Trace::flush);
     }
 
-    /// The threads that have not ended, except the first one. The program does not know of that thread: it only waits for
-    /// the second one, which is the program's first.
+    /// The threads that have not ended, except the first one. The program does not know of that thread: it only waits
+    /// for the second one, which is the program's first.
     fn others(&self) -> impl Iterator<Item = &Record> {
         self.threads.iter().skip(1).filter(|record| record.is_alive())
     }
@@ -167,8 +168,8 @@ impl Simulation {
     fn bury(&mut self) {
         if let Some(id) = self.dying.take() {
             let record = self.threads.get(id);
-            // SAFETY: the thread has not been joined: the program knows only the simulator's handle of it, and `dying`
-            // names it once. The join does not wait for long: the thread makes no simulated call any more.
+            // SAFETY: the thread has not been joined yet: the program knows only the simulator's handle of it, and
+            // `dying` names it once. The join does not wait for long: all that the thread still does is to end.
             unsafe { real::pthread_join()(record.kernel_thread, std::ptr::null_mut()) };
             self.stacks.give(record.stack);
         }
@@ -365,7 +366,7 @@ pub(crate) fn enter(thread: &'static Thread) {
     wait_for_baton(thread);
 }
 
-/// Ends the calling thread, if it is simulated: it makes no simulated call any more.
+/// Ends the calling thread, if it is simulated: its later calls are real.
 pub(crate) fn exit() {
     let Some(me) = thread::this() else { return };
     let (next, message) = with(|s| {
@@ -432,7 +433,7 @@ pub(crate) struct Totals {
 }
 
 /// Makes the calling thread the first one of a simulation, and runs `f` on it. When `f` returns, the other threads stop
-/// where they are, for good. Returns the names of those that have not ended, too.
+/// where they are, for good. Returns the totals and the names of the threads that have not ended.
 pub(crate) fn simulate(
     seed: u64,
     strategy: Strategy,
@@ -445,8 +446,8 @@ pub(crate) fn simulate(
     let me = simulation.add_thread(State::Running);
     ALLOCATIONS_LEFT.store(simulation.choices.below(ALLOCATIONS_BETWEEN), Ordering::Relaxed);
     EDGES_LEFT.store(simulation.choices.below(EDGES_BETWEEN.end), Ordering::Relaxed);
-    // SAFETY: no thread has the baton, so none is in `with`: an earlier simulation has ended, and the threads that it left
-    // have stopped for good.
+    // SAFETY: no thread has the baton, so no thread is in `with`. An earlier simulation has ended, and the threads that
+    // it left have stopped for good.
     unsafe { *SIMULATION.0.get() = Some(simulation) };
     me.enter();
     progress::set_holder(me.kernel_id());

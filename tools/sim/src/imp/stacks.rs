@@ -3,15 +3,16 @@
 use super::memory;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// From one stack to the next. What lies between two stacks is never mapped: a stack overflow ends the program, as it does
-/// without simulation.
+/// From one stack to the next. What lies between two stacks is never mapped: a stack overflow ends the program, as it
+/// does without simulation.
 const DISTANCE: usize = 16 << 20;
 /// The size of a stack: std's default.
 pub(crate) const SIZE: usize = 2 << 20;
 /// The size of the guard page below each stack, a part of what is never mapped.
 pub(crate) const GUARD_SIZE: usize = 4096;
 
-/// How many stacks this process has mapped. They remain mapped when a simulation ends, and the next one uses them again.
+/// How many stacks this process has mapped. They remain mapped when a simulation ends, and the next one uses them
+/// again.
 static MAPPED: AtomicUsize = AtomicUsize::new(0);
 
 /// The stacks of one simulation, each known by its lowest address.

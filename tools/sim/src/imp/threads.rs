@@ -7,7 +7,7 @@ use std::fmt;
 /// What a thread does.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum State {
-    /// It could run.
+    /// It can run, and waits for the baton.
     Ready,
     Running,
     /// It waits for a wake-up of the futex at this address.
@@ -40,7 +40,7 @@ pub(crate) struct Record {
     pub(crate) state: State,
     /// The time at which it stops waiting at the latest.
     deadline: Option<u64>,
-    /// How many times it has waited. Tells a timer of an earlier wait from one of this wait.
+    /// How many times it has waited. It shows whether a timer belongs to the current wait or to an earlier one.
     waits: u64,
     /// True if the last wait ended at its deadline.
     pub(crate) timed_out: bool,
@@ -75,7 +75,7 @@ pub(crate) struct Threads {
     /// The threads that wait for a futex, the longest-waiting first: address and thread.
     waiters: Vec<(usize, usize)>,
     timers: Timers,
-    /// How many threads have a deadline that counts.
+    /// How many threads have a deadline that counts (see `Record::counts`).
     timed: usize,
 }
 
@@ -191,7 +191,7 @@ impl Threads {
         self.records[id].stack
     }
 
-    /// The earliest deadline; None if no thread has a deadline that counts: those that wait are deadlocked.
+    /// The earliest deadline. None: no thread has a deadline that counts, so the threads are deadlocked.
     pub(crate) fn next_deadline(&mut self) -> Option<u64> {
         if self.timed == 0 {
             return None;
@@ -209,6 +209,7 @@ impl Threads {
         }
     }
 
+    /// The earliest deadline and its thread, even if that thread's deadline does not count.
     fn first_timer(&mut self) -> Option<(u64, usize)> {
         let records = &self.records;
         self.timers.first(|id, wait| records[id].deadline.is_some() && records[id].waits == wait)

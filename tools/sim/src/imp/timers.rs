@@ -3,8 +3,8 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-/// A deadline of one wait of a thread. The order of the fields decides the order of timers: timers with the same deadline
-/// ring in the order in which they were added.
+/// The deadline of one wait of one thread. The order of the fields decides the order of timers: timers with the same
+/// deadline ring in the order in which they were added.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Timer {
     deadline: u64,
@@ -26,8 +26,8 @@ impl Timers {
         self.added += 1;
     }
 
-    /// The earliest deadline and its thread. Removes timers of waits that are over: those for which `is_waiting`, called
-    /// with thread and wait, is false.
+    /// The earliest deadline and its thread. Removes timers of waits that are over: `is_waiting`, which gets a thread
+    /// and the number of a wait, returns false for these.
     pub(crate) fn first(&mut self, is_waiting: impl Fn(usize, u64) -> bool) -> Option<(u64, usize)> {
         while let Some(Reverse(timer)) = self.heap.peek() {
             if is_waiting(timer.thread, timer.wait) {

@@ -21,13 +21,13 @@ pub(crate) struct Watch {
     progress: u64,
     /// The process's processor time at the last look.
     processor_time: Duration,
-    /// How long there has been no progress. Time in which the simulation could run, but got no processor, does not count:
-    /// on a busy machine it has the lowest priority.
+    /// How long there has been no progress. Time in which the simulation could run, but got no processor, does not
+    /// count: on a busy machine it has the lowest priority.
     stuck: Duration,
 }
 
 impl Watch {
-    /// Looks whether the simulation gets on; the caller does this once in each `interval`. When there has been no
+    /// Looks whether the simulation gets on. The caller does this once in each `interval`. When there has been no
     /// progress for as long as `patience`, returns the places where the thread with the baton is.
     pub(crate) fn look(&mut self, interval: Duration, patience: Duration) -> Option<Vec<Place>> {
         let processor_time = processor_time();
@@ -73,7 +73,7 @@ fn is_running(stat: &str) -> bool {
     stat.rsplit_once(')').is_some_and(|(_, rest)| matches!(rest.split_whitespace().next(), Some("R" | "D")))
 }
 
-/// Return addresses of the thread that got the signal, the innermost first; 0 behind the last.
+/// Return addresses of the thread that got the signal, the innermost first; 0 after the last one.
 static FRAMES: [AtomicUsize; 64] = [const { AtomicUsize::new(0) }; 64];
 static ANSWERED: AtomicBool = AtomicBool::new(false);
 
@@ -95,8 +95,8 @@ extern "C" fn answer(_signal: c_int) {
 /// The places where the thread with the baton is. It is asked by a signal, because it makes no call in which the
 /// simulator could ask it.
 fn places_of_holder() -> Vec<Place> {
-    // SAFETY: all zeros is a valid `sigaction`, and the handler that is put there has the right type. The signal goes to
-    // a thread of this process, or to none if that thread has ended.
+    // SAFETY: all zeros is a valid `sigaction`, and the handler that is put there has the right type. The signal goes
+    // to a thread of this process, or to none if that thread has ended.
     unsafe {
         let mut action: libc::sigaction = std::mem::zeroed();
         action.sa_sigaction = answer as *const () as usize;
@@ -117,7 +117,7 @@ mod tests {
     use std::sync::Arc;
 
     #[test]
-    fn a_threads_state_is_read_behind_its_name() {
+    fn a_threads_state_is_read_after_its_name() {
         assert!(is_running("7 (a) S 1) R 1 7 7 0"));
         assert!(!is_running("7 (R) S 1 7 7 0"));
         assert!(!is_running(""));

@@ -1,7 +1,7 @@
 //! Strategies: how the next thread is chosen, and which threads are paused.
 //!
-//! Each strategy is a type in a file of its own that implements [`Chooser`]. A new one needs a file, its `mod` line and
-//! an entry in the list below; nothing else in this crate names a strategy.
+//! Each strategy is a type that implements [`Chooser`], in a file of its own. A new strategy needs its file, a `mod`
+//! line and an entry in the list below. Nothing else in this crate names a strategy.
 
 mod chooser;
 mod pauses;
