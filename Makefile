@@ -39,7 +39,7 @@ sim:
 
 # This build differs from the usual one, and goes to a directory of its own.
 sim-races:
-	RUSTC_WORKSPACE_WRAPPER=$(CURDIR)/tools/sim/rustc-races CARGO_TARGET_DIR=$(CURDIR)/target/races $(SIMULATE)
+	RUSTC_WORKSPACE_WRAPPER="$(CURDIR)/tools/sim/rustc-races" CARGO_TARGET_DIR="$(CURDIR)/target/races" $(SIMULATE)
 
 test:
 	$(CARGO) test --workspace --no-fail-fast
