@@ -98,9 +98,8 @@ struct Options {
     /// What percentage of the points a hand-in gets if it does not compile.
     #[arg(long, value_name = "PERCENT", default_value_t = 0.0)]
     broken: f64,
-    // The alias is the option's older name, which course/gallery/run uses.
     /// Runs only the tests whose names contain one of these words.
-    #[arg(long, alias = "titles", value_delimiter = ',', value_name = "WORDS")]
+    #[arg(long, value_delimiter = ',', value_name = "WORDS")]
     tests: Vec<String>,
     /// The file to which the scores are also written as Gradescope reads them (results.json).
     #[arg(long, value_name = "FILE")]
