@@ -30,7 +30,7 @@ pub(crate) fn run(limit: Duration, tests: &'static [Test]) -> ExitCode {
     match environment.simulations.take() {
         Some(wanted) if sim::SUPPORTED => return seeds::run(wanted, &environment, tests),
         Some(_) => eprintln!(
-            "LAB_SIM: there is a simulator for x86-64 Linux (glibc) only; the tests run in real time here"
+            "LAB_SIM: the simulator runs only on x86-64 Linux (glibc); here the tests run in real time"
         ),
         None => {}
     }

@@ -161,7 +161,7 @@ impl fmt::Display for SeedFailure {
                 f.write_str("a second run with the same seed went another way, from here on:\n")?;
                 match line {
                     Some((number, [first, second])) => writeln!(f, "line {number}\n  {first}\n  {second}")?,
-                    None => f.write_str("one is longer\n")?,
+                    None => f.write_str("one trace is longer than the other\n")?,
                 }
                 write!(f, "The traces: {} {}", first.display(), second.display())
             }
