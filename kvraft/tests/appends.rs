@@ -1,13 +1,14 @@
 //! Checks what a key holds after clients have appended to it.
 
-/// The text of a client's `j`-th append, from 0.
+/// The text of a client's append number `j`. Numbers start from 0.
 pub fn nth(client: usize, j: usize) -> String {
     format!("x {client} {j} y")
 }
 
-/// Checks that `value` consists of the clients' appends, each exactly once and each client's in order. Client `c` has made
-/// `counts[c]` appends. Takes time in proportion to the value. (Go: `checkClntAppends` and `checkConcurrentAppends`, which
-/// search the whole value for each append, and accept other text between the appends.)
+/// Checks that `value` consists of the clients' appends: each append exactly once, and the appends of each client in
+/// order. Client `c` has made `counts[c]` appends. The time that this takes is proportional to the length of the
+/// value. (Go: `checkClntAppends` and `checkConcurrentAppends`, which search the whole value for each append, and
+/// accept other text between the appends.)
 ///
 /// # Panics
 /// When `value` is anything else. The message says which append is wrong.

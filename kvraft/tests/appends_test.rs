@@ -1,4 +1,4 @@
-//! Tests of the check that the fifteen tests use: it accepts every right value and no wrong one.
+//! Tests of `check_appends`: it accepts every right value and no wrong one.
 
 mod appends;
 

@@ -13,14 +13,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-/// The servers and clients of one test and their network. Several threads may call its methods at once.
+/// The servers and clients of one test and their network. Several threads may call the methods at once.
 pub struct Config {
     pub n: usize,
     net: Network,
     pub maxraftstate: Option<usize>,
-    /// Guards the servers; never held across a call into one.
+    /// The servers. No thread holds this lock while it calls into a server.
     servers: Mutex<Vec<Host>>,
-    /// How many instances of servers were started: a part of the names of their ends.
+    /// How many instances of servers were started. This number makes the names of their ends unique.
     instances: AtomicUsize,
     /// How many clients were made: the next client's number.
     clients: AtomicUsize,
@@ -31,14 +31,14 @@ pub struct Config {
 
 #[derive(Default)]
 struct Host {
-    /// None: shut down.
+    /// None: the server is shut down.
     kv: Option<Arc<KVServer>>,
     saved: Arc<Persister>,
     /// The names of the ends through which the server sends.
     ends: Vec<String>,
 }
 
-/// What `begin` notes for `end`: the time, and the counts at that time.
+/// The time of `begin`, and the counts at that time. `end` compares with them.
 struct Begun {
     at: Instant,
     rpcs: usize,
@@ -52,7 +52,7 @@ pub struct Client {
     ends: Vec<String>,
     clerk: Clerk,
     cfg: Arc<Config>,
-    /// The id of its last operation in the record.
+    /// The id of the client's last operation in the record.
     last: u64,
 }
 
@@ -85,7 +85,7 @@ impl Config {
         cfg
     }
 
-    /// Prints the title, as "Test: one client (3A)".
+    /// Prints the title, such as "Test: one client (3A)".
     pub fn begin(&self, title: &str) {
         harness::begin(title);
         *self.begun.lock() = Begun {
@@ -95,7 +95,7 @@ impl Config {
         };
     }
 
-    /// Sets the line that says that the test has passed.
+    /// Sets the test's last line ("... Passed -- ..."), which the harness prints if the test passes.
     ///
     /// # Panics
     /// When a server has taken a snapshot in a test without maxraftstate.
@@ -182,7 +182,7 @@ impl Config {
 
     /// Makes two groups for `partition`: a majority, and a minority with the leader in it.
     pub fn make_partition(&self) -> (Vec<usize>, Vec<usize>) {
-        // As in Go: without a leader, take server 0 for it.
+        // As in Go: if there is no leader, take server 0 as the leader.
         let leader = self.leader().unwrap_or(0);
         let mut majority: Vec<usize> = self.all().into_iter().filter(|i| *i != leader).collect();
         let mut minority = majority.split_off(self.n / 2 + 1);
@@ -235,8 +235,8 @@ impl Config {
         }
     }
 
-    /// Shuts server `i` down right after its `nth` save from now on, before it does anything else. If there is no such
-    /// save within a second, shuts it down then.
+    /// Shuts server `i` down right after its `nth` save from now on, before the server does anything else. If it does
+    /// not save that often within a second, shuts it down after that second.
     pub fn shutdown_at_save(&self, i: usize, nth: usize) {
         let (saved, arrived) = bounded(1);
         let (dead, wait) = bounded::<()>(0);
@@ -244,7 +244,7 @@ impl Config {
         let persister = self.servers.lock()[i].saved.clone();
         persister.after_save(move || {
             if saves.fetch_add(1, Ordering::SeqCst) + 1 == nth {
-                // Nothing is ever sent to `wait`; it ends when the server is cut off.
+                // Nobody ever sends to `wait`: `recv` returns when `dead` is dropped, after the server is cut off.
                 let _ = saved.send(());
                 let _ = wait.recv();
             }
@@ -261,17 +261,18 @@ impl Config {
     fn cut_off(&self, i: usize) -> Option<Arc<KVServer>> {
         record::down(i);
         self.disconnect(i, &self.all());
-        // Before the copy of the persister: what the server saves later is lost, and no client may get a reply about it.
+        // Delete the server before its persister is copied: what the server saves after the copy is lost, so no client
+        // may get a reply about it.
         self.net.delete_server(i);
         let host = &mut self.servers.lock()[i];
-        // A copy: the old instance must not write into the persister of its successor.
+        // Copy the persister, so that the old instance cannot write into the persister of its successor.
         host.saved = Arc::new(host.saved.copy());
         host.kv.take()
     }
 
     /// Starts a server that was shut down or never ran, and leaves it disconnected.
     pub fn start_server(&self, i: usize) {
-        // Fresh ends: the old instance must not send through the ends of its successor.
+        // Make new ends, so that the old instance cannot send through the ends of its successor.
         let number = self.instances.fetch_add(1, Ordering::SeqCst);
         let names: Vec<String> = (0..self.n).map(|j| format!("{i} to {j}, {number}")).collect();
         let ends = names.iter().enumerate().map(|(j, name)| self.make_end(name, j)).collect();
@@ -323,12 +324,13 @@ impl Client {
         self.ends.clone()
     }
 
-    /// What this client did last, for [`harness::picture`].
+    /// The id of this client's last operation in the record, for [`harness::record::Finding`].
     pub fn last_operation(&self) -> u64 {
         self.last
     }
 
-    /// Begins an operation. It is the thread's, if the thread has a name: in each round, a thread makes a new client.
+    /// Begins an operation. Records it under the thread's name if the thread has one, because each round makes new
+    /// clients on threads with the same names.
     fn begin(&mut self, what: String) -> harness::Operation {
         let who = labrpc::current_task().map_or_else(|| self.name.clone(), String::from);
         let operation = harness::operation(who, what);

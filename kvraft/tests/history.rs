@@ -9,7 +9,7 @@ use linearizability::{
 use parking_lot::Mutex;
 use std::time::{Duration, Instant};
 
-/// How long the checker may take to find out where a history that is not linearizable breaks.
+/// How long the checker may take to find where a history stops being linearizable.
 const EXPLANATION_LIMIT: Duration = Duration::from_secs(3);
 
 /// The operations of all clients, with their results and times.
@@ -53,12 +53,12 @@ impl History {
         recorded.names.push(client.last_operation());
     }
 
-    /// Nanoseconds since the test began.
+    /// The time since the history began, in nanoseconds.
     fn now(&self) -> i64 {
         self.begun.elapsed().as_nanos() as i64
     }
 
-    /// Checks that the history is linearizable. As in Go, counts it as linearizable if the checker needs more than `limit`.
+    /// Checks that the history is linearizable. If the checker needs longer than `limit`, the history passes, as in Go.
     ///
     /// # Panics
     /// When the history is not linearizable.
@@ -73,8 +73,7 @@ impl History {
                 explain(operations, names, self.begun)
             ),
             CheckResult::Unknown => println!(
-                "info: whether the history of {} operations is linearizable was not found out in {} s; \
-                 counted as passed",
+                "info: the linearizability check of {} operations did not finish in {} s; counted as passed",
                 operations.len(),
                 limit.as_secs()
             ),
@@ -82,8 +81,8 @@ impl History {
     }
 }
 
-/// Explains a history that is not linearizable, in words and for the picture: how far an order of its operations explains
-/// their results. Returns an empty text when no picture is wanted, since this takes longer than the check.
+/// Explains why a history is not linearizable, in words and for the picture: how many of its operations some order
+/// explains. Returns an empty text when no picture is wanted, because the explanation takes longer than the check.
 fn explain(operations: &[Operation<KvInput, KvOutput>], names: &[u64], begun: Instant) -> String {
     if !harness::record::is_on() {
         return String::new();
@@ -92,7 +91,7 @@ fn explain(operations: &[Operation<KvInput, KvOutput>], names: &[u64], begun: In
     let began = harness::elapsed().saturating_sub(begun.elapsed());
     let named = |indexes: &[usize]| indexes.iter().map(|i| names[*i]).collect();
     let mut broken: Vec<_> = parts.iter().filter(|part| part.result == CheckResult::Illegal).collect();
-    // First the part that broke first.
+    // Sort the parts by the time at which they broke.
     broken.sort_by_key(|part| part.prefixes[0].refused.first().map(|i| operations[*i].ret));
     let findings: Vec<Finding> = (broken.into_iter())
         .map(|part| {
@@ -110,8 +109,8 @@ fn explain(operations: &[Operation<KvInput, KvOutput>], names: &[u64], begun: In
     text
 }
 
-/// Describes what breaks a part of the history, all of whose operations are on one key. `began` is the time from the
-/// test's beginning to the history's.
+/// Describes the operation that breaks a part of the history. All operations of a part are on one key. `began` is the
+/// time from the beginning of the test to the beginning of the history.
 fn describe(
     operations: &[Operation<KvInput, KvOutput>],
     part: &PartExplanation,

@@ -1,7 +1,7 @@
 //! Checks that the servers of Lab 3B trim their logs (Go: the comparisons with `LogSize`).
 //!
-//! A log is too large when Raft's state is over twice `maxraftstate`. It may be too large for a moment, since a service need
-//! not look at its size after each entry. It must not stay too large.
+//! A log is too large when Raft's state is larger than twice `maxraftstate`. A log may be too large for a moment,
+//! because a service need not look at its size after each entry. It must not stay too large.
 
 use crate::config::Config;
 use std::thread::sleep;
@@ -9,14 +9,14 @@ use std::time::{Duration, Instant};
 
 const POLL_INTERVAL: Duration = Duration::from_millis(1);
 
-/// How many polls in a row (one each millisecond) may find a log over its limit. Polls are counted, not seconds: a test that
-/// was held up has not seen anything. (The Go test looks once.)
+/// How many polls in a row (one each millisecond) may find a log over its limit. This counts polls instead of seconds:
+/// a test that the system has held up has not polled meanwhile. (The Go test looks once.)
 const POLLS: usize = 2000;
 
-/// Checks that the servers, which have executed all requests, have trimmed their logs or do it soon.
+/// Checks that each server has trimmed its log, or trims it soon. The servers must have executed all requests.
 ///
 /// # Panics
-/// When a server does not.
+/// When the log of a server stays too large.
 #[track_caller]
 pub fn check_logs_are_trimmed(cfg: &Config) {
     let mut polls = 0;
@@ -24,7 +24,7 @@ pub fn check_logs_are_trimmed(cfg: &Config) {
         polls += 1;
         if polls == POLLS {
             harness::record::about_server(server);
-            panic!("logs were not trimmed ({size} > 2*{max}): server {server}'s");
+            panic!("logs were not trimmed ({size} > 2*{max}): the log of server {server} stays too large");
         }
         sleep(POLL_INTERVAL);
     }
@@ -35,7 +35,7 @@ pub fn check_logs_are_trimmed(cfg: &Config) {
 /// catches up may have a long log. (The Go test does not check this.)
 ///
 /// # Panics
-/// When every server waits with trimming until the clients have stopped.
+/// When the logs of all servers stay too large while the clients work.
 #[track_caller]
 pub fn sleep_watching_logs(cfg: &Config, duration: Duration) {
     let begun = Instant::now();
@@ -46,13 +46,13 @@ pub fn sleep_watching_logs(cfg: &Config, duration: Duration) {
         polls = if smallest > 2 * max { polls + 1 } else { 0 };
         assert!(
             polls < POLLS,
-            "logs were not trimmed ({smallest} > 2*{max}): on no server, while clients work"
+            "logs were not trimmed ({smallest} > 2*{max}): no server trims its log while clients work"
         );
         sleep(POLL_INTERVAL);
     }
 }
 
-/// The server with the largest log, its size, and `maxraftstate`; None when that is not given.
+/// The server with the largest log, the size of this log, and `maxraftstate`. None: the test has no `maxraftstate`.
 fn largest(cfg: &Config) -> Option<(usize, usize, usize)> {
     let max = cfg.maxraftstate?;
     let (server, size) = cfg.raft_state_sizes().into_iter().enumerate().max_by_key(|(_, size)| *size)?;

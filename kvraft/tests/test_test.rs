@@ -1,4 +1,4 @@
-//! Lab 3A's fifteen tests and Lab 3B's eight (Go: test_test.go), and two extra tests for bugs that these do not find.
+//! Lab 3A's fifteen tests and Lab 3B's eight (Go: test_test.go), and two extra tests for bugs that those do not find.
 
 mod appends;
 mod config;
@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-/// The tests allow a solution to take a second for an election, much more than the paper's time-outs.
+/// How long an election may take in these tests: much longer than the paper's timeouts.
 const ELECTION_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The size of Raft's state, in bytes, at which a server of Lab 3B takes a snapshot.
@@ -176,8 +176,9 @@ fn test_snapshot_unreliable_recover_concurrent_partition_linearizable_3b() {
     .run_linearizability();
 }
 
-/// A test in three rounds. In each round, clients work for some seconds while the servers are partitioned again and again;
-/// then all servers crash and restart; then the test checks what the clients have done. (Go: `GenericTest`.)
+/// A test in three rounds. In each round, clients work for some seconds while the servers are partitioned again and
+/// again (if `partitions` is set); then all servers crash and restart (if `crash` is set); then the test checks what
+/// the clients have done. (Go: `GenericTest`.)
 #[derive(Default)]
 struct Generic {
     part: &'static str,
@@ -195,7 +196,7 @@ struct Generic {
 type Clients<T> = Vec<Task<T>>;
 
 impl Generic {
-    /// Each client appends to a key of its own, or gets its value and compares it.
+    /// Each client appends to a key of its own, or gets the key's value and compares it with what it has appended.
     fn run(&self) {
         let cfg = Config::new(5, self.unreliable, self.maxraftstate);
         cfg.begin(&self.title(""));
@@ -252,7 +253,8 @@ impl Generic {
         format!("Test: {words}{clients}{end} ({})", self.part)
     }
 
-    /// Disturbs the servers for one round, and tells the clients to stop. Some of them may still be in an operation on return.
+    /// Disturbs the servers for one round, and tells the clients to stop. When this returns, some clients may still be
+    /// in an operation.
     fn disturb(&self, cfg: &Arc<Config>, done: &Arc<AtomicBool>) {
         let mut partitioner = None;
         if self.partitions {
@@ -277,7 +279,7 @@ impl Generic {
         }
         if self.crash {
             cfg.all().into_iter().for_each(|i| cfg.shutdown_server(i));
-            // Wait until messages on their way have reached no server.
+            // Wait until no message is on its way any more: none may reach a restarted server.
             sleep(ELECTION_TIMEOUT);
             cfg.all().into_iter().for_each(|i| cfg.start_server(i));
             cfg.connect_all();
@@ -309,8 +311,8 @@ fn partition_at_random(cfg: &Config, done: &AtomicBool) {
     }
 }
 
-/// Empties the client's own key; then appends to it, or gets its value and compares it with what it must be. Returns the
-/// number of appends.
+/// Empties the client's own key. Then, again and again, appends to the key, or gets its value and compares it with
+/// what the client has appended. Returns the number of appends.
 fn append_and_get(cli: usize, client: &mut Client, done: &AtomicBool) -> usize {
     let key = cli.to_string();
     let mut last = String::new();
@@ -347,7 +349,7 @@ fn work_on_all_keys(cli: usize, client: &mut Client, keys: usize, done: &AtomicB
         let key = rand::rng().random_range(0..keys).to_string();
         let op = match rand::rng().random_range(0..1000) {
             0..500 => KvOp::Append,
-            // Puts are one in ten of the rest.
+            // One in ten of the other operations is a put.
             500..550 => KvOp::Put,
             _ => KvOp::Get,
         };
@@ -375,7 +377,7 @@ fn test_unreliable_one_key_3a() {
     cfg.cleanup();
 }
 
-/// The stages of the one-partition scenario, in its order. Each has its own printed title.
+/// The stages of the one-partition scenario, in the order in which they run. Each has its own printed title.
 #[derive(Clone, Copy, PartialEq)]
 enum Stage {
     ProgressInMajority,
@@ -395,8 +397,8 @@ fn test_one_partition_completion_after_heal_3a() {
     one_partition(Stage::CompletionAfterHeal);
 }
 
-/// One scenario with three titles. In Go it is one test. Here each title is a test, which runs the scenario from its
-/// beginning and reports on its own stage.
+/// One scenario with three printed titles. In Go the scenario is one test. Here each title belongs to a test of its
+/// own, which runs the scenario from the beginning up to its stage, and reports only on that stage.
 fn one_partition(tested: Stage) {
     let cfg = Config::new(5, false, None);
     let mut ck = cfg.make_client(&cfg.all());
@@ -431,7 +433,7 @@ fn one_partition(tested: Stage) {
     ckp1.put("1", "16");
     ckp1.check("1", "16");
     if end(Stage::NoProgressInMinority) {
-        // The minority's clerks must end, and they end only after a heal. How long that takes is tested in the next stage.
+        // The minority's clerks end only after the partition is healed. The next stage tests how long that takes.
         minority.heal(&cfg);
         minority.check_completed(harness::LIMIT);
         return cfg.cleanup();
@@ -446,7 +448,7 @@ fn one_partition(tested: Stage) {
     cfg.cleanup();
 }
 
-/// Two operations that begin in the minority.
+/// Two operations that begin in the minority, and stay pending until the partition is healed.
 struct Minority {
     put: Task<()>,
     get: Task<()>,
@@ -463,7 +465,7 @@ impl Minority {
         Minority { put, get, ends }
     }
 
-    /// Checks that neither operation completes in this time.
+    /// Checks that neither operation completes within `duration`.
     #[track_caller]
     fn check_pending(&self, duration: Duration) {
         let until = Instant::now() + duration;
@@ -478,7 +480,7 @@ impl Minority {
         self.ends.iter().for_each(|ends| cfg.connect_client(ends, &cfg.all()));
     }
 
-    /// Checks that both operations complete in time. We also wait for the minority's Get. The Go test forgets to.
+    /// Checks that both operations complete within `limit`. The Go test forgets to wait for the Get.
     #[track_caller]
     fn check_completed(&self, limit: Duration) {
         let until = Instant::now() + limit;
@@ -488,15 +490,16 @@ impl Minority {
     }
 }
 
-/// A client sends a request again while its first copy is not yet committed. The new leader has the first copy in its log,
-/// and can commit it only with an entry of its own term, which is the second copy. The append must happen once.
+/// A client sends a request again while the first copy of the request is not yet committed. The new leader has the
+/// first copy in its log, but can commit it only together with an entry of its own term, which is the second copy. The
+/// append must happen only once.
 fn test_append_outlives_its_leader_extra() {
     let cfg = Config::new(5, false, None);
     let mut ck = cfg.make_client(&cfg.all());
     cfg.begin("Test (extra): an append that outlives its leader happens once");
     ck.put("k", "");
 
-    // Three followers are down: the leader takes the append and cannot commit it.
+    // Three followers are down: the leader adds the append to its log, but cannot commit it.
     let leader = wait_for_leader(&cfg);
     let [heir, a, b, c] = [1, 2, 3, 4].map(|i| (leader + i) % 5);
     [a, b, c].into_iter().for_each(|i| cfg.shutdown_server(i));
@@ -505,7 +508,7 @@ fn test_append_outlives_its_leader_extra() {
     let append = harness::spawn_client("client thread: append", move || client.append("k", &nth(0, 0)));
     sleep(ELECTION_TIMEOUT);
 
-    // A majority in which only the remaining follower can be elected: the others lack the append.
+    // Make a majority in which only the remaining follower can be elected, because the other servers lack the append.
     cfg.disconnect_client(&ends, &[leader]);
     [a, b].into_iter().for_each(|i| cfg.start_server(i));
     cfg.partition(&[heir, a, b], &[leader, c]);
@@ -517,7 +520,7 @@ fn test_append_outlives_its_leader_extra() {
     cfg.cleanup();
 }
 
-/// A server lacks entries that the others no longer have: it must get their snapshot.
+/// A server lacks entries that are no longer in the others' logs. It must catch up with their snapshot.
 fn test_snapshot_rpc_3b() {
     let cfg = Config::new(3, false, MAXRAFTSTATE);
     let mut ck = cfg.make_client(&cfg.all());
@@ -525,8 +528,9 @@ fn test_snapshot_rpc_3b() {
     ck.put("a", "A");
     ck.check("a", "A");
 
-    // Many puts without server 2: the other servers must not keep the entries in their logs. The values are long, so that
-    // a log with all entries is too large. (In Go the values are short; there the rest of each entry makes it too large.)
+    // Make many puts without server 2: the other servers must not keep the entries in their logs. The values are long,
+    // so that a log with all entries is too large. (In Go the values are short, but the rest of each entry is long
+    // enough.)
     let value = |i: usize| format!("{i:100}");
     cfg.partition(&[0, 1], &[2]);
     let mut ck1 = cfg.make_client(&[0, 1]);
@@ -535,7 +539,7 @@ fn test_snapshot_rpc_3b() {
     ck1.put("b", "B");
     check_logs_are_trimmed(&cfg);
 
-    // A majority that needs server 2: it must catch up.
+    // Make a majority that needs server 2, which must catch up.
     cfg.partition(&[0, 2], &[1]);
     let mut ck1 = cfg.make_client(&[0, 2]);
     ck1.put("c", "C");
@@ -552,9 +556,9 @@ fn test_snapshot_rpc_3b() {
     cfg.cleanup();
 }
 
-/// Neither log nor snapshot grows with the number of operations.
+/// Neither the log nor the snapshot may grow with the number of operations.
 fn test_snapshot_size_3b() {
-    // Generous for one key and one client.
+    // This is generous for the snapshot of one key and one client.
     const MAX_SNAPSHOT: usize = 500;
     let cfg = Config::new(3, false, MAXRAFTSTATE);
     let mut ck = cfg.make_client(&cfg.all());
@@ -575,11 +579,12 @@ fn test_snapshot_size_3b() {
     cfg.cleanup();
 }
 
-/// All servers crash, one of them right after one of its saves, which is drawn at random. Everything that it has saved by
-/// then must fit together: a log without its beginning is lost if the snapshot is saved a moment later.
+/// All servers crash. One of them crashes right after a save, which is chosen at random. What this server has saved by
+/// then must fit together. If a server saves its trimmed log first and the snapshot a moment later, a crash between
+/// the two saves loses the beginning of the log.
 fn test_crash_after_any_save_extra() {
     const CLIENTS: usize = 3;
-    // Small: every few saves, one is the save of a snapshot.
+    // With this small maxraftstate, one of every few saves is the save of a snapshot.
     let cfg = Config::new(3, false, Some(100));
     cfg.begin("Test (extra): a crash after any save loses nothing");
 
@@ -590,7 +595,7 @@ fn test_crash_after_any_save_extra() {
     });
     let mut ck = cfg.make_client(&cfg.all());
     for round in 0..20 {
-        // Wait until there is a leader and the clients go on.
+        // This put completes only when there is a leader, so the clients can go on too.
         ck.put("round", &round.to_string());
         let first = round % 3;
         cfg.shutdown_at_save(first, rand::rng().random_range(1..=10));

@@ -16,28 +16,30 @@ use std::time::{Duration, Instant};
 /// The commands of these tests are numbers.
 pub type Command = i64;
 
-/// How long `one` keeps trying, and how long it waits for one leader's agreement.
+/// How long `one` keeps trying.
 const ONE_LIMIT: Duration = Duration::from_secs(10);
+
+/// How long `one` waits for an agreement before it starts the command again.
 const ONE_TRY: Duration = Duration::from_secs(2);
 
-/// The servers of one test and their network. Several threads may call its methods at once.
+/// The servers of one test and their network. Several threads may call the methods at once.
 pub struct Config {
     pub n: usize,
     net: Network,
-    /// Guards the servers; never held across a call into one.
+    /// The servers. No thread holds this lock while it calls into a server.
     servers: Mutex<Vec<Peer>>,
-    /// The commands that each server applied, by index, also before its crashes.
+    /// The commands that each server has applied, by index. A crash does not clear them.
     logs: Arc<Logs>,
     begun: Mutex<Begun>,
-    /// The server that was seen to lead in each term, also before its crashes.
+    /// For each term, the server that was seen to lead in it. A crash does not clear this.
     leaders: Mutex<HashMap<u64, usize>>,
-    /// How many ends were made: a part of their names.
+    /// How many ends were made. This number makes the name of each end unique.
     ends: AtomicUsize,
 }
 
 #[derive(Default)]
 struct Peer {
-    /// None: crashed.
+    /// None: the server is crashed.
     raft: Option<Arc<Raft>>,
     connected: bool,
     saved: Arc<Persister>,
@@ -54,7 +56,7 @@ struct Reader {
     ended: Receiver<()>,
 }
 
-/// What `begin` notes for `end`: the time, and the counts at that time.
+/// The time of `begin`, and the counts at that time. `end` compares with them.
 struct Begun {
     at: Instant,
     rpcs: usize,
@@ -102,7 +104,7 @@ impl Config {
         cfg
     }
 
-    /// Prints the title, as "Test (2A): initial election".
+    /// Prints the title, such as "Test (2A): initial election".
     pub fn begin(&self, title: &str) {
         harness::begin(title);
         *self.begun.lock() = Begun {
@@ -112,7 +114,7 @@ impl Config {
         };
     }
 
-    /// Sets the line that says that the test has passed.
+    /// Sets the test's last line ("... Passed -- ..."), which the harness prints if the test passes.
     pub fn end(&self) {
         let begun = self.begun.lock();
         harness::passed(PassedLine {
@@ -146,7 +148,7 @@ impl Config {
         self.net.delete_server(i);
         let (raft, reader) = {
             let peer = &mut self.servers.lock()[i];
-            // A copy: the old instance must not write into the persister of its successor.
+            // Copy the persister, so that the old instance cannot write into the persister of its successor.
             peer.saved = Arc::new(peer.saved.copy());
             (peer.raft.take(), peer.reader.take())
         };
@@ -156,10 +158,10 @@ impl Config {
         reader.into_iter().for_each(Reader::stop);
     }
 
-    /// Starts a server, or restarts it: then the old instance is killed first.
+    /// Starts a server. If it is up, kills the old instance first.
     pub fn start1(&self, i: usize) {
         self.crash1(i);
-        // Fresh ends: the old instance must not send through the ends of its successor.
+        // Make new ends, so that the old instance cannot send through the ends of its successor.
         let names: Vec<String> = (0..self.n)
             .map(|j| format!("{i} to {j}, {}", self.ends.fetch_add(1, Ordering::SeqCst)))
             .collect();
@@ -175,7 +177,8 @@ impl Config {
             peer.ends = names;
             peer.saved.clone()
         };
-        // Unbuffered, as in Go: a server that holds its lock while it sends here blocks, and the test fails.
+        // The channel has no buffer, as in Go: a server that sends while it holds its lock blocks with it until the
+        // reader receives.
         let (apply_ch, applied) = bounded(0);
         let reader = Reader::start(i, applied, self.logs.clone());
         record::up(i);
@@ -218,7 +221,8 @@ impl Config {
         record::link(i, j, enabled);
     }
 
-    /// Connects server `i` with the servers in `to`, in both directions, and with no others. Not in Go's Raft tests.
+    /// Connects server `i` with the servers in `to`, in both directions, and with no others. Go's Raft tests have no
+    /// such function.
     pub fn link(&self, i: usize, to: &[usize]) {
         let servers = self.servers.lock();
         for j in (0..self.n).filter(|j| *j != i) {
@@ -226,7 +230,8 @@ impl Config {
         }
     }
 
-    /// Splits the network: the servers of a group reach each other and no others. Not in Go's Raft tests.
+    /// Splits the network: the servers of a group reach each other and no others. Go's Raft tests have no such
+    /// function.
     pub fn partition(&self, groups: &[&[usize]]) {
         for group in groups {
             group.iter().for_each(|i| self.link(*i, group));
@@ -284,14 +289,16 @@ impl Config {
         (term, is_leader)
     }
 
-    /// Checks Election Safety (Figure 3 of the paper): at most one server leads in a term. The Go test compares only
-    /// servers that lead at the same time.
+    /// Notes that server `i` leads in `term`. Checks Election Safety (Figure 3 of the paper): at most one server leads
+    /// in a term. The Go test compares only servers that lead at the same time.
     #[track_caller]
     fn note_leader(&self, i: usize, term: u64) {
         let first = *self.leaders.lock().entry(term).or_insert(i);
         if first != i {
             record::about_server(i);
-            panic!("election safety: server {first} has led in term {term}, and now {i} leads in it");
+            panic!(
+                "election safety: server {first} has led in term {term}, and now server {i} leads in the same term"
+            );
         }
     }
 
@@ -319,13 +326,15 @@ impl Config {
         record::long_reordering(yes);
     }
 
-    /// Delays one message in ten by up to half a second, so that it arrives behind messages sent after it. Not in Go.
+    /// Delays one message in ten by up to half a second: later messages may overtake it. Go's tests have no such
+    /// function.
     pub fn set_stragglers(&self, yes: bool) {
         let stragglers = yes.then_some((10, Duration::from_millis(500)));
         self.net.latency(Latency { stragglers, ..harness::latency() });
     }
 
-    /// Stalls the thread with which server `i` sends its next RPC to `j`, for so long. Not in Go.
+    /// Makes the thread in which server `i` sends its next RPC to `j` stand still for `duration`. Go's tests have no
+    /// such function.
     pub fn stall(&self, i: usize, j: usize, duration: Duration) {
         let end = self.servers.lock()[i].ends[j].clone();
         self.net.stall(end, duration);
@@ -337,8 +346,8 @@ impl Config {
         connected.filter_map(|(i, peer)| Some((i, peer.raft.clone()?))).collect()
     }
 
-    /// Checks that there is one leader among the connected servers, and returns it: of several terms, the leader of the
-    /// newest. Tries ten times, since an election may be under way.
+    /// Checks that the connected servers have a leader, and at most one in each term. Returns the leader of the
+    /// newest term. Tries ten times, because an election may be under way.
     #[track_caller]
     pub fn check_one_leader(&self) -> usize {
         for _ in 0..10 {
@@ -395,8 +404,8 @@ impl Config {
         (count, Some(*first))
     }
 
-    /// Waits until `n` servers have applied the entry at `index`, with a limit, and returns its command. None: a server
-    /// has a later term than `start_term`, so that another entry may be committed at `index`.
+    /// Waits until `n` servers have applied the entry at `index`, and returns its command. Fails if that takes too
+    /// long. None: a server has a later term than `start_term`, so another entry may be committed at `index`.
     #[track_caller]
     pub fn wait(&self, index: usize, n: usize, start_term: Option<u64>) -> Option<Command> {
         let mut pause = Duration::from_millis(10);
@@ -420,8 +429,8 @@ impl Config {
     }
 
     /// Makes the servers agree on `cmd`: starts it, waits until `expected` servers have applied it, and returns its
-    /// index. The first choice of a leader may be wrong; then `one` starts the command again with another server, and
-    /// gives up after 10 s. Without `retry` it starts the command only once.
+    /// index. The leader may lose its role before it commits the command; `one` then starts the command again, on the
+    /// server that leads now, and gives up after 10 s. Without `retry`, `one` starts the command only once.
     #[track_caller]
     pub fn one(&self, cmd: Command, expected: usize, retry: bool) -> usize {
         let _operation = harness::operation("test", format!("agreement on {cmd} by {expected} servers"));
@@ -473,20 +482,23 @@ impl Reader {
 
     fn stop(self) {
         drop(self.alive);
-        // Nothing is ever sent; this waits for the thread's end.
+        // The thread never sends anything: this waits for its end, which closes the channel.
         let _ = self.ended.recv();
     }
 }
 
 impl Logs {
-    /// Checks what a server applies: the same command as every other server at that index, and in the order of indexes.
+    /// Checks a command that a server applies. Every other server must have the same command at that index, and the
+    /// server must apply commands in the order of their indexes.
     fn check(&self, server: usize, msg: &ApplyMsg) {
         if !msg.command_valid {
             return;
         }
         let index = msg.command_index;
         let cmd: Command = labgob::decode(&msg.command).unwrap_or_else(|e| {
-            panic!("apply error: server {server} applied at index {index} what was never started: {e}")
+            panic!(
+                "apply error: server {server} applied at index {index} a command that was never started: {e}"
+            )
         });
         log::trace!("server {server}: applies {cmd} at index {index}");
         record::applied(server, format!("apply index {index}: {cmd}"));

@@ -1,4 +1,4 @@
-//! Tests of the persister: what is saved together stays together, and copies are independent.
+//! Tests of the persister.
 
 use raft::Persister;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Lab 2's seventeen tests (Go: test_test.go), and six extra tests for bugs that these do not find.
+//! Lab 2's seventeen tests (Go: test_test.go), and six extra tests for bugs that the seventeen do not find.
 
 mod config;
 
@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-/// The tests allow a solution to take a second for an election, much more than the paper's time-outs.
+/// How long an election may take in these tests: much longer than the paper's timeouts.
 const RAFT_ELECTION_TIMEOUT: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
@@ -41,15 +41,17 @@ fn main() -> ExitCode {
     ])
 }
 
-/// A random command: two starts of a test hardly ever have the same.
+/// A random command. Two commands of a test are hardly ever equal.
 fn random() -> Command {
     rand::rng().random_range(0..Command::MAX)
 }
 
+/// True with a probability of `chance` per cent.
 fn percent(chance: u32) -> bool {
     rand::rng().random_range(0..100) < chance
 }
 
+/// A random time, shorter than `below` milliseconds.
 fn random_ms(below: u64) -> Duration {
     Duration::from_millis(rand::rng().random_range(0..below))
 }
@@ -245,7 +247,7 @@ fn test_rejoin_2b() {
         cfg.start(leader1, cmd);
     }
 
-    // A new leader commits, also at index 2.
+    // A new leader commits another entry at index 2.
     cfg.one(103, 2, true);
 
     // The new leader disconnects, and the old one comes back.
@@ -254,7 +256,7 @@ fn test_rejoin_2b() {
     cfg.connect(leader1);
     cfg.one(104, 2, true);
 
-    // All together now.
+    // All servers are connected: all agree.
     cfg.connect(leader2);
     cfg.one(105, n, true);
 
@@ -310,7 +312,7 @@ fn test_backup_2b() {
         cfg.one(random(), 3, true);
     }
 
-    // Everyone.
+    // All servers come back; all agree.
     for i in 0..n {
         cfg.connect(i);
     }
@@ -405,7 +407,7 @@ fn test_persist1_2c() {
     cfg.one(14, n - 1, true);
     cfg.start1(leader2);
     cfg.connect(leader2);
-    // Wait until it has caught up, before the next server disconnects.
+    // Wait until the old leader has caught up, before the next server disconnects.
     cfg.wait(4, n, None);
 
     // Restart a follower that was disconnected.
@@ -490,7 +492,8 @@ fn test_persist3_2c() {
     cfg.cleanup();
 }
 
-/// Sleeps for a round of the Figure 8 tests: sometimes long enough for the leader to commit, mostly not.
+/// Sleeps during a round of the Figure 8 tests. The sleep is sometimes long enough for the leader to commit, but mostly
+/// too short.
 fn figure8_pause() {
     let ms = (RAFT_ELECTION_TIMEOUT / 2).as_millis() as u64;
     sleep(if percent(10) { random_ms(ms) } else { random_ms(13) });
@@ -648,7 +651,8 @@ fn churn(unreliable: bool, title: &str) {
                 cfg.crash1(i);
             }
         }
-        // Short enough that not everything settles in between, long enough that servers can often keep up.
+        // This is too short for everything to settle before the next round, but long enough for servers to keep up
+        // often.
         sleep(RAFT_ELECTION_TIMEOUT * 7 / 10);
     }
 
@@ -669,7 +673,7 @@ fn churn(unreliable: bool, title: &str) {
     for value in values {
         assert!(
             log.contains(&Some(value)),
-            "didn't find a value: {value} was committed, and is not in the log"
+            "didn't find a value: {value} was committed, but is not in the log"
         );
     }
 
@@ -677,7 +681,7 @@ fn churn(unreliable: bool, title: &str) {
     cfg.cleanup();
 }
 
-/// Starts values on every server that accepts them; returns those that it saw committed.
+/// Starts values on every server that accepts them. Returns the values that it saw committed.
 fn churn_client(cfg: &Config, me: u64, stop: &AtomicBool) -> Vec<Command> {
     let mut values = Vec::new();
     while !stop.load(Ordering::SeqCst) {
@@ -687,7 +691,7 @@ fn churn_client(cfg: &Config, me: u64, stop: &AtomicBool) -> Vec<Command> {
             sleep(Duration::from_millis(79 + me * 17));
             continue;
         };
-        // The leader may commit the value, or not: wait with a limit.
+        // The leader may or may not commit the value: wait, but not for long.
         for ms in [10, 20, 50, 100, 200] {
             let (count, committed) = cfg.n_committed(index);
             if count > 0 {
@@ -702,13 +706,13 @@ fn churn_client(cfg: &Config, me: u64, stop: &AtomicBool) -> Vec<Command> {
     values
 }
 
-/// A vote must survive a crash. Of three servers, one stays behind by a term. The other two elect a leader and crash, and
-/// only the one that voted for it comes back. It must not vote again in that term, for the server that was behind.
+/// A vote must survive a crash. One of three servers stays behind by a term. The other two elect a leader and crash,
+/// and only the voter comes back. The voter must not vote again in that term, for the server that was behind.
 fn test_one_vote_per_term_extra() {
     let cfg = Config::new(3, false);
     cfg.begin("Test (extra): one vote per term, across crashes");
 
-    // Ten times, since the server that is behind does not always ask first.
+    // Repeat this ten times, because the server that is behind is not always the first to ask for votes.
     for _ in 0..10 {
         let leader = cfg.check_one_leader();
         let (behind, other) = ((leader + 1) % 3, (leader + 2) % 3);
@@ -732,7 +736,7 @@ fn test_one_vote_per_term_extra() {
     cfg.cleanup();
 }
 
-/// Waits until one of the servers leads, and returns it at once.
+/// Waits until one of the servers leads, and returns that server.
 fn first_leader(cfg: &Config, servers: &[usize]) -> usize {
     let begun = Instant::now();
     while begun.elapsed() < 10 * RAFT_ELECTION_TIMEOUT {
@@ -744,8 +748,8 @@ fn first_leader(cfg: &Config, servers: &[usize]) -> usize {
     panic!("servers {servers:?} elected no leader in {:?}", begun.elapsed());
 }
 
-/// Elections on a slow network, where a second candidate often asks for votes before it hears of the first. However many
-/// candidates there are, one leads.
+/// Elections on a slow network, where a second candidate often asks for votes before it hears of the first. At most one
+/// candidate may lead in a term.
 fn test_many_candidates_extra() {
     let n = 5;
     let cfg = Config::new(n, true);
@@ -753,8 +757,8 @@ fn test_many_candidates_extra() {
 
     for _ in 0..15 {
         let leader = first_leader(&cfg, &[0, 1, 2, 3, 4]);
-        // Restart all, so that all election timeouts begin at the same time; disconnect the old leader, since the others must
-        // be able to win.
+        // Restart all servers, so that all election timeouts begin at the same time. Leave the old leader
+        // disconnected, so that another server wins.
         for i in 0..n {
             cfg.start1(i);
         }
@@ -780,8 +784,8 @@ fn watch_leaders(cfg: &Config, duration: Duration) {
     }
 }
 
-/// Figure 8 of the paper, with its letters: an entry of an older term that a majority has is not committed yet. Random
-/// failures seldom get here.
+/// Figure 8 of the paper, step by step, with the paper's letters: an entry of an older term is not committed yet, even
+/// if a majority has it. Random failures seldom lead to this situation.
 fn test_figure8_step_by_step_extra() {
     let n = 5;
     let cfg = Config::new(n, false);
@@ -796,7 +800,7 @@ fn test_figure8_step_by_step_extra() {
     cfg.start(s1, 2);
     sleep(RAFT_ELECTION_TIMEOUT);
 
-    // (b) S3 and S4 elect S5, which takes another entry and replicates it nowhere.
+    // (b) S3 and S4 elect S5, which adds another entry to its log and replicates it on no other server.
     cfg.disconnect(s1);
     cfg.disconnect(s2);
     others.iter().for_each(|i| cfg.connect(*i));
@@ -823,7 +827,7 @@ fn test_figure8_step_by_step_extra() {
     cfg.connect(s5);
     cfg.one(4, 3, true);
 
-    // A server that has applied the first entry fails here at the latest.
+    // A server that has applied the first entry makes the test fail here at the latest.
     cfg.connect(s1);
     cfg.connect(s2);
     cfg.one(5, n, true);
@@ -832,8 +836,9 @@ fn test_figure8_step_by_step_extra() {
     cfg.cleanup();
 }
 
-/// Appends overtake each other. An append that arrives behind later ones has nothing new. A follower that cuts its log
-/// where such an append ends loses entries that it has acknowledged, and the leader never sends them again.
+/// AppendEntries RPCs overtake each other. An RPC that arrives after later ones contains nothing new. A follower that
+/// cuts its log where such an RPC's entries end loses entries that it has acknowledged, and the leader never sends
+/// them again.
 fn test_late_appends_extra() {
     const ROUNDS: usize = 400;
     let n = 5;
@@ -855,13 +860,13 @@ fn test_late_appends_extra() {
     cfg.cleanup();
 }
 
-/// A leader of an earlier term leads again. Only then does it get replies to RPCs of the earlier term, about entries that
-/// have been overwritten since. If it counts these replies, it commits entries that no majority has.
+/// A leader of an earlier term leads again, and only now gets the replies to RPCs of the earlier term. They are about
+/// entries that have been overwritten since. A leader that counts these replies commits entries that no majority has.
 fn test_stale_replies_extra() {
     let cfg = Config::new(5, false);
     cfg.begin("Test (extra): replies from an earlier term count nothing");
 
-    // Five times, since a reply does not always come at the right moment.
+    // Repeat this five times, because a reply does not always come at the right moment.
     for _ in 0..5 {
         cfg.one(random(), cfg.n, true);
         lead_twice(&cfg);
@@ -878,7 +883,7 @@ fn lead_twice(cfg: &Config) {
     let leader = first_leader(cfg, &[0, 1, 2, 3, 4]);
     let [a, b, c, d] = [1, 2, 3, 4].map(|k| (leader + k) % cfg.n);
 
-    // A minority has ten entries. Long reordering holds the replies to its leader back.
+    // The leader replicates ten entries in a minority. Long reordering holds back the replies to this leader.
     cfg.partition(&[&[leader, a], &[b, c, d]]);
     cfg.set_long_reordering(true);
     start_many(cfg, leader, 10);
@@ -896,7 +901,7 @@ fn lead_twice(cfg: &Config) {
         return;
     }
 
-    // The old leader alone does not hear from the new one, becomes a candidate again, and wins.
+    // Only the old leader is cut off from the new leader. The old leader becomes a candidate again, and wins.
     let others = [b, c, d].into_iter().filter(|i| *i != between);
     let [e, f] = others.collect::<Vec<_>>()[..] else { unreachable!("three without one are two") };
     cfg.link(leader, &[e, f]);
@@ -919,7 +924,7 @@ fn start_many(cfg: &Config, server: usize, count: usize) -> usize {
     (0..count).map(|_| cfg.start(server, random()).0).last().expect("there is one at least")
 }
 
-/// Waits until `it` is true, but not longer than two elections may take. Returns false if the time is over.
+/// Waits until `it` returns true, but not longer than two elections may take. Returns false if the time is over.
 fn soon(mut it: impl FnMut() -> bool) -> bool {
     let begun = Instant::now();
     while begun.elapsed() < 2 * RAFT_ELECTION_TIMEOUT {
@@ -938,7 +943,7 @@ fn test_stalled_leader_extra() {
     let cfg = Config::new(5, false);
     cfg.begin("Test (extra): a leader is overtaken while it sends");
 
-    // Ten times, since the thread does not always stall at the right moment.
+    // Repeat this ten times, because the thread does not always stall at the right moment.
     for _ in 0..10 {
         cfg.one(random(), cfg.n, true);
         overtake(&cfg);
@@ -955,7 +960,7 @@ fn overtake(cfg: &Config) {
     let leader = first_leader(cfg, &[0, 1, 2, 3, 4]);
     let [a, b, c, d] = [1, 2, 3, 4].map(|k| (leader + k) % cfg.n);
 
-    // The minority's leader takes one entry after the other, the majority's leader many at once.
+    // The minority's leader gets one command after the other; the majority's leader gets many at once.
     cfg.partition(&[&[leader, a], &[b, c, d]]);
     let start_until = |it: &mut dyn FnMut() -> bool| {
         soon(|| {
@@ -994,7 +999,8 @@ fn overtake(cfg: &Config) {
     soon(|| cfg.n_committed(index).0 >= 4);
     sleep(random_ms(500));
 
-    // Another server leads. A server whose log mixes the two logs fails when it applies.
+    // Another server is elected and commits. A server whose log mixes the two logs makes the test fail when it applies
+    // them.
     cfg.set_long_reordering(false);
     let rest = [leader, a, b, c, d].into_iter().filter(|i| *i != between).collect::<Vec<_>>();
     cfg.partition(&[&[between], &rest]);

@@ -22,7 +22,7 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-/// How often the threads are counted, when that is asked for.
+/// How often the threads are counted, if `LAB_PEAK_THREADS` asks for it.
 const COUNT_INTERVAL: Duration = Duration::from_millis(5);
 
 /// The test's last line.
@@ -88,7 +88,7 @@ fn run_in_real_time(limit: Duration, (name, test): Test, start: &Start) -> Optio
     let (done, finished) = channel();
     let thread = std::thread::Builder::new().name(name.to_string()).spawn(move || {
         test();
-        // The main thread waits for this for as long as it lives.
+        // Ignore the error: the receiver exists, because the main thread waits for this message.
         let _ = done.send(());
     });
     let thread = thread.unwrap_or_else(|e| watch::fail_to_start(&e));

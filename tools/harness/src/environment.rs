@@ -1,5 +1,5 @@
-//! The environment: the `LAB_*` variables, in one table, and the few others that matter. Only the parent reads it, once;
-//! it tells its children what they need to know.
+//! The environment: the `LAB_*` variables, in one table, and the few others that matter. Only the parent reads the
+//! environment, once. It sends its children what they need to know ([`crate::protocol::Start`]).
 
 use crate::protocol::Pictures;
 use std::collections::BTreeMap;
@@ -7,15 +7,15 @@ use std::env::VarError;
 use std::fmt;
 use std::path::PathBuf;
 
-/// A `LAB_*` variable. `docs/variables.md` lists them too.
+/// A `LAB_*` variable. `docs/variables.md` has the same table.
 pub struct Variable {
-    /// Its name.
+    /// The variable's name.
     pub name: &'static str,
-    /// The values that it may have, beside 0 and the empty text.
+    /// The allowed values, besides 0 and the empty text.
     pub values: &'static str,
-    /// What holds when it is not set.
+    /// What holds when the variable is not set.
     pub default: &'static str,
-    /// Whether it has a meaning only in a simulation.
+    /// Whether the variable has a meaning only in a simulation.
     pub is_for_simulations: bool,
 }
 
@@ -32,7 +32,8 @@ const PEAK_THREADS: &str = "LAB_PEAK_THREADS";
 const SWITCH: &str = "1";
 const NUMBER: &str = "a whole number from 1 on";
 
-/// All of them. For each, 0 and the empty text mean that it is off; for all but `LAB_PICTURE` that is the default.
+/// All `LAB_*` variables. 0 and the empty text turn a variable off, as if it were not set. `LAB_PICTURE` differs: 0
+/// means no picture at all, and the empty text means the default.
 pub const VARIABLES: [Variable; 9] = [
     Variable { name: SIM, values: SWITCH, default: "real time", is_for_simulations: false },
     Variable { name: SEED, values: NUMBER, default: "a new seed each time", is_for_simulations: true },
@@ -52,7 +53,7 @@ pub const VARIABLES: [Variable; 9] = [
 
 /// What the environment asks for.
 pub(crate) struct Environment {
-    /// None: real time.
+    /// None: the tests run in real time.
     pub(crate) simulations: Option<Simulations>,
     pub(crate) pictures: Pictures,
     pub(crate) counts_threads: bool,
@@ -62,28 +63,28 @@ pub(crate) struct Environment {
 
 /// Which simulations to run.
 pub(crate) struct Simulations {
-    /// The first seed. None: a new one.
+    /// The first seed. None: a new seed.
     pub(crate) seed: Option<u64>,
-    /// How many seeds of each test.
+    /// The number of seeds for each test.
     pub(crate) runs: u64,
     pub(crate) keep_going: bool,
     pub(crate) strategy: sim::Strategy,
-    /// The folder for traces. None: they are not kept.
+    /// The folder for traces. None: traces are not kept.
     pub(crate) traces: Option<PathBuf>,
     /// Whether each seed is run twice and the traces are compared.
     pub(crate) twice: bool,
 }
 
-/// Why the environment makes no sense. Says what to do about it.
+/// Why the environment makes no sense. The message says what to do about it.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum EnvironmentError {
     /// There is no such variable.
     Unknown(String),
     /// A variable cannot have this value.
     Wrong { name: &'static str, value: String, allowed: &'static str },
-    /// A variable is set that has a meaning only in a simulation, and there is none.
+    /// A variable for simulations is set, but the tests run in real time.
     RealTime(&'static str),
-    /// There are fewer seeds from this one on.
+    /// From this seed on, there are fewer than `runs` seeds.
     LastSeed { seed: u64, runs: u64 },
 }
 
@@ -112,7 +113,7 @@ impl fmt::Display for EnvironmentError {
 impl std::error::Error for EnvironmentError {}
 
 impl Environment {
-    /// Reads it.
+    /// Reads the environment variables.
     pub(crate) fn read() -> Result<Environment, EnvironmentError> {
         let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
         let of_the_lab = std::env::vars_os().map(|(name, value)| (text(name), value));
@@ -171,7 +172,7 @@ impl Values {
         })
     }
 
-    /// The value of a variable that is on.
+    /// The variable's value. None: the variable is off (0, empty or not set).
     fn on(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str).filter(|value| !["", "0"].contains(value))
     }
@@ -199,7 +200,7 @@ impl Values {
     }
 }
 
-/// The value of a variable that is set to something. For variables that are not the lab's.
+/// The value of a variable that is not one of the lab's. None: it is empty or not set.
 pub(crate) fn variable(name: &str) -> Option<String> {
     match std::env::var(name) {
         Ok(value) => Some(value).filter(|value| !value.is_empty()),

@@ -6,17 +6,18 @@
 //! fails, hangs or crashes cannot touch the next.
 //!
 //! A test fails at once, with a message that names the thread, when any thread panics, when threads are deadlocked on
-//! parking_lot's locks, when it takes longer than [`LIMIT`], or when a thread is left once it has cleaned up. It
-//! passes when it has returned and none of that happened; neither the output nor the exit code of the code under test can
-//! make it pass.
+//! parking_lot's locks, when the test takes longer than [`LIMIT`], or when a thread still runs after the test has
+//! cleaned up. The test passes when its function has returned and none of that happened. Neither the output nor the
+//! exit code of the code under test can make the test pass.
 //!
 //! What a test calls:
 //! - [`begin`] prints its first line; [`passed`] sets its last line, which is printed once the test has really passed;
 //! - [`spawn`] runs something beside the test's own thread, [`spawn_client`] a client;
-//! - [`operation`] notes what a client does, and [`record`] what happens to the servers: for the report of a test that
-//!   hangs, and for the picture.
+//! - [`operation`] notes what a client does, and [`record`] what happens to the servers. Both are for the report of a
+//!   test that hangs, and for the picture.
 //!
-//! A test fails by panicking, on any thread. Then a picture of it is drawn, and its log is kept, in `target/pictures`.
+//! A test fails by panicking, on any thread. The harness then draws a picture of the test and keeps its log, both in
+//! `target/pictures`.
 //!
 //! A program that judges other people's solutions runs single tests of a test binary with [`run_test`].
 //!
@@ -26,7 +27,8 @@
 //! # Modules
 //!
 //! `record` holds what happened. `report` draws it. `protocol` defines what the `parent` (the process that a user starts)
-//! and the `child` (the process of one test) say to each other. `environment` is read by the parent alone.
+//! and the `child` (the process of one test) say to each other. `environment` reads the environment variables, for the
+//! parent alone.
 #![forbid(unsafe_code)]
 
 mod child;

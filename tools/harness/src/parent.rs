@@ -15,7 +15,7 @@ use process::Order;
 use std::process::{Command, ExitCode};
 use std::time::Duration;
 
-/// How long a child may go on after its time limit, before it is killed: enough to report what hangs.
+/// How long a child may still run after its time limit. It needs this time to report what hangs; then it is killed.
 const GRACE: Duration = Duration::from_secs(10);
 
 /// Runs the tests that command line and environment ask for.
@@ -30,7 +30,7 @@ pub(crate) fn run(limit: Duration, tests: &'static [Test]) -> ExitCode {
     match environment.simulations.take() {
         Some(wanted) if sim::SUPPORTED => return seeds::run(wanted, &environment, tests),
         Some(_) => eprintln!(
-            "LAB_SIM: there is a simulator for x86-64 Linux (glibc) only; the tests run in real time here"
+            "LAB_SIM: the simulator runs only on x86-64 Linux (glibc); here the tests run in real time"
         ),
         None => {}
     }
@@ -48,7 +48,7 @@ pub(crate) fn run(limit: Duration, tests: &'static [Test]) -> ExitCode {
 }
 
 fn run_trial(limit: Duration, order: Order) -> Result<(), Failed> {
-    // The cursor stands behind "test test_basic_3a ... "; the title belongs at the start of a line.
+    // libtest-mimic has just printed "test test_basic_3a ... "; the title belongs at the start of a line.
     println!();
     let program = std::env::current_exe().map_err(|e| format!("cannot find the test binary: {e}"))?;
     process::run(Command::new(program), order, limit + GRACE, &mut process::print)?;

@@ -1,9 +1,9 @@
 //! What the parent (the test binary as a user starts it) and the child (the process of one test) say to each other, over
 //! a pair of sockets that is the child's standard input. Each message is one line of JSON.
 //!
-//! The parent says [`Start`], once. The child answers with [`Report`]s. The code under test runs in the child and can
-//! write to the child's end too: the parent passes over lines that are no message, and believes [`Report::Passed`] only
-//! with the token.
+//! The parent sends one [`Start`]. The child answers with [`Report`]s. The code under test runs in the child and can
+//! write to the child's end too. The parent therefore ignores lines that are not a message, and believes a
+//! [`Report::Passed`] only if it holds the token.
 
 use lines::PassedLine;
 use serde::de::DeserializeOwned;
@@ -12,16 +12,16 @@ use std::fmt;
 use std::io::{BufRead, Read};
 use std::path::PathBuf;
 
-/// Set in a child's environment: tells the test binary to wait for [`Start`]. Everything else is said there.
+/// Set in a child's environment: tells the test binary to wait for a [`Start`], which says everything else.
 pub(crate) const CHILD_VARIABLE: &str = "HARNESS_CHILD";
 
 /// The length in bytes at which a line is cut.
 pub(crate) const LONGEST_LINE: u64 = 1 << 16;
 
-/// A text of so many bytes fits into a line, even if JSON writes each byte as six (`\u001f`).
+/// The length in bytes of a text that always fits into a line, even if JSON writes each byte as six (`\u001f`).
 const LONGEST_TEXT: usize = LONGEST_LINE as usize / 8;
 
-/// What the parent wants.
+/// The parent's order to the child.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Start {
     /// The name of the test's function.
@@ -32,7 +32,7 @@ pub(crate) struct Start {
     pub(crate) sealed: bool,
     /// The workspace that the test binary was compiled in. None: the one in which this crate was compiled.
     pub(crate) workspace: Option<PathBuf>,
-    /// None: real time.
+    /// None: the test runs in real time.
     pub(crate) simulation: Option<Simulation>,
     pub(crate) pictures: Pictures,
     /// Whether to count the threads and to print their peak.
@@ -49,13 +49,14 @@ pub(crate) struct Simulation {
     pub(crate) trace: Option<PathBuf>,
     /// The number of the processor to run on, among those that the process may use. None: any.
     pub(crate) processor: Option<usize>,
-    /// Whether somebody waits for the result: then the simulation does not make way for other programs.
+    /// Whether the simulation runs at normal priority, because somebody waits for the result. Otherwise it makes way
+    /// for other programs.
     pub(crate) urgent: bool,
     /// The command that replays this simulation, if a person can type one.
     pub(crate) replay: Option<String>,
 }
 
-/// When a picture is drawn.
+/// When to draw a picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Pictures {
     Never,
@@ -64,7 +65,7 @@ pub(crate) enum Pictures {
     Always,
 }
 
-/// What the child says of its test.
+/// A message from the child about its test.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) enum Report {
     /// The test has passed.
@@ -73,7 +74,7 @@ pub(crate) enum Report {
         /// The test's last line, if it has one.
         line: Option<PassedLine>,
     },
-    /// The test has failed. A failure needs no proof, so that the token stays in the child.
+    /// The test has failed. A failure needs no proof, so the token is not sent.
     Failed { message: String },
     /// What became of the picture.
     Picture(Drawing),
@@ -106,7 +107,7 @@ impl fmt::Display for Drawing {
 }
 
 impl Report {
-    /// The report as a line, shortened if need be: the parent would cut it.
+    /// The report as a line. Shortens a failure's message if the line would be too long: the parent would cut the line.
     pub(crate) fn encode(&self) -> serde_json::Result<Vec<u8>> {
         let line = encode(self)?;
         let fits = line.len() as u64 <= LONGEST_LINE;
@@ -129,7 +130,7 @@ pub(crate) fn encode(message: &impl Serialize) -> serde_json::Result<Vec<u8>> {
     Ok(line)
 }
 
-/// Reads lines until one is a message. None: there are no more.
+/// Reads lines until one is a message. None: there are no more lines.
 pub(crate) fn receive<T: DeserializeOwned>(from: &mut impl BufRead) -> Option<T> {
     loop {
         let mut line = Vec::new();
@@ -140,7 +141,7 @@ pub(crate) fn receive<T: DeserializeOwned>(from: &mut impl BufRead) -> Option<T>
     }
 }
 
-/// A strategy travels by its name.
+/// A strategy is sent as its name.
 mod strategy {
     use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
     use sim::Strategy;

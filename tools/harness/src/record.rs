@@ -1,15 +1,15 @@
 //! A record of what happened in a test: its operations, what the servers did, said and logged, and when. The tests'
-//! `Config` writes it, reports read it; it knows none of them.
+//! `Config` writes the record, and reports read it; the record knows neither.
 //!
 //! The record is memory of bounded size behind locks that are held for a moment. When a test is graded, only operations
 //! are recorded.
 //!
-//! In a simulation everything is always recorded, whether a picture is wanted or not, so that a run does not depend on
-//! that. Recording happens outside of the simulation: it takes no virtual time, no thread loses the processor meanwhile,
-//! and no thread ever waits for one of these locks. They are std's: parking_lot notes each thread that takes a lock
-//! in a table that all threads share.
+//! In a simulation everything is always recorded, even if no picture is wanted: a run must not depend on whether one is
+//! wanted. Recording happens outside of the simulation: it takes no virtual time, no thread loses the processor
+//! meanwhile, and no thread ever waits for one of these locks. The locks are std's, because parking_lot notes each
+//! thread that takes a lock in a table that all threads share.
 //!
-//! Lock order: none; nothing is locked under another lock.
+//! There is no lock order: a thread that holds one of these locks takes no other lock.
 
 mod excerpt;
 mod log;
@@ -37,9 +37,9 @@ use std::time::{Duration, Instant};
 static RECORD: Record = Record::new();
 
 thread_local! {
-    /// What this thread did last.
+    /// What this thread did last: a failure on this thread is probably about it.
     static TOUCHED: Cell<Option<Focus>> = const { Cell::new(None) };
-    /// The server in whose code the calling thread is, although it is not the server's own.
+    /// The server whose code a thread of the test is running, inside [`on_server`].
     static ENTERED: Cell<Option<usize>> = const { Cell::new(None) };
 }
 
@@ -53,10 +53,11 @@ struct Record {
     sought: Mutex<String>,
     operations: Mutex<Operations>,
     servers: Mutex<Servers>,
-    /// What each server said last: twice its term, plus one if it leads, plus two. 0: nothing.
+    /// What each server answered last: twice its term, plus one if it leads, plus two. 0: it has not answered yet.
     latest: [AtomicU64; MOST_SERVERS],
-    /// The server that is being asked for its state, plus one, and since when in microseconds.
+    /// The server that is being asked for its state, plus one. 0: none.
     asked: AtomicUsize,
+    /// When it was asked, in microseconds since the test began.
     asked_at: AtomicU64,
     log: Mutex<Log>,
     budget: Budget,
@@ -93,12 +94,12 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Calls `f` with the operations. A simulation does not notice it.
+/// Calls `f` with the operations, outside of a simulation.
 pub(crate) fn operations<T>(f: impl FnOnce(&mut Operations) -> T) -> T {
     sim::outside(|| f(&mut lock(&RECORD.operations)))
 }
 
-/// Calls `f` with what is known of the servers. A simulation does not notice it.
+/// Calls `f` with what is known of the servers, outside of a simulation.
 pub(crate) fn with_servers<T>(f: impl FnOnce(&mut Servers) -> T) -> T {
     sim::outside(|| f(&mut lock(&RECORD.servers)))
 }
@@ -110,7 +111,8 @@ pub(crate) fn start_clock() {
     RECORD.started.get_or_init(Instant::now);
 }
 
-/// The time since the test began. In a simulation this is virtual time, and asking does not count as a look at the clock.
+/// The time since the test began. In a simulation this is virtual time, and the call does not count as a read of the
+/// clock.
 pub fn elapsed() -> Duration {
     if let Some(time) = sim::elapsed() {
         return time;
@@ -183,9 +185,9 @@ impl Drop for Operation {
     }
 }
 
-// Servers. The tests' `Config` calls these functions as it does what they name.
+// Servers. The tests' `Config` calls each of these functions to note what it has just done or seen.
 
-/// There are `n` servers, none of which runs, and all of which are disconnected.
+/// Notes that there are `n` servers. None of them runs yet, and all are disconnected.
 ///
 /// # Panics
 /// When there are more than any test has.
@@ -196,12 +198,12 @@ pub fn servers(n: usize) {
     }
 }
 
-/// Server `i` has been started.
+/// Notes that server `i` has been started.
 pub fn up(i: usize) {
     live(i, true);
 }
 
-/// Server `i` has crashed, or is about to.
+/// Notes that server `i` has crashed, or is about to.
 pub fn down(i: usize) {
     live(i, false);
 }
@@ -213,33 +215,33 @@ fn live(i: usize, is_up: bool) {
     }
 }
 
-/// Servers `i` and `j` have been connected, or disconnected.
+/// Notes that servers `i` and `j` have been connected, or disconnected.
 pub fn link(i: usize, j: usize, connected: bool) {
     if is_on() && i != j {
         with_servers(|servers| servers.link(elapsed(), i, j, connected));
     }
 }
 
-/// Whether the network loses and delays messages.
+/// Notes whether the network loses and delays messages.
 pub fn unreliable(yes: bool) {
     if is_on() {
         with_servers(|servers| servers.network(elapsed(), |network| network.is_unreliable = yes));
     }
 }
 
-/// Whether the network holds replies back.
+/// Notes whether the network holds replies back.
 pub fn long_reordering(yes: bool) {
     if is_on() {
         with_servers(|servers| servers.network(elapsed(), |network| network.reorders = yes));
     }
 }
 
-/// Server `i` has taken a command, as the leader that it is or believes to be.
+/// Notes that server `i`, which is or believes to be the leader, has accepted a command (`start`).
 pub fn started(i: usize, what: impl Into<String>) {
     mark(i, Kind::Started, what.into());
 }
 
-/// Server `i` has applied a command.
+/// Notes that server `i` has applied a command.
 pub fn applied(i: usize, what: impl Into<String>) {
     mark(i, Kind::Applied, what.into());
 }
@@ -249,25 +251,25 @@ fn mark(server: usize, kind: Kind, what: String) {
         return;
     }
     let id = with_servers(|servers| servers.mark(elapsed(), server, kind, what));
-    // A mark that belongs to an operation is not of interest by itself.
+    // While this thread's operation is pending, a failure is about the operation, not about this mark.
     let is_within = |operation| operations(|operations| operations.is_pending(operation));
     if !matches!(TOUCHED.get(), Some(Focus::Operation(operation)) if is_within(operation)) {
         touch(Focus::Mark(id));
     }
 }
 
-/// The history is not linearizable.
+/// Notes why the history is not linearizable.
 pub fn found(findings: Vec<Finding>) {
     with_servers(|servers| servers.findings = findings);
 }
 
-/// Notes that a server is asked for its state from now on.
+/// Notes that a server is being asked for its state, until [`answer`] is called.
 pub(crate) fn ask(server: usize) {
     RECORD.asked_at.store(elapsed().as_micros() as u64, Ordering::Relaxed);
     RECORD.asked.store(server + 1, Ordering::Relaxed);
 }
 
-/// Notes what the server that was asked says of itself. None: it is crashed.
+/// Notes the answer of the server that was asked. None: the server is crashed.
 pub(crate) fn answer(server: usize, state: Option<State>) {
     RECORD.asked.store(0, Ordering::Relaxed);
     let Some(State { term, is_leader }) = state else { return };
@@ -292,13 +294,13 @@ pub(crate) fn silent() -> Option<(usize, Duration)> {
 
 // The log.
 
-/// Keeps a line. In a simulation, outside of it only.
+/// Keeps a line. In a simulation, call this within [`sim::outside`].
 pub(crate) fn keep(mut line: Line) {
     line.passed_over = RECORD.budget.take_passed_over();
     lock(&RECORD.log).push(line);
 }
 
-/// Keeps a line that `make` makes, if there is time for it.
+/// Keeps the line that `make` returns, unless the time budget for keeping lines is spent.
 pub(crate) fn keep_within_budget(make: impl FnOnce(Duration) -> Line) {
     let began = elapsed();
     if RECORD.budget.take(began) {
@@ -307,12 +309,12 @@ pub(crate) fn keep_within_budget(make: impl FnOnce(Duration) -> Line) {
     }
 }
 
-/// What is kept of the log. In a simulation, outside of it only.
+/// The kept lines of the log. In a simulation, call this within [`sim::outside`].
 pub(crate) fn kept() -> Kept {
     lock(&RECORD.log).kept(RECORD.budget.passed_over())
 }
 
-/// Runs `f`, which calls into server `i` on a thread that is not the server's own: what it logs is the server's.
+/// Runs `f`, which calls into server `i` on a thread of the test. Lines that `f` logs are shown as the server's.
 pub fn on_server<T>(i: usize, f: impl FnOnce() -> T) -> T {
     let outer = ENTERED.replace(Some(i));
     let result = f();
@@ -320,19 +322,19 @@ pub fn on_server<T>(i: usize, f: impl FnOnce() -> T) -> T {
     result
 }
 
-/// The server in whose code the calling thread is, if it is not the server's own thread.
+/// The server whose code the calling thread is running, inside [`on_server`].
 pub(crate) fn entered() -> Option<usize> {
     ENTERED.get()
 }
 
 // What a failure is about.
 
-/// The failure that the calling thread is about to report is about server `i`.
+/// Notes that the failure that the calling thread is about to report concerns server `i`.
 pub fn about_server(i: usize) {
     touch(Focus::Server(i));
 }
 
-/// The failure that the calling thread is about to report is about this text: the picture looks for it.
+/// Notes that the failure that the calling thread is about to report concerns this text. The picture searches for it.
 pub fn about_text(text: &str) {
     *lock(&RECORD.sought) = text.to_string();
 }
@@ -347,12 +349,13 @@ pub(crate) fn touch(focus: Focus) {
     TOUCHED.set(Some(focus));
 }
 
-/// What a failure on the calling thread, which works for `server`, is about.
+/// What a failure on the calling thread is about. `server`: the server that the thread works for, if any.
 pub(crate) fn focus(server: Option<usize>) -> Option<Focus> {
     let touched = TOUCHED.get();
     with_servers(|servers| {
         let broken = servers.findings.first().and_then(|finding| finding.refused.first());
-        // Threads are reused: an operation that a server's thread touched belongs to an earlier task, and so may a mark.
+        // Threads are reused. If a server's thread has touched an operation, that was in an earlier task; a mark may be
+        // from an earlier task too.
         let is_own = |focus: &Focus| match (server, focus) {
             (None, _) => true,
             (Some(_), Focus::Operation(_) | Focus::Server(_)) => false,

@@ -1,4 +1,4 @@
-//! Reports that read the record: of a failure in a terminal, and a picture with its log in files.
+//! Reports made from the record: the text about a failure in a terminal, and the files of a picture and its log.
 
 mod files;
 mod log_file;
@@ -11,7 +11,7 @@ pub(crate) use terminal::operations;
 use crate::record::Focus;
 use std::time::Duration;
 
-/// Which test, and how it ended.
+/// A test, and how it ended.
 pub(crate) struct Outcome<'a> {
     /// The name of the test's function.
     pub(crate) test: &'a str,
@@ -22,14 +22,14 @@ pub(crate) struct Outcome<'a> {
     pub(crate) message: &'a str,
     /// What the failure is about.
     pub(crate) focus: Option<Focus>,
-    /// None: it ran in real time.
+    /// None: the test ran in real time.
     pub(crate) simulation: Option<Replay<'a>>,
 }
 
-/// Which simulation of a test.
+/// A simulation of a test, and how to run it again.
 #[derive(Clone, Copy)]
 pub(crate) struct Replay<'a> {
     pub(crate) seed: u64,
-    /// The command that replays it.
+    /// The command that replays the simulation.
     pub(crate) command: &'a str,
 }

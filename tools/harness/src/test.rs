@@ -1,4 +1,4 @@
-//! What a test is.
+//! The type of a test.
 
 /// A test: the name of its function, and the function.
 pub type Test = (&'static str, fn());

@@ -1,4 +1,4 @@
-//! The table of variables in the docs is that of the code.
+//! Checks that the table in docs/variables.md lists the same variables as the code.
 
 #![allow(clippy::unwrap_used, reason = "clippy.toml allows it in tests; this is for their helpers")]
 

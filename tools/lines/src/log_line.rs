@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-/// What stands before each further line of a text that has several.
+/// The beginning of the second and each further line of a text that has several lines.
 const CONTINUATION: &str = "             | ";
 
 /// A line of a test's log, such as `  1234.567 S2  L5   AppendEntries  text`.
@@ -19,32 +19,32 @@ const CONTINUATION: &str = "             | ";
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogLine {
-    /// The time since the test began. The line has it in milliseconds.
+    /// The time since the test began. It is printed in milliseconds.
     pub at: Duration,
     /// Who logged it.
     pub who: Who,
-    /// The role and the term in which the server was last seen. None: it is not known, or this is no server's line.
+    /// The role and the term in which the server was last seen. None: they are not known, or no server logged the line.
     pub state: Option<State>,
-    /// What the thread that logged it does: "AppendEntries", "ticker". One word.
+    /// What the thread that logged the line was doing, in one word: "AppendEntries", "ticker".
     pub topic: String,
-    /// None below a warning.
+    /// None: the line is less than a warning.
     pub level: Option<Level>,
-    /// The text. When it has several lines, all but the first are continuations: [`continuation`].
+    /// The text. If it has several lines, each line after the first is printed as a [`continuation`].
     pub text: String,
 }
 
 /// Who logged a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Who {
-    /// The server of this number: "S2".
+    /// The server with this number: "S2".
     Server(usize),
     /// A client: "C".
     Client,
-    /// Somebody else, or it is not known: "-".
+    /// Another thread, or an unknown one: "-".
     Other,
 }
 
-/// A server's role and term: "L5" for the leader of term 5, "F5" for a follower or candidate in it.
+/// A server's role and term: "L5" for the leader of term 5, "F5" for a follower or candidate in term 5.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct State {
     /// The server's current term.
@@ -53,7 +53,7 @@ pub struct State {
     pub is_leader: bool,
 }
 
-/// The level of a line that is worth a look.
+/// The level of a line that is a warning or an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
     /// An error: "ERROR".
@@ -62,7 +62,7 @@ pub enum Level {
     Warn,
 }
 
-/// The text of a line that continues the one before it, or None.
+/// The text of a line that continues the line before it. None: the line does not continue another.
 pub fn continuation(line: &str) -> Option<&str> {
     line.strip_prefix(CONTINUATION)
 }
@@ -122,7 +122,7 @@ impl fmt::Display for NotALogLine {
 
 impl std::error::Error for NotALogLine {}
 
-/// Reads the first line of a text; continuations are lines of their own.
+/// Reads one line. Continuations are lines of their own: see [`continuation`].
 impl FromStr for LogLine {
     type Err = NotALogLine;
 
@@ -187,7 +187,7 @@ fn level(text: &str) -> (Option<Level>, &str) {
     (None, text)
 }
 
-/// Digits only: `parse` would take a sign too.
+/// A number of digits only. `str::parse` alone would accept a plus sign too.
 fn number(text: &str) -> Option<u64> {
     text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok()).flatten()
 }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 
-/// What the last line of a test starts with.
+/// The beginning of the last line of a test that has passed.
 const BEGINNING: &str = "  ... Passed --  ";
 
 /// The last line of a test that has passed, as the Go lab prints it: `  ... Passed --  15.5  5  4653  126`.
@@ -20,13 +20,13 @@ const BEGINNING: &str = "  ... Passed --  ";
 pub struct PassedLine {
     /// How many seconds the test took.
     pub seconds: f64,
-    /// How many servers it had.
+    /// How many servers the test had.
     pub servers: usize,
     /// How many RPCs were sent.
     pub rpcs: usize,
-    /// The width of the column of RPCs: 4 in Raft's tests, 5 in the key/value service's.
+    /// The width of the column of RPCs: 4 in Raft's tests, 5 in the tests of the key/value service.
     pub rpc_width: usize,
-    /// The number of operations of clerks in the key/value service's tests, of agreements in Raft's.
+    /// The number of agreements in Raft's tests, and of the clerks' operations in the tests of the key/value service.
     pub operations: usize,
 }
 
@@ -61,7 +61,7 @@ fn parse(line: &str) -> Option<PassedLine> {
     let rest = line.strip_prefix(BEGINNING)?.trim_end();
     let (seconds, rest) = rest.trim_start().split_once(' ')?;
     let (servers, rest) = rest.trim_start().split_once(' ')?;
-    // The column's width: that of its padding and its number.
+    // The width of the column of RPCs is the length of its padding and its number.
     let digits = rest.trim_start();
     let (rpcs, operations) = digits.split_once(' ')?;
     let seconds: f64 = seconds.parse().ok()?;

@@ -7,7 +7,7 @@ use lines::{LogLine, Who, continuation};
 pub enum Line {
     /// A line of a log.
     Log(LogLine),
-    /// More of the line before it.
+    /// A further line of the text of the log line before it.
     Continued(String),
     /// Anything else.
     Other(String),
@@ -21,7 +21,7 @@ impl Line {
         line.parse().map_or_else(|_| Line::Other(line.to_string()), Line::Log)
     }
 
-    /// The server that logged it.
+    /// The server that logged the line. None: no server did.
     pub fn server(&self) -> Option<usize> {
         match self {
             Line::Log(LogLine { who: Who::Server(server), .. }) => Some(*server),

@@ -31,12 +31,12 @@ const USUAL_WIDTH: usize = 120;
 #[derive(Parser)]
 #[command(name = "logview")]
 struct Arguments {
-    /// A saved log, such as target/pictures/test_backup_2b.log; without it, standard input, live
+    /// A saved log, such as target/pictures/test_backup_2b.log; without it, standard input is shown live
     file: Option<PathBuf>,
     /// Only these topics, by parts of their names: vote,append
     #[arg(long, value_delimiter = ',')]
     topics: Vec<String>,
-    /// All but these topics
+    /// All topics except these, by parts of their names
     #[arg(long, value_delimiter = ',')]
     without: Vec<String>,
     /// Only these servers: 0,2
@@ -45,10 +45,10 @@ struct Arguments {
     /// Lists the topics, and how many lines each has
     #[arg(long)]
     list: bool,
-    /// How many characters wide; without it, as the terminal is
+    /// The width of the view in characters; without it, the width of the terminal
     #[arg(long)]
     width: Option<usize>,
-    /// Colours even when the output is no terminal: for less -R
+    /// Uses colours even if the output is not a terminal, for example for less -R
     #[arg(long)]
     color: bool,
 }
@@ -56,7 +56,7 @@ struct Arguments {
 fn main() -> ExitCode {
     match run(&Arguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
-        // Nobody reads any more: head has its lines, or the user left less.
+        // The reader of our output has ended: head has its lines, or the user has quit less.
         Err(e) if e.downcast_ref().map(std::io::Error::kind) == Some(ErrorKind::BrokenPipe) => {
             ExitCode::SUCCESS
         }
@@ -71,7 +71,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let Some(path) = &arguments.file else { return show(std::io::stdin().lock(), FEWEST, arguments) };
     let of_file = || path.display().to_string();
     let open = || File::open(path).map(BufReader::new);
-    // Read twice: the first time to see how many servers there are.
+    // Read the file twice: the first time, count the servers.
     let mut columns = 0;
     for line in lines(open().with_context(of_file)?) {
         columns = line.with_context(of_file)?.server().map_or(columns, |server| columns.max(server + 1));
@@ -93,7 +93,7 @@ fn show(input: impl BufRead, columns: usize, arguments: &Arguments) -> anyhow::R
     let terminal = terminal.filter(|width| *width > 0);
     let style = Style { width: arguments.width.or(terminal).unwrap_or(USUAL_WIDTH), colours };
     let mut view = View::new(style, &arguments.servers, columns);
-    // Whether the last line that was no continuation is shown.
+    // Whether the last line is shown; a continuation is shown if the line that it continues is.
     let mut shown = true;
     for line in lines(input) {
         let line = line?;

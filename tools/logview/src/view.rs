@@ -1,10 +1,10 @@
-//! Shows lines in columns: one for the time, one for each server. A text that is too long for its column goes on in the
-//! next row.
+//! Shows lines in columns: one for the time, and one for each server. A text that is too long for its column continues
+//! in the next row.
 
 use crate::line::Line;
 use lines::{Level, LogLine, Who};
 
-/// How wide the column of the times is.
+/// The width of the column of times.
 const TIME: usize = 11;
 
 /// The least width of a server's column. If there is not enough room, the rows are wider than the terminal.
@@ -13,7 +13,7 @@ const NARROWEST: usize = 12;
 /// The text between columns.
 const GAP: &str = " ";
 
-/// The servers' colours: those that are easy to read on dark and on light.
+/// The servers' colours, as ANSI codes. All are easy to read on a dark and on a light background.
 const COLOURS: [u8; 7] = [36, 33, 35, 32, 34, 31, 96];
 
 #[derive(Clone, Copy)]
@@ -24,13 +24,13 @@ pub struct Style {
 
 pub struct View {
     style: Style,
-    /// The servers of the columns.
+    /// The number of each column's server.
     columns: Vec<usize>,
-    /// Whether every server has a column, also one that is seen for the first time.
+    /// Whether every server gets a column. Otherwise only the chosen servers have one.
     all: bool,
-    /// Whether the columns' names are still to be shown.
+    /// Whether the columns' names must be shown before the next row.
     unnamed: bool,
-    /// The column of the last line of a log.
+    /// The column of the last log line. None: a line without a column.
     last: Option<usize>,
 }
 
@@ -114,7 +114,7 @@ impl View {
     }
 }
 
-/// The text of a line, shortened: its column names the server, so that a "server 2: " in front of it says nothing new.
+/// The text of a line without a "server 2: " at its beginning: its column names the server already.
 fn text(LogLine { who, level, text, .. }: &LogLine) -> String {
     let Who::Server(server) = who else { return with_level(*level, text) };
     let rest = text.strip_prefix(&format!("server {server}"));

@@ -47,8 +47,9 @@ pub const SUPPORTED: bool = imp::SUPPORTED;
 /// do this only once, because libraries keep state in their statics.
 ///
 /// Calls `Options::hooks.fail` in three cases: when all threads wait and none of them has a deadline; when one thread
-/// keeps the others from running for 10 seconds, computing or waiting in the kernel; and when the simulator cannot work
-/// in this program because of how it was linked. A panic on any thread is left to the panic hook.
+/// keeps the others from running for 10 seconds, because it computes or waits in the kernel; and when the simulator
+/// cannot work in this program, because of how the program was linked. The simulator does not handle panics: the panic
+/// hook does.
 pub fn run(options: Options, name: &str, f: impl FnOnce() + Send + 'static) -> Outcome {
     imp::run(options, name, f)
 }
@@ -64,8 +65,8 @@ pub fn outside<T>(f: impl FnOnce() -> T) -> T {
     imp::outside(f)
 }
 
-/// The time since the simulation began, on the virtual clock, which stops when the simulation ends. None: there was no
-/// simulation. Every thread may call this function; the call takes no virtual time.
+/// The time since the simulation began, on the virtual clock. The clock stops when the simulation ends. None: no
+/// simulation has begun. Every thread may call this function; the call takes no virtual time.
 pub fn elapsed() -> Option<Duration> {
     imp::elapsed()
 }
@@ -85,8 +86,8 @@ pub fn is_tracing() -> bool {
     imp::is_tracing()
 }
 
-/// Marks the calling thread as one that only watches others. When all other threads wait without a deadline, they are
-/// deadlocked, even if this thread has a deadline.
+/// Marks the calling thread as one that only watches the others. If all other threads wait without a deadline, the
+/// simulation is deadlocked, even if this thread has a deadline.
 pub fn stand_by() {
     imp::stand_by();
 }

@@ -1,4 +1,4 @@
-//! Takes the simulator's place where there is none.
+//! The same functions as the simulator's, for programs that are built without it.
 
 use crate::{Options, Outcome};
 use std::fmt;

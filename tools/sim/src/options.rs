@@ -1,4 +1,4 @@
-//! What a simulation is given, and what it returns.
+//! The settings of a simulation, and its result.
 
 use crate::strategy::Strategy;
 use std::fs::File;
@@ -13,8 +13,8 @@ pub struct Options {
     pub strategy: Strategy,
     /// The file that the trace is written to.
     pub trace: Option<File>,
-    /// The processor that runs the simulation, as an index into those that the process may use. None: the one that the
-    /// process runs on now.
+    /// The processor that runs the simulation, as an index into the processors that the process may use. None: the
+    /// processor that the process runs on now.
     pub processor: Option<usize>,
     /// True if the simulation has the lowest priority, so that other programs get the processor first.
     pub steps_back: bool,
@@ -25,7 +25,7 @@ pub struct Options {
 /// Functions that the simulator calls.
 #[derive(Clone, Copy)]
 pub struct Hooks {
-    /// Describes what the calling thread does; None: its name says enough.
+    /// Describes what the calling thread does. None: the thread's name is used.
     pub describe: fn() -> Option<String>,
     /// Ends the process with this message, because the simulation cannot go on.
     pub fail: fn(&str) -> !,

@@ -1,6 +1,6 @@
 //! The random number generator behind every choice.
 
-/// SplitMix64: small, fast, and good enough to draw choices. It need not be hard to predict.
+/// SplitMix64: small, fast, and good enough for choices. Its numbers can be predicted, which does no harm here.
 #[derive(Clone)]
 pub(crate) struct Rng(u64);
 

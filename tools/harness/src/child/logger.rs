@@ -1,8 +1,8 @@
 //! The loggers: what the code under test writes through the `log` crate (`dprintf!`) is printed as `RUST_LOG` asks, and
 //! the newest lines are kept for the picture of a test that fails.
 //!
-//! Keeping a line must not slow the servers: only its first [`LONGEST`] bytes are formatted, and the record keeps to a
-//! budget of time. In a simulation it takes no time, and every line is kept.
+//! Keeping a line must not slow the servers down: only its first [`LONGEST`] bytes are formatted, and the record has a
+//! time budget. In a simulation, keeping a line takes no time, and every line is kept.
 
 use super::{session, threads, watch};
 use crate::record::{self, Line};
@@ -19,11 +19,11 @@ use std::time::Duration;
 /// How many bytes of a line are kept.
 const LONGEST: usize = 400;
 
-/// The lowest level that is kept: records below it are the lab's own.
+/// The lowest level that is kept. Records below it are written by the lab's libraries, not by the student's code.
 const KEPT_LEVEL: Level = Level::Debug;
 
 thread_local! {
-    /// The last origin on this thread, for which task and which target.
+    /// The last origin on this thread, with the task and the target that it was made for.
     static LAST: RefCell<Option<(TaskName, String, Origin)>> = const { RefCell::new(None) };
 }
 
@@ -55,7 +55,7 @@ impl Origin {
     fn new(task: Option<&TaskName>, record: &Record<'_>) -> Origin {
         let server = task.and_then(TaskName::server);
         let purpose = match task {
-            // The method without its service.
+            // "AppendEntries" of "Raft.AppendEntries".
             Some(TaskName::Handler { svc_meth, .. }) => Some(last(svc_meth, '.')),
             Some(TaskName::OfServer { purpose, .. }) => Some(&**purpose),
             Some(TaskName::Other(_)) | None => None,
@@ -73,7 +73,7 @@ impl Origin {
         Origin { who, client, topic: topic.replace(char::is_whitespace, "-").into() }
     }
 
-    /// On a thread of the test that has called into a server, the line is the server's.
+    /// The origin of a line on a thread of the test inside `record::on_server`: the line is the server's.
     fn entered(self) -> Origin {
         match record::entered() {
             Some(server) if !matches!(self.who, Who::Server(_)) => {
@@ -89,7 +89,7 @@ fn last(path: &str, separator: char) -> &str {
     path.rsplit(separator).next().unwrap_or(path)
 }
 
-/// A record with this text.
+/// A record as a line with this text.
 fn line(at: Duration, record: &Record<'_>, text: String) -> Line {
     let Origin { who, client, topic } = Origin::of(record);
     let state = if let Who::Server(server) = who { record::latest(server) } else { None };
@@ -101,7 +101,7 @@ fn line(at: Duration, record: &Record<'_>, text: String) -> Line {
     Line { at, who, client, state, topic, level, text, passed_over: 0 }
 }
 
-/// A record with this text as it is printed.
+/// A record as a printed line with this text.
 fn printed(record: &Record<'_>, text: String) -> LogLine {
     line(record::elapsed(), record, text).printed()
 }
@@ -109,7 +109,7 @@ fn printed(record: &Record<'_>, text: String) -> LogLine {
 /// The first [`LONGEST`] bytes of a text.
 struct Cut {
     text: String,
-    /// Whether the text is no longer than that.
+    /// False if something was cut off.
     is_whole: bool,
 }
 
@@ -117,8 +117,8 @@ struct Cut {
 const DOTS: &str = "...";
 
 impl Cut {
-    /// Formats a record. In a simulation this happens inside of it, since it may take locks; only the memory that the
-    /// harness itself needs for it does not belong to the simulation.
+    /// Formats a record. In a simulation the formatting is simulated, because it may take the servers' locks; only the
+    /// harness's own buffer is allocated outside.
     fn of(record: &Record<'_>) -> Cut {
         let text = sim::outside(|| String::with_capacity(LONGEST + DOTS.len()));
         let mut cut = Cut { text, is_whole: false };
@@ -178,7 +178,7 @@ impl Log for RealTime {
             record::keep_within_budget(|at| line(at, record, Cut::of(record).into_text()));
         }
         if record.level() <= self.printed {
-            // The printer looks itself whether this line is wanted.
+            // The printer itself checks whether the target is wanted too.
             self.printer.log(record);
         }
     }
@@ -188,12 +188,12 @@ impl Log for RealTime {
     }
 }
 
-/// The logger in a simulation: prints what `RUST_LOG` asks for, keeps lines, and traces everything. What is printed must
-/// not change the run: every record is made and formatted, whether it is wanted or not, and wanted records are written
-/// outside of the simulation. The lab's own records, of the lowest level, are formatted only if somebody wants them.
+/// The logger in a simulation: prints what `RUST_LOG` asks for, keeps lines, and traces everything. Printing must not
+/// change the run. Every record is therefore made and formatted, even if it is not wanted, and wanted records are
+/// written outside of the simulation. Records below [`KEPT_LEVEL`] are formatted only if they are printed or traced.
 struct Simulated {
     wanted: env_logger::Logger,
-    /// Not std's: another thread may hold its lock, and wait.
+    /// Standard error without std's lock: a simulated thread may hold that lock, and wait.
     stderr: File,
 }
 
@@ -213,7 +213,7 @@ impl Simulated {
         if self.wanted.matches(record) {
             let text = text.map_or_else(|| record.args().to_string(), String::clone);
             let line = format!("{}\n", printed(record, text));
-            // As with println, but for the panic: without standard error there is nobody to be told.
+            // Ignore the error: without standard error, nobody could read a message about it.
             let _ = (&self.stderr).write_all(line.as_bytes());
         }
     }

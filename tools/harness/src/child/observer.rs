@@ -9,25 +9,26 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// How often each server is asked for its term, and whether it leads.
+/// How often each server is asked for its term and role.
 const INTERVAL: Duration = Duration::from_millis(10);
 
 type Probe = dyn Fn(usize) -> Option<(u64, bool)> + Send + Sync;
 
-/// Whom to ask. Nothing is locked under it. It is std's lock, for the reason that the record's are.
+/// The function that asks a server. A thread that holds this lock takes no other lock. The lock is std's, for the same
+/// reason as the record's locks.
 static PROBE: Mutex<Option<Arc<Probe>>> = Mutex::new(None);
 
 thread_local! {
     static IS_OBSERVER: Cell<bool> = const { Cell::new(false) };
 }
 
-/// From now on, `probe` says of each server in which term it is, and whether it leads; None when it is crashed. It runs
-/// on a thread of the harness, holds no lock that the test needs, and may panic or hang.
+/// Sets `probe` as the function that returns a server's term, and whether the server leads; None if it is crashed.
+/// `probe` runs on a thread of the harness, and may panic or hang. It must not hold a lock that the test needs.
 pub fn observe(probe: impl Fn(usize) -> Option<(u64, bool)> + Send + Sync + 'static) {
     if record::is_on() {
         let probe: Arc<Probe> = Arc::new(probe);
         let old = sim::outside(|| lock().replace(probe));
-        // Inside the simulation: what the test has put into it may wake other threads when it goes.
+        // Drop the old probe inside the simulation: dropping what the test has put into it may wake other threads.
         drop(old);
     }
 }
@@ -38,8 +39,7 @@ pub(super) fn is_observer() -> bool {
     IS_OBSERVER.get()
 }
 
-/// Starts the thread. Where no thread can be started, terms and roles are missing: the test has more urgent needs for
-/// threads.
+/// Starts the thread. Ignores an error: the test goes on, and its picture has no terms and roles.
 pub(super) fn start() {
     let _ = std::thread::Builder::new().name("harness-probe".to_string()).spawn(|| {
         IS_OBSERVER.set(true);

@@ -1,4 +1,4 @@
-//! What this process knows from its parent, and how it tells the parent the end of the test.
+//! The child's connection to its parent: receives the order, and reports how the test ended.
 
 use crate::protocol::{self, Drawing, Pictures, Report, Start};
 use crate::record;
@@ -14,8 +14,8 @@ static SESSION: OnceLock<Session> = OnceLock::new();
 
 struct Session {
     start: Start,
-    /// The other end of standard input. Nothing that is written to it can be read in this process again: it is a pair of
-    /// sockets, not a pipe that /proc/self/fd would open a second time.
+    /// A copy of standard input, which is the child's end of the sockets, to write to. This process cannot read back
+    /// what it writes there: a socket, unlike a pipe, cannot be opened a second time in /proc/self/fd.
     channel: UnixStream,
     /// Locked by the first thread that fails, and never unlocked.
     failing: Mutex<()>,
@@ -23,7 +23,7 @@ struct Session {
 
 /// Why there is no session.
 pub(super) enum NoSession {
-    /// Standard input is not what a parent makes of it.
+    /// Standard input does not come from a parent.
     NoParent,
     /// Other processes could read this process's memory.
     OpenMemory(std::io::Error),
@@ -31,9 +31,9 @@ pub(super) enum NoSession {
     NoThread(std::io::Error),
 }
 
-/// Reads what the parent wants, with the token, before any code under test runs. The token leaves this process only when
-/// the test has passed: a failure needs no proof. From then on, the end of standard input says that the parent is gone;
-/// then this process ends too.
+/// Reads the parent's order, with the token, before any code under test runs. The token leaves this process only when
+/// the test has passed: a failure needs no proof. Also starts a thread that ends this process when standard input
+/// ends: the parent is gone then.
 pub(super) fn begin() -> Result<&'static Start, NoSession> {
     let start: Start = protocol::receive(&mut std::io::stdin().lock()).ok_or(NoSession::NoParent)?;
     if start.sealed {
@@ -49,7 +49,8 @@ pub(super) fn begin() -> Result<&'static Start, NoSession> {
         std::process::exit(1);
     });
     watch.map_err(NoSession::NoThread)?;
-    // std notes each thread in a table of its own. Nothing that is real may change it during a simulation.
+    // Wait until the thread runs: std notes each new thread in a table, and no real thread may change that table
+    // during a simulation.
     let _ = started.recv();
     Ok(&session.start)
 }
@@ -67,7 +68,8 @@ pub(super) fn start() -> Option<&'static Start> {
     SESSION.get().map(|session| &session.start)
 }
 
-/// Whether a picture is drawn if the test fails. A grader keeps no pictures, and wants nothing to run beside the test.
+/// Whether a picture is drawn if the test fails. When a test is graded, no picture is kept, and no observer runs
+/// beside the test.
 pub(super) fn draws(start: &Start) -> bool {
     !start.sealed && start.pictures != Pictures::Never
 }
@@ -82,8 +84,8 @@ pub(super) fn pass(line: Option<lines::PassedLine>) {
     tell(&Report::Passed { token: start.token.clone(), line });
 }
 
-/// Ends this process with the test failed, on a thread that works for `server`. The first failure counts; a second thread
-/// that fails stops here. In a simulation, outside of it only.
+/// Fails the test and ends this process. `server`: the server that the calling thread works for, if any. Only the first
+/// failure counts; a second thread that fails stops here. In a simulation, call this within [`sim::outside`].
 pub(super) fn fail(message: &str, server: Option<usize>) -> ! {
     let message = message.trim_end();
     if let Some(session) = SESSION.get() {
@@ -92,7 +94,7 @@ pub(super) fn fail(message: &str, server: Option<usize>) -> ! {
     let at = record::elapsed();
     say(&format!("  ... FAILED after {:.1} s -- {message}\n", at.as_secs_f64()));
     tell(&Report::Failed { message: message.to_string() });
-    // The verdict is out: it stands, whatever becomes of the picture.
+    // The parent has the verdict: an error in drawing the picture cannot change it.
     if let Some(start) = start().filter(|start| draws(start)) {
         let drawing = draw(start, true, at, message, server);
         say(&format!("{drawing}\n"));
@@ -124,7 +126,7 @@ fn draw(start: &Start, has_failed: bool, at: Duration, message: &str, server: Op
     drawing
 }
 
-/// Tells the parent something. Without a parent that reads, nobody is there to be told.
+/// Sends the parent a report. Ignores an error: it means that the parent is gone.
 fn tell(report: &Report) {
     if let Some(session) = SESSION.get()
         && let Ok(line) = report.encode()
@@ -133,9 +135,9 @@ fn tell(report: &Report) {
     }
 }
 
-/// Writes to standard error, but not through std's: in a simulation another thread may hold its lock, and wait.
+/// Writes to standard error without std's lock: in a simulation another thread may hold that lock, and wait.
 fn say(text: &str) {
-    // As with eprintln, but for the panic: without standard error there is nobody to be told.
+    // Ignore the error: without standard error, nobody could read a message about it.
     if let Ok(stderr) = stderr() {
         let _ = (&stderr).write_all(text.as_bytes());
     }

@@ -1,4 +1,4 @@
-//! A test as a simulation.
+//! Runs a test as a simulation.
 
 use super::{logger, observer, session, threads, watch};
 use crate::protocol::Simulation;
@@ -11,12 +11,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// How long a message takes in a simulation: less than real networks in one building promise, more than nothing, so that
-/// there is time for something to happen meanwhile.
+/// How long a message takes in a simulation: less than real networks in one building promise, but more than nothing, so
+/// that other things can happen while a message is on its way.
 const LATENCY: RangeInclusive<Duration> = Duration::from_micros(500)..=Duration::from_micros(1000);
-/// In a storm, one message in so many takes up to so long.
+/// In a storm, one message in this many is delayed, by up to this time.
 const STRAGGLERS: (u32, Duration) = (30, Duration::from_millis(600));
-/// In a storm, at one RPC in so many a thread stands still for up to so long, at either end.
+/// In a storm, one RPC in this many makes a thread at either end stand still, for up to this time.
 const STALLS: (u32, Duration) = (200, Duration::from_millis(400));
 
 /// How long messages take on a test's network: no time in real time, and 0.5 to 1 ms in a simulation.

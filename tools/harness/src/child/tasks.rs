@@ -1,4 +1,4 @@
-//! What a test does beside its own thread.
+//! Tasks that a test runs beside its own thread.
 
 use super::threads;
 use crossbeam_channel::{Receiver, bounded};
@@ -10,7 +10,7 @@ pub struct Task<T>(Receiver<T>);
 pub fn spawn<T: Send + 'static>(name: impl Into<String>, f: impl FnOnce() -> T + Send + 'static) -> Task<T> {
     let (result, task) = bounded(1);
     labrpc::go(name.into(), move || {
-        // Nobody may care.
+        // An error means that the test has dropped the task, and does not need the result.
         let _ = result.send(f());
     });
     Task(task)

@@ -1,4 +1,4 @@
-//! The threads of a test's process: which wait for each other, how many there are, which were left behind.
+//! The threads of a test's process: finds deadlocks, counts threads, and finds threads that were left behind.
 //!
 //! labrpc knows the threads it started. The others are found in /proc, on Linux only.
 
@@ -15,7 +15,7 @@ thread_local! {
     static IS_CLIENT: Cell<bool> = const { Cell::new(false) };
 }
 
-/// What the calling thread does, or at least its name.
+/// What the calling thread does if it runs one of labrpc's tasks; otherwise its name.
 pub(super) fn name() -> Option<String> {
     let task = labrpc::current_task().map(|task| task.to_string());
     task.or_else(|| std::thread::current().name().map(str::to_string))
@@ -26,7 +26,7 @@ pub(super) fn server() -> Option<usize> {
     labrpc::current_task().as_ref().and_then(TaskName::server)
 }
 
-/// Runs `f`, which is what a client does.
+/// Runs `f` with the calling thread marked as a client's.
 pub(super) fn as_client<T>(f: impl FnOnce() -> T) -> T {
     IS_CLIENT.set(true);
     let result = f();
@@ -71,8 +71,8 @@ fn here() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap_or(Path::new("/"))
 }
 
-/// Where a thread is, in the lab's own files: those of libraries, of this harness and of labrpc's thread pool help
-/// nobody to find a bug.
+/// The places of a backtrace that lie in the lab's files. Leaves out libraries, this harness, the simulator and
+/// labrpc's thread pool: they help nobody to find a bug.
 pub(super) fn lines_of_the_lab(backtrace: &Backtrace) -> String {
     let symbols = backtrace.frames().iter().flat_map(|frame| frame.symbols());
     lines(symbols.filter_map(|symbol| {
@@ -81,7 +81,7 @@ pub(super) fn lines_of_the_lab(backtrace: &Backtrace) -> String {
     }))
 }
 
-/// The same for what the simulator found.
+/// The same for places that the simulator found.
 pub(super) fn places_of_the_lab(places: &[sim::Place]) -> String {
     lines(places.iter().map(|place| (place.file.as_path(), place.line, place.function.clone())))
 }
@@ -126,7 +126,7 @@ fn all() -> Vec<(String, String)> {
     let Ok(tasks) = std::fs::read_dir("/proc/self/task") else { return Vec::new() };
     (tasks.flatten())
         .filter_map(|task| {
-            // A thread that ends meanwhile has no name any more.
+            // The name of a thread that has just ended cannot be read.
             let name = std::fs::read_to_string(task.path().join("comm")).ok()?;
             Some((task.file_name().to_string_lossy().into_owned(), name.trim().to_string()))
         })
@@ -139,7 +139,7 @@ pub(super) struct Own {
 }
 
 impl Own {
-    /// Those that run now, before the test starts.
+    /// The threads that run now. Call this before the test starts.
     pub(super) fn now() -> Own {
         Own { ids: all().into_iter().map(|(id, _)| id).collect() }
     }
@@ -157,8 +157,8 @@ impl Own {
 
     fn others(&self) -> Vec<Left> {
         let tasks = labrpc::running().into_iter().map(|task| Left::Task(task.name));
-        // A thread without a name gets the name of the thread that starts it: of two threads with the name of a pool's
-        // thread, only one is the pool's.
+        // A thread without a name inherits the name of the thread that starts it. If two threads have the name of one
+        // of the pool's threads, only one of them is the pool's.
         let mut pool = BTreeSet::new();
         let mut is_pool = |name: &String| is_labrpc(name) && pool.insert(name.clone());
         let threads = all().into_iter().filter(|(id, name)| !self.ids.contains(id) && !is_pool(name));
@@ -166,11 +166,11 @@ impl Own {
     }
 }
 
-/// A thread that is left.
+/// A thread that was left behind.
 pub(super) enum Left {
-    /// One of labrpc's, which runs this.
+    /// One of labrpc's threads, with the task that it runs.
     Task(TaskName),
-    /// Any other, with its name.
+    /// Any other thread, with its name.
     Thread(String),
 }
 
@@ -193,12 +193,12 @@ impl fmt::Display for Left {
     }
 }
 
-/// Whether this is one of the threads that labrpc reuses; what they run, it knows itself.
+/// Whether this is the name of a thread of labrpc's pool. `labrpc::running` lists the tasks on those threads.
 fn is_labrpc(name: &str) -> bool {
     name.strip_prefix("labrpc-").is_some_and(|number| number.bytes().all(|b| b.is_ascii_digit()))
 }
 
-/// Counts the threads of this process.
+/// The largest number of threads that this process has had at a count.
 #[derive(Default)]
 pub(super) struct Peak(usize);
 

@@ -7,16 +7,16 @@ use backtrace::Backtrace;
 use std::panic::PanicHookInfo;
 use std::time::Duration;
 
-/// How often to look for deadlocks and for the end of the time.
+/// How often to look for deadlocks, and whether the time limit has passed.
 pub(super) const INTERVAL: Duration = Duration::from_millis(500);
 
 /// How long threads may take to end after the test has cleaned up: they may be sleeping for an election timeout.
 const CLEANUP_GRACE: Duration = Duration::from_secs(5);
 
-/// Ends this process with the test failed.
+/// Fails the test and ends this process.
 pub(super) fn fail(message: &str) -> ! {
     sim::flush_trace();
-    // A simulation stands still from here on.
+    // Virtual time stands still from here on.
     sim::outside(|| session::fail(message, threads::server()))
 }
 

@@ -1,9 +1,10 @@
 //! The process of one test, seen from outside: starts it, forwards its output, and judges it.
 //!
-//! The code under test lives in that process too and may do there what it likes: print, exit, start processes, hang.
-//! A test has passed when its process says so with a token that only its harness was told, and in no other case.
-//! Token and verdict travel over a pair of sockets that is the child's standard input: unlike a pipe, it cannot be
-//! opened for reading by its name in /proc. Environment, arguments and files hold nothing of use to a cheat.
+//! The code under test lives in that process too, and may do anything there: print, exit, start processes, hang. A
+//! test has passed only if its process says so with a token that only the harness in that process knows. The token and
+//! the verdict travel over a pair of sockets; the child's end is its standard input. Unlike a pipe, a socket cannot be
+//! opened for reading by its name in /proc. The environment, the arguments and the files hold nothing that helps a
+//! cheat.
 
 use crate::protocol::{self, CHILD_VARIABLE, Drawing, LONGEST_LINE, Pictures, Report, Simulation, Start};
 use lines::PassedLine;
@@ -24,12 +25,13 @@ const EXIT_GRACE: Duration = Duration::from_secs(5);
 /// How long a child may take to draw a picture and to end.
 const DRAW_GRACE: Duration = Duration::from_secs(30);
 
-/// How long output and reports of a dead process may still arrive. The wait is shorter unless another process holds the
-/// other ends. On a machine with far too much to do, a second is not enough for the threads that read.
+/// How long to wait for the output and the reports of a process that has ended. The wait ends early when all writing
+/// ends are closed; another process may keep one open. On an overloaded machine, the threads that read need more than
+/// a second.
 const DRAIN_GRACE: Duration = Duration::from_secs(5);
 
-/// How often to look whether the child has ended. The end of its output does not tell: a process that it started may keep
-/// the output open.
+/// How often to look whether the child has ended. Its output may stay open after that: a process that it started may
+/// hold the writing end.
 const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 
 /// How many events may wait to be handled.
@@ -40,28 +42,28 @@ const EVENTS_AHEAD: usize = 64;
 pub enum Trust {
     /// The user's own: standard error stays where it is, and debuggers can attach.
     Own,
-    /// The user's own, one of many processes: standard error is part of the output.
+    /// The user's own, in one of many processes at a time: standard error is part of the output.
     OneOfMany,
-    /// Somebody's: standard error is part of the output, no picture is drawn, and no process of the same user can look
-    /// into the test's memory (Linux).
+    /// Another person's: standard error is part of the output, no picture is drawn, and no process of the same user can
+    /// read the test's memory (on Linux).
     Foreign,
 }
 
-/// A test that somebody judges: [`run_test`].
+/// The arguments of [`run_test`].
 pub struct TestRun<'a> {
     /// Starts the test binary. [`run_test`] adds standard input and standard output.
     pub command: Command,
     /// The name of the test's function.
     pub test: &'a str,
-    /// When the process is killed if it has not reported. A test has its own limit inside ([`LIMIT`](crate::LIMIT)), which
-    /// says more.
+    /// The time after which the process is killed if it has not reported. The process has a limit of its own
+    /// ([`LIMIT`](crate::LIMIT)), whose message says what hangs: this limit should be longer.
     pub limit: Duration,
     /// Whose code it is.
     pub trust: Trust,
     /// The workspace that the test binary was compiled in. None: the one in which this crate was compiled.
     pub workspace: Option<&'a Path>,
-    /// Simulates the test with this seed, by the uniform strategy: what fails then can fail in real time. Unlike what a
-    /// person simulates, it does not make way for other programs. None: real time.
+    /// Simulates the test with this seed, by the uniform strategy, which finds only failures that can happen in real
+    /// time too. The simulation does not make way for other programs. None: the test runs in real time.
     pub seed: Option<u64>,
 }
 
@@ -70,7 +72,7 @@ pub struct TestRun<'a> {
 pub enum TestFailure {
     /// The test's process could not be started.
     NotStarted(std::io::Error),
-    /// The process runs, but cannot be told what to do, or not be heard.
+    /// The process runs, but no thread could be started to read what it writes.
     NotConnected(std::io::Error),
     /// The test said why.
     Failed {
@@ -84,7 +86,7 @@ pub enum TestFailure {
         /// The exit code or the signal.
         status: String,
     },
-    /// There was no result in this time.
+    /// There was no result within this time.
     Hung(Duration),
     /// The test has passed, but its process did not end.
     Lingered,
@@ -114,8 +116,8 @@ impl fmt::Display for TestFailure {
 
 impl std::error::Error for TestFailure {}
 
-/// Runs one test of a test binary in a process group of its own, hands on its output as it comes, and kills what is
-/// left of the group. Returns the test's last line, if it set one.
+/// Runs one test of a test binary in a process group of its own, passes its output to `output` as it comes, and in the
+/// end kills the processes that are left in the group. Returns the test's last line, if the test set one.
 ///
 /// # Errors
 /// When the test has not passed; the error says why.
@@ -133,7 +135,7 @@ pub fn run_test(run: TestRun<'_>, output: &mut dyn FnMut(&[u8])) -> Result<Optio
     self::run(command, Order { workspace, simulation, ..Order::new(test, trust) }, limit, output)
 }
 
-/// What a child is to do, but for the token.
+/// What a child is to do: a [`Start`] without the token, and with a [`Trust`].
 pub(super) struct Order {
     pub(super) test: String,
     pub(super) trust: Trust,
@@ -166,13 +168,13 @@ pub(super) fn run(
 ) -> Result<Option<PassedLine>, TestFailure> {
     let Order { test, trust, workspace, simulation, pictures, counts_threads } = order;
     let deadline = Instant::now() + limit;
-    // The code under test could find it in the process's memory, but nowhere else.
+    // The code under test could find the token in its process's memory, but nowhere else.
     let token = format!("{:032x}", rand::random::<u128>());
     let sealed = trust == Trust::Foreign;
     let start = Start { test, token: token.clone(), sealed, workspace, simulation, pictures, counts_threads };
     let start = protocol::encode(&start).map_err(|e| TestFailure::NotStarted(e.into()))?;
     let mut process = Process::start(command, trust)?;
-    // An error means that nobody reads it: the process has ended, and that is said below.
+    // An error means that the process has ended already; the code below reports that.
     let _ = process.channel.write_all(&start);
     let verdict = process.wait_for_verdict(&token, deadline, output);
     let grace = match (&verdict, trust) {
@@ -231,12 +233,12 @@ impl Process {
         }
         command.env(CHILD_VARIABLE, "1").stdin(OwnedFd::from(childs)).stdout(writer).process_group(0);
         let child = command.spawn().map_err(failed)?;
-        // It holds the child's ends of both.
+        // The command holds the child's ends of the sockets and of the pipe.
         drop(command);
         let said = channel.try_clone().map_err(failed)?;
         let (tx, events) = sync_channel(EVENTS_AHEAD);
         let mut process = Process { child, channel, events, drawing: None };
-        // Threads of their own, because reading has no time limit. They end with what they read.
+        // Reading has no time limit, so threads of their own read. Each ends when what it reads ends.
         let readers = std::thread::Builder::new()
             .spawn({
                 let tx = tx.clone();
@@ -258,14 +260,15 @@ impl Process {
         output: &mut dyn FnMut(&[u8]),
     ) -> Option<Verdict> {
         loop {
-            // First: what the child said before it ended is still found below.
+            // Look at this first: the loop below still receives what the child said before it ended.
             let ended = self.has_exited();
             if ended {
-                // Others may hold its end of the sockets.
+                // Other processes of the group may hold the child's end of the sockets.
                 self.kill_group();
             }
             let until = (Instant::now() + if ended { DRAIN_GRACE } else { LOOK_INTERVAL }).min(deadline);
-            // An event that waits is received even when no time is left, and there may be no end of events.
+            // `recv_timeout` returns a waiting event even with no time left, and events may never cease: so look at the
+            // time before each.
             while let Some(left) = until.checked_duration_since(Instant::now()) {
                 match self.events.recv_timeout(left) {
                     // Anybody in the process can say that the test has passed; only its harness knows the token.
@@ -276,7 +279,7 @@ impl Process {
                     Ok(event) => self.handle(event, output),
                     Err(RecvTimeoutError::Timeout) => break,
                     Err(RecvTimeoutError::Disconnected) if ended => return None,
-                    // It has closed its end, but lives.
+                    // The child has closed its ends, but still runs.
                     Err(RecvTimeoutError::Disconnected) => std::thread::sleep(left),
                 }
             }
@@ -294,7 +297,7 @@ impl Process {
         }
     }
 
-    /// Whether the child ends by itself.
+    /// Waits for the child to end by itself. Returns false if it still runs after `grace`.
     fn wait_for_exit(&mut self, grace: Duration, output: &mut dyn FnMut(&[u8])) -> bool {
         let deadline = Instant::now() + grace;
         loop {
@@ -312,7 +315,8 @@ impl Process {
         }
     }
 
-    /// Whether the child has ended. It is not reaped yet, so that its number, which is its group's too, stays taken.
+    /// Whether the child has ended. Does not reap it: until it is reaped, no other process or group can get its
+    /// number, which `kill_group` uses.
     fn has_exited(&self) -> bool {
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
         // An error means that there is no such child.
@@ -320,11 +324,12 @@ impl Process {
     }
 
     fn kill_group(&self) {
-        // An error means that nobody is left in it.
+        // An error means that no process is left in the group.
         let _ = kill_process_group(Pid::from_child(&self.child), Signal::KILL);
     }
 
-    /// Kills what is left of the group, and hands on the rest of its output.
+    /// Kills the processes that are left in the group, and passes on the rest of their output. Returns the child's exit
+    /// status as text.
     fn kill(&mut self, output: &mut dyn FnMut(&[u8])) -> String {
         self.kill_group();
         let status =

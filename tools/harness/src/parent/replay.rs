@@ -20,7 +20,7 @@ pub(super) fn command(strategy: sim::Strategy, test: &str, seed: u64) -> String 
     }
     let program = std::env::current_exe().unwrap_or_default();
     let file = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    // Cargo tells the tests it runs which package they belong to; in the file's name it puts a hash behind theirs.
+    // Cargo sets CARGO_PKG_NAME for the tests that it runs, and names the file after the test binary and a hash.
     let is_hash = |text: &str| text.len() == 16 && text.bytes().all(|b| b.is_ascii_hexdigit());
     match (variable("CARGO_PKG_NAME"), file.rsplit_once('-').filter(|(_, hash)| is_hash(hash))) {
         (Some(package), Some((binary, _))) => {

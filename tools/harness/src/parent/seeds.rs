@@ -1,4 +1,4 @@
-//! Simulated tests as the user sees them: which seeds are run, what is said of them, and how a failure is replayed.
+//! Runs simulated tests: chooses the seeds, prints how far the runs are, and says how to replay a failure.
 
 use super::process::{self, Order, TestFailure, Trust};
 use super::replay;
@@ -16,17 +16,17 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-/// How long a simulated test may take in real time. It usually ends within seconds, and the simulator itself finds what
-/// hangs; but somebody may sit before a debugger.
+/// How long a simulated test may take in real time. It usually ends within seconds, and the simulator itself finds a
+/// test that hangs. The limit is long because somebody may be using a debugger.
 const REAL_LIMIT: Duration = Duration::from_secs(3600);
 
-/// How often to say how far the runs are.
+/// How often to print how many seeds have run.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Fresh seeds are at most this: short enough to be typed.
+/// The largest fresh seed: short enough to be typed.
 const LARGEST_FRESH: u64 = 1_000_000_000;
 
-/// A seed that nobody could foresee. It is not 0, which `LAB_SEED` takes for "off".
+/// A random seed. It is never 0, because `LAB_SEED=0` means "off".
 pub fn fresh() -> u64 {
     rand::random_range(1..=LARGEST_FRESH)
 }
@@ -40,7 +40,7 @@ struct Plan {
     pictures: Pictures,
     prints_log: bool,
     slots: Slots,
-    /// How to replay each failure; said at the very end.
+    /// The command that replays each failure; printed at the very end.
     replays: Mutex<Vec<String>>,
 }
 
@@ -49,12 +49,12 @@ enum Traces {
     Nowhere,
     /// The user's folder.
     Kept(PathBuf),
-    /// A folder that vanishes with its traces, which are only compared.
+    /// A temporary folder, for traces that are only compared.
     Compared(TempDir),
 }
 
 impl Traces {
-    /// Makes the folder, and sees whether files can be written there.
+    /// Makes the folder, and checks that files can be written there.
     fn new(wanted: &Simulations) -> Result<Traces, TraceError> {
         match &wanted.traces {
             Some(folder) => {
@@ -107,7 +107,7 @@ impl fmt::Display for TraceError {
     }
 }
 
-/// The numbers of processors: each process that runs has one.
+/// The numbers of the processors that are free. Each child that runs takes one.
 struct Slots {
     free: Mutex<Vec<usize>>,
     freed: Condvar,
@@ -161,7 +161,7 @@ impl fmt::Display for SeedFailure {
                 f.write_str("a second run with the same seed went another way, from here on:\n")?;
                 match line {
                     Some((number, [first, second])) => writeln!(f, "line {number}\n  {first}\n  {second}")?,
-                    None => f.write_str("one is longer\n")?,
+                    None => f.write_str("one trace is longer than the other\n")?,
                 }
                 write!(f, "The traces: {} {}", first.display(), second.display())
             }
@@ -186,7 +186,7 @@ pub(super) fn run(wanted: Simulations, environment: &Environment, tests: &'stati
         }
     };
     let mut arguments = Arguments::from_args();
-    // Nothing disturbs virtual time: as many tests run at once as there are processors.
+    // Tests in virtual time do not disturb each other: run as many at once as there are processors.
     let jobs = std::thread::available_parallelism().map_or(1, usize::from);
     arguments.test_threads = Some(jobs);
     let last_first = u64::MAX - (wanted.runs - 1);
@@ -276,7 +276,7 @@ fn run_seeds(plan: &Plan, name: &str, next: &AtomicU64, stop: &AtomicBool, ended
     }
 }
 
-/// Runs the first seed that failed again, to draw it: pictures of all would fill the disk.
+/// Runs the lowest failed seed again, to draw its picture. Pictures of all failed seeds would fill the disk.
 fn draw(plan: &Plan, name: &str, failure: &mut Failure) {
     if plan.pictures == Pictures::Never {
         return;
@@ -327,7 +327,7 @@ fn run_once(run: &Run<'_>, output: &mut Vec<u8>) -> Result<(), SeedFailure> {
     simulate(run, run.trace(""), output).map_err(SeedFailure::Test)
 }
 
-/// Two runs with one seed, whose traces must be equal.
+/// Runs one seed twice, and fails if the two traces differ.
 fn run_twice(run: &Run<'_>, output: &mut Vec<u8>) -> Result<(), SeedFailure> {
     run_once(run, output)?;
     let again = Run { pictures: Pictures::Never, ..*run };
@@ -341,7 +341,7 @@ fn run_twice(run: &Run<'_>, output: &mut Vec<u8>) -> Result<(), SeedFailure> {
     let is_kept = matches!(run.plan.traces, Traces::Kept(_));
     if a == b {
         if !is_kept {
-            // Ignore the error: the folder goes when the program ends.
+            // Ignore the error: the temporary folder is removed when the program ends.
             let _ = fs::remove_file(first).and_then(|()| fs::remove_file(second));
         }
         return Ok(());
@@ -350,7 +350,7 @@ fn run_twice(run: &Run<'_>, output: &mut Vec<u8>) -> Result<(), SeedFailure> {
     Err(SeedFailure::Differs(Difference { line: first_difference(&a, &b), traces }))
 }
 
-/// A trace that is worth a look, moved out of a folder that vanishes.
+/// Moves a trace that the user should look at out of the temporary folder. Returns its new path.
 fn rescued(trace: PathBuf) -> PathBuf {
     let name = trace.file_name().unwrap_or_default().to_string_lossy();
     let to = std::env::temp_dir().join(format!("{name}-{}", std::process::id()));
@@ -375,14 +375,16 @@ fn simulate(run: &Run<'_>, trace: Option<PathBuf>, output: &mut Vec<u8>) -> Resu
         urgent: false,
         replay: Some(replay::command(strategy, name, seed)),
     };
-    // A log is wanted where it always is; without one, tests that run at the same time must not print into each other.
+    // A log that `RUST_LOG` asks for goes to standard error as always. Otherwise standard error is part of the output,
+    // so that tests that run at the same time do not mix their lines.
     let trust = if plan.prints_log { Trust::Own } else { Trust::OneOfMany };
     let order = Order { simulation: Some(simulation), pictures, ..Order::new(name, trust) };
     process::run(Command::new(program), order, REAL_LIMIT, &mut |text| output.extend_from_slice(text))?;
     Ok(())
 }
 
-/// What is said of a test that has failed with these seeds of so many.
+/// The message about a test that has failed with these seeds, out of `runs`. Also keeps the command that replays the
+/// first.
 fn failed(plan: &Plan, name: &str, failures: &[Failure], runs: u64) -> Failed {
     let first = &failures[0];
     let mut text = first.why.trim_end().to_string();

@@ -2,8 +2,10 @@
 
 use std::fmt;
 
-/// How many bytes are kept of a text's beginning and of its end.
+/// How many bytes of a text's beginning are kept.
 const HEAD: usize = 24;
+
+/// How many bytes of a text's end are kept.
 const TAIL: usize = 56;
 
 /// A text, or the two ends of a long one. It is formatted only when somebody reads it.
@@ -15,7 +17,7 @@ pub(crate) struct Excerpt {
     bytes: usize,
 }
 
-/// Puts a text in quotes; of a long text, its two ends.
+/// A text in quotes. A long text is shortened to its beginning and its end.
 pub fn excerpt(text: &str) -> String {
     Excerpt::of(text).to_string()
 }

@@ -1,7 +1,7 @@
 //! The newest lines of the log, for the picture of a test that fails.
 //!
-//! Keeping lines must not slow the servers: in each [`WINDOW`] no more than [`BUDGET`] is spent on it. Lines beyond that
-//! are counted and not kept.
+//! Keeping lines must not slow the servers down: in each [`WINDOW`], keeping lines may take no longer than [`BUDGET`].
+//! Lines beyond the budget are counted, but not kept.
 
 use lines::{Level, LogLine, State, Who};
 use std::collections::VecDeque;
@@ -9,28 +9,31 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// How many bytes all kept lines together may have.
+/// The largest size of all kept lines together, in bytes.
 const KEPT: usize = 16 << 20;
 
-/// The cost of a line beside its text, in bytes.
+/// The size of a kept line without its text, in bytes.
 const LINE_OVERHEAD: usize = 96;
 
-/// One part in a hundred of one processor's time may go into keeping lines.
+/// The time to which [`BUDGET`] applies.
 const WINDOW: Duration = Duration::from_millis(50);
+
+/// How long keeping lines may take in one [`WINDOW`]: one per cent of one processor's time.
 const BUDGET: Duration = Duration::from_micros(500);
 
-/// What took longer than a line can take was another thread's turn.
+/// The longest time that one line can cost. If keeping a line takes longer, the system ran another thread meanwhile,
+/// and the rest of the time is not charged.
 const LONGEST_TURN: Duration = Duration::from_micros(20);
 
 /// The kept lines.
 pub(crate) struct Log {
     lines: VecDeque<Line>,
     bytes: usize,
-    /// How many lines were kept, and then forgotten for want of room.
+    /// How many kept lines were dropped to make room for newer ones.
     dropped: u64,
 }
 
-/// A line of the log, in few allocations.
+/// A line of the log. It shares its topic and its client's name with other lines, to save allocations.
 #[derive(Clone)]
 pub(crate) struct Line {
     pub(crate) at: Duration,
@@ -54,13 +57,13 @@ impl Line {
     }
 }
 
-/// What is kept of the log.
+/// A copy of what is kept of the log.
 pub(crate) struct Kept {
-    /// The oldest first.
+    /// The lines, the oldest first.
     pub(crate) lines: Vec<Line>,
-    /// How many lines before them were kept once.
+    /// How many older lines were kept at first, and then dropped for want of room.
     pub(crate) dropped: u64,
-    /// How many lines behind them were not kept.
+    /// How many newer lines were not kept, because the budget was spent.
     pub(crate) passed_over: u64,
 }
 
@@ -84,11 +87,11 @@ impl Log {
     }
 }
 
-/// How much time goes into keeping lines.
+/// The time that goes into keeping lines.
 pub(crate) struct Budget {
     /// The number of the current window.
     window: AtomicU64,
-    /// The nanoseconds spent in it.
+    /// The nanoseconds spent in the current window.
     spent: AtomicU64,
     /// How many lines were passed over since the last one that was kept.
     passed_over: AtomicU64,
@@ -99,7 +102,7 @@ impl Budget {
         Budget { window: AtomicU64::new(0), spent: AtomicU64::new(0), passed_over: AtomicU64::new(0) }
     }
 
-    /// Whether there is time left at `now` to keep a line. If not, counts the line as passed over.
+    /// Returns true if the budget leaves time at `now` to keep a line. Otherwise counts the line as passed over.
     pub(crate) fn take(&self, now: Duration) -> bool {
         let window = (now.as_micros() / WINDOW.as_micros()) as u64;
         if self.window.swap(window, Ordering::Relaxed) != window {
@@ -122,7 +125,7 @@ impl Budget {
         self.passed_over.load(Ordering::Relaxed)
     }
 
-    /// The same, for the line that is now kept: the count starts anew.
+    /// Returns the same number, and sets it to 0: a line is being kept.
     pub(crate) fn take_passed_over(&self) -> u64 {
         self.passed_over.swap(0, Ordering::Relaxed)
     }

@@ -5,7 +5,7 @@ use super::ring::Ring;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// How many ended operations the report of a test that hangs needs.
+/// How many ended operations the report of a test that hangs lists.
 pub(crate) const REPORTED: usize = 20;
 
 /// How many ended operations are kept for a picture: more than most tests have.
@@ -22,9 +22,9 @@ pub(crate) struct Operations {
 pub(crate) struct Call {
     /// The client: "client 3".
     pub(crate) who: String,
-    /// What it does: `get("0")`.
+    /// The call: `get("0")`.
     pub(crate) what: String,
-    /// When, since the test began.
+    /// The time of the call, since the test began.
     pub(crate) at: Duration,
 }
 
@@ -48,7 +48,7 @@ impl Operations {
         Operations { next: 0, pending: BTreeMap::new(), ended: Ring::new(REPORTED) }
     }
 
-    /// From now on, keeps as many as a picture needs.
+    /// From now on, keeps as many ended operations as a picture needs.
     pub(crate) fn keep_many(&mut self) {
         self.ended = Ring::new(KEPT);
     }
@@ -61,7 +61,7 @@ impl Operations {
         id
     }
 
-    /// Notes that an operation ends, and returns it.
+    /// Notes that an operation ends, and returns its beginning.
     pub(crate) fn end(&mut self, id: u64, result: Option<Excerpt>, at: Duration) -> Option<&Call> {
         let call = self.pending.remove(&id)?;
         self.ended.push(Ended { id, call, result, at });
@@ -77,7 +77,7 @@ impl Operations {
         self.pending.keys().next().copied()
     }
 
-    /// The oldest first.
+    /// The pending operations, the oldest first.
     pub(crate) fn pending(&self) -> impl Iterator<Item = &Call> {
         self.pending.values()
     }
@@ -88,7 +88,7 @@ impl Operations {
         self.ended.iter().skip(surplus)
     }
 
-    /// All that is known, in the order of the calls.
+    /// All operations that are kept or pending, in the order of their calls.
     pub(crate) fn seen(&self) -> Vec<Seen> {
         let ended = self.ended.iter().map(|Ended { id, call, result, at }| Seen {
             id: *id,

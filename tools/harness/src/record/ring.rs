@@ -1,4 +1,4 @@
-//! A list that keeps the newest items only.
+//! A list that keeps only its newest items.
 
 use std::collections::VecDeque;
 

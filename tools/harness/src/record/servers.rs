@@ -1,4 +1,4 @@
-//! What happened to the servers and their network. All times are since the test began.
+//! What happened to the servers and their network. All times count from the beginning of the test.
 
 use super::ring::Ring;
 use std::time::Duration;
@@ -24,7 +24,7 @@ pub(crate) struct Servers {
     pub(crate) findings: Vec<Finding>,
 }
 
-/// A server's term and role, from a time on.
+/// A server's term and role, which it has had since `at`.
 pub(crate) struct Seen {
     pub(crate) at: Duration,
     pub(crate) server: usize,
@@ -39,14 +39,14 @@ pub(crate) struct Life {
     pub(crate) is_up: bool,
 }
 
-/// Who is connected with whom, from a time on.
+/// Which servers are connected with each other since `at`.
 pub(crate) struct Groups {
     pub(crate) at: Duration,
-    /// By server, the lowest-numbered server that it is connected with, directly or through others.
+    /// For each server, the lowest-numbered server that it is connected with, directly or through others.
     pub(crate) lowest: Vec<usize>,
 }
 
-/// How bad the network is.
+/// The network's faults.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Network {
     pub(crate) is_unreliable: bool,
@@ -62,19 +62,20 @@ pub(crate) struct Mark {
     pub(crate) what: String,
 }
 
-/// What happened.
+/// What a server did with a command.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Started,
     Applied,
 }
 
-/// What the linearizability checker found out about one part of the history, in which no order of the operations
-/// explains all results. Operations are named by their [`id`](crate::Operation::id).
+/// The linearizability checker's finding about one part of the history: no order of the part's operations explains all
+/// their results. Operations are named by their [`id`](crate::Operation::id).
 pub struct Finding {
-    /// A longest sequence of operations whose results it explains.
+    /// A longest order of some of the operations that explains their results.
     pub order: Vec<u64>,
-    /// The operations that could come next, none of which fits. The first of them is said to break the history.
+    /// The operations that could come next; the result of none fits. The picture shows the first one as the one that
+    /// breaks the history.
     pub refused: Vec<u64>,
     /// All operations of the part.
     pub part: Vec<u64>,
@@ -98,7 +99,7 @@ impl Servers {
         }
     }
 
-    /// Notes that a server starts or crashes, unless that is how it was.
+    /// Notes that a server starts or crashes. Does nothing if the server is in that state already.
     pub(crate) fn live(&mut self, at: Duration, server: usize, is_up: bool) {
         let was_up =
             self.lives.iter().rev().find(|life| life.server == server).is_some_and(|life| life.is_up);
@@ -107,7 +108,7 @@ impl Servers {
         }
     }
 
-    /// Notes that two servers are connected or disconnected, unless that is how it was.
+    /// Notes that two servers are connected or disconnected. Does nothing if they are so already.
     pub(crate) fn link(&mut self, at: Duration, i: usize, j: usize, connected: bool) {
         if self.links[i][j] == connected {
             return;
@@ -120,7 +121,7 @@ impl Servers {
 
     fn components(&self) -> Vec<usize> {
         let mut lowest: Vec<usize> = (0..self.count).collect();
-        // After so many rounds, a number has come as far as it can.
+        // Each round carries a number at least one link further; no path has more links than there are servers.
         for _ in 0..self.count {
             for i in 0..self.count {
                 for j in 0..self.count {
@@ -133,7 +134,7 @@ impl Servers {
         lowest
     }
 
-    /// Notes how bad the network is, unless that is how it was.
+    /// Notes a change of the network's faults. Notes the first call even if it changes nothing.
     pub(crate) fn network(&mut self, at: Duration, change: impl FnOnce(&mut Network)) {
         let was = self.network;
         change(&mut self.network);
@@ -142,7 +143,7 @@ impl Servers {
         }
     }
 
-    /// Notes what happened on a server, and returns its id.
+    /// Notes what happened on a server, and returns the mark's id.
     pub(crate) fn mark(&mut self, at: Duration, server: usize, kind: Kind, what: String) -> u64 {
         let id = self.next_mark;
         self.next_mark += 1;

@@ -7,7 +7,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-/// How many pictures of a simulated test are kept: each seed has its own.
+/// How many seeds of a simulated test keep their pictures. Each seed has its own picture.
 const SEEDS_KEPT: usize = 5;
 
 /// The files of a test's report.
@@ -64,8 +64,8 @@ fn folder() -> Result<PathBuf, CannotWrite> {
     }
 }
 
-/// Removes the pictures and logs of a test's seeds from `folder`, except the newest. Other processes may do so at the same
-/// time; a file that cannot be removed stays.
+/// Makes room in `folder` for one more seed of a test: removes the oldest seeds' pictures and logs. Other processes may
+/// do the same at the same time; a file that cannot be removed stays.
 fn remove_oldest(folder: &Path, of_test: &str) {
     let mut seeds: BTreeMap<String, (SystemTime, Vec<PathBuf>)> = BTreeMap::new();
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {

@@ -13,10 +13,10 @@ use std::time::Duration;
 const PAGE: &str = include_str!("page/page.html");
 const SCRIPT: &str = include_str!("page/page.js");
 
-/// How many lines of the log the page has: those nearest to what it is about.
+/// How many lines of the log the page has: those nearest to what the failure is about.
 const LINES: usize = 30_000;
 
-/// Links that change within this time are one change.
+/// Changes of links that follow each other within this time are shown as one change.
 const AT_ONCE: Duration = Duration::from_millis(1);
 
 /// The whole page.
@@ -50,7 +50,7 @@ impl Lanes {
     }
 }
 
-/// The data of the page. Its lists hold lists, for which the comments say what is where.
+/// The data of the page. Many of its values are lists; a comment beside each says what its items are.
 fn data(outcome: &Outcome<'_>, Kept { lines, dropped, passed_over }: &Kept) -> Value {
     let (operations, dropped_operations) =
         record::operations(|operations| (operations.seen(), operations.dropped()));
@@ -141,7 +141,8 @@ fn finding(Finding { order, refused, part, note }: &Finding) -> Value {
     json!({ "order": order, "refused": refused, "part": part, "note": note })
 }
 
-/// [id, lane, call, return, what, result]; without the last for one that returns nothing; return -1: it is pending.
+/// [id, lane, time of the call, time of the return, what, result]. An operation without a result has five items. The
+/// time of the return is -1 for a pending operation.
 fn operation(seen: &Seen, lanes: &mut Lanes) -> Value {
     let (result, ret) = match &seen.ret {
         Some((result, ret)) => (result.as_str(), micros(*ret)),
@@ -158,7 +159,8 @@ fn operation(seen: &Seen, lanes: &mut Lanes) -> Value {
     fields.into()
 }
 
-/// [time, lane, topic, text, level]; lane -1 - n is that of server n, null is nobody's; without the level below "WARN".
+/// [time, lane, topic, text, level]. The lane is a client's number, -1 - n for server n, or null for anything else.
+/// Lines below the level "WARN" have four items.
 fn line(line: &Line, lanes: &mut Lanes) -> Value {
     let lane = match (line.who, &line.client) {
         (Who::Server(server), _) => json!(-1 - server as i64),
@@ -170,7 +172,7 @@ fn line(line: &Line, lanes: &mut Lanes) -> Value {
     fields.into()
 }
 
-/// The lines that are nearest to a time.
+/// The [`LINES`] lines that are nearest to a time.
 fn nearest(lines: &[Line], at: Duration) -> &[Line] {
     let middle = lines.partition_point(|line| line.at <= at);
     let begin = middle.saturating_sub(LINES / 2).min(lines.len().saturating_sub(LINES));

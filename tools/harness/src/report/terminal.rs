@@ -1,4 +1,4 @@
-//! What the report of a test that hangs says of its operations.
+//! The operations in the report of a test that hangs.
 
 use crate::record::{self, Call, Ended};
 use std::fmt::Write;

@@ -27,7 +27,7 @@ unsafe impl GlobalAlloc for Allocator {
             return unsafe { System.dealloc(block, layout) };
         }
         // A thread that is not simulated frees a block at an unpredictable moment. If the arena used that block again,
-        // addresses would depend on the moment. So the block is lost.
+        // addresses would depend on the moment. The block is therefore never used again.
         if thread::is_simulated() {
             // SAFETY: the block is the arena's, and the caller vouches that it was allocated with this layout and is
             // not used any more.

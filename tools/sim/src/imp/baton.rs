@@ -1,16 +1,17 @@
-//! How one kernel thread tells another to run.
+//! Messages by which one kernel thread tells another to run.
 //!
-//! Each simulated thread has an inbox and sleeps on it while it does not run. `Message::Run` hands it the baton.
+//! Each simulated thread has an inbox and sleeps on it while it does not run. `Message::Run` gives
+//! the baton to the inbox's owner.
 
 use super::real;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// What the owner of an inbox is to do.
+/// An order to the owner of an inbox.
 #[derive(Clone, Copy)]
 pub(crate) enum Message {
-    /// Run: it has the baton now.
+    /// Run: the owner has the baton now.
     Run = 1,
-    /// Say where it is, for the report of a deadlock, and then go on waiting.
+    /// Write a statement about where the owner is, for the report of a deadlock, and go on waiting.
     Locate = 2,
     /// Report that all threads are deadlocked.
     ReportDeadlock = 3,

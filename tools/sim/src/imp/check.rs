@@ -17,7 +17,7 @@ use std::time::{Duration, Instant, SystemTime};
 pub(crate) enum Fault {
     /// The program was linked to another function than the simulator's.
     Hidden(String),
-    /// std was expected to call this function, and does not.
+    /// std does not call this function, although the simulator relies on it.
     NotCalled(String),
     /// The sample program ran differently the second time.
     Differs(Box<[Run; 2]>),
@@ -99,7 +99,7 @@ fn program() -> Vec<u64> {
                 for j in 0..10 {
                     let mut shared = shared.lock().expect("nobody panics");
                     shared.push(10 * i + j);
-                    // Meanwhile other threads find the lock taken.
+                    // Sleep with the lock held, so that other threads find it taken.
                     std::thread::sleep(Duration::from_millis(i));
                     drop(shared);
                     std::thread::yield_now();

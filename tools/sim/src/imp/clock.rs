@@ -2,8 +2,8 @@
 
 pub(crate) const SECOND: u64 = 1_000_000_000;
 
-/// What the monotonic clock shows when a simulation begins. Real monotonic clocks show less, so that a time that was
-/// read before the simulation is in the past.
+/// What the monotonic clock shows when a simulation begins. Real monotonic clocks show less: a time that was read
+/// before the simulation must lie in the past.
 const START: u64 = 1_000_000_000 * SECOND;
 /// What the wall clock shows when a simulation begins.
 const WALL_START: u64 = 1_800_000_000 * SECOND;
@@ -40,7 +40,7 @@ impl Clock {
         self.0 += cost;
     }
 
-    /// Advances to a time; does nothing if that is in the past.
+    /// Advances to a time. Does nothing if that time is in the past.
     pub(crate) fn advance_to(&mut self, time: u64) {
         self.0 = self.0.max(time);
     }

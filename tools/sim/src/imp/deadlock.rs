@@ -40,7 +40,7 @@ pub(crate) fn fail(me: &Thread, waiting: &[Waiting], hooks: Hooks) -> ! {
             real::wait(&STATEMENTS, statements);
         }
     }
-    let mut text = "deadlock: every thread waits, and none for a time\n".to_string();
+    let mut text = "deadlock: every thread waits, and no wait has a time limit\n".to_string();
     for waiting in waiting.iter().filter(|waiting| waiting.is_shown) {
         let statement = waiting.thread.statement.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(Statement { task, backtrace }) = statement else { continue };

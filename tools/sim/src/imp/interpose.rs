@@ -1,6 +1,6 @@
 //! The functions of the C library by which threads wait, wake each other, start, end, and ask for the time or for
-//! random numbers. The executable defines them itself, so the linker gives these to std, parking_lot and crossbeam. On
-//! a thread that is not simulated they call the C library's own functions.
+//! random numbers. The executable defines these functions itself, so the linker uses these definitions for std,
+//! parking_lot and crossbeam too. On a thread that is not simulated they call the C library's own functions.
 
 use super::thread::{Thread, current, outside};
 use super::threads::State;
@@ -13,9 +13,9 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 /// An interposed function.
 pub(crate) struct Call {
     pub(crate) name: &'static CStr,
-    /// Returns the address of the function here. This reference makes the linker include the function.
+    /// Returns the address of the function in this file. This reference makes the linker include the function.
     pub(crate) address: fn() -> usize,
-    /// How many times it was simulated.
+    /// How many calls of the function were simulated.
     pub(crate) count: AtomicU64,
 }
 
@@ -222,7 +222,7 @@ extern "C" fn sched_yield() -> c_int {
 /// `bytes` must be valid for writing `count` bytes.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn getrandom(bytes: *mut c_void, count: usize, flags: u32) -> isize {
-    // std asks for no bytes to find out whether the kernel has this call.
+    // std asks for 0 bytes to find out whether the kernel has this call.
     if count == 0 || GETRANDOM.simulated().is_none() {
         // SAFETY: the caller vouches for the arguments.
         return unsafe { real::getrandom()(bytes, count, flags) };
@@ -292,8 +292,8 @@ extern "C" fn run(start: *mut c_void) -> *mut c_void {
     routine(argument)
 }
 
-/// When a thread ends, the C library calls the destructors of its thread-specific values. Destructors may set values
-/// anew, so it repeats this, at most this many times.
+/// The largest number of rounds in which the C library calls the destructors of a thread's thread-specific values when
+/// the thread ends. One round may not be enough, because destructors may set values anew.
 const ROUNDS: usize = 4;
 
 /// Makes the C library call `ending` with `rounds` when the calling thread ends.

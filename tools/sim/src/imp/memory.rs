@@ -1,9 +1,10 @@
-//! Which addresses the simulator uses.
+//! The addresses that the simulator uses.
 //!
 //! Memory must lie at the same addresses in each run. parking_lot keeps its queues in a table that is hashed by the
 //! addresses of the locks, and each entry of the table has a timer that decides when an unlock is fair. The kernel
-//! chooses new addresses for each process; with those, a replay would sometimes differ. So allocations and stacks of
-//! simulated threads lie in two fixed ranges. Programs, libraries and the kernel's own stacks lie far above both.
+//! chooses new addresses for each process; with those, a replay would sometimes differ. The allocations and stacks of
+//! simulated threads therefore lie in two fixed ranges. Programs, libraries and the kernel's own stacks lie far above
+//! both.
 
 use std::ffi::c_void;
 use std::ops::Range;

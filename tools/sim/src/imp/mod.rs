@@ -67,7 +67,7 @@ pub(crate) fn run(options: Options, name: &str, f: impl FnOnce() + Send + 'stati
                 (hooks.fail)("the simulation's first thread panicked");
             }
         });
-        // The receiver is there: the thread that started this one waits for the message.
+        // Ignore the error: the receiver exists, because the thread that started this one waits for the message.
         let _ = done.send(Outcome {
             elapsed: Duration::from_nanos(totals.nanoseconds),
             steps: totals.steps,

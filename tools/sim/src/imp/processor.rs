@@ -1,4 +1,4 @@
-//! Which processor runs a simulation, and with what priority.
+//! The processor and the priority of a simulation.
 
 /// Keeps the calling thread, and those that it starts, on one processor (see `Options::processor`): handing the baton
 /// over takes a tenth of the time there.
@@ -23,8 +23,8 @@ pub(crate) fn pin(processor: Option<usize>) {
 }
 
 /// Gives the calling thread, and those that it starts, the lowest priority. A simulation has dozens of threads, and
-/// each of them has run for a short time only: at normal priority the kernel would prefer them to programs with one
-/// thread, and give the simulation nearly all of a busy machine.
+/// each of them runs for a short time only. At normal priority the kernel would prefer these threads to a program with
+/// one thread, and give the simulation nearly all of a busy machine.
 pub(crate) fn step_back() {
     const NICE: libc::c_int = 19;
     // SAFETY: the call takes only numbers. If it fails, the priority stays as it was.

@@ -1,4 +1,4 @@
-//! How far the simulation has got, for threads that are not simulated. The scheduler writes it.
+//! The simulation's progress, which the scheduler writes and threads outside the simulation read.
 
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 

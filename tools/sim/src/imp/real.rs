@@ -49,8 +49,8 @@ real!(pthread_detach: unsafe extern "C" fn(libc::pthread_t) -> c_int);
 real!(pthread_setname_np: unsafe extern "C" fn(libc::pthread_t, *const c_char) -> c_int);
 real!(pthread_getattr_np: unsafe extern "C" fn(libc::pthread_t, *mut libc::pthread_attr_t) -> c_int);
 
-/// Sleeps in the kernel until the word is woken; returns at once if it does not have this value. May also return for no
-/// reason.
+/// Sleeps in the kernel until another thread wakes the word. Returns at once if the word does not have this value. May
+/// also return for no reason.
 pub(crate) fn wait(word: &AtomicU32, value: u32) {
     let operation = libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG;
     // SAFETY: the word lives as long as the call. The call may end for any reason: callers look at the word again.

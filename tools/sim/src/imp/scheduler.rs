@@ -1,9 +1,9 @@
 //! Decides which thread runs, and when.
 //!
-//! Exactly one of the simulated threads runs at a time: the one that has the baton. Everything in `Simulation` belongs
-//! to it. A thread passes the baton on when it has to wait, and sometimes when it need not; the simulation's seed and
-//! strategy decide which thread gets it. When no thread can run, the clock jumps to the earliest deadline of a waiting
-//! thread. When no waiting thread has a deadline, the threads are deadlocked.
+//! Exactly one of the simulated threads runs at a time: the one that has the baton. Only that thread may access the
+//! `Simulation`. A thread passes the baton on when it has to wait, and sometimes when it need not; the simulation's
+//! seed and strategy decide which thread gets the baton. When no thread can run, the clock jumps to the earliest
+//! deadline of a waiting thread. When no waiting thread has a deadline, the threads are deadlocked.
 
 use super::baton::Message;
 use super::clock::{ALLOCATION, CLOCK_READ, Clock, EDGE, SECOND, STEP, YIELD};
@@ -34,10 +34,10 @@ const YIELD_ODDS: u64 = 64;
 const WAKE_ODDS: u64 = 4;
 const START_ODDS: u64 = 2;
 
-/// The baton may be passed on at some allocations. From one of these to the next there are fewer than this many others;
-/// the number is random.
+/// The baton may be passed on at some allocations. Between two of these there is a random number of other allocations,
+/// below this limit.
 const ALLOCATIONS_BETWEEN: u64 = 200;
-/// The same for edges in the control flow of instrumented code: a random number in this range.
+/// The same for edges in the control flow of instrumented code: the random number lies in this range.
 const EDGES_BETWEEN: Range<u64> = 20..100;
 
 /// The scheduler adds a line to the trace each time it has made this many steps.
@@ -56,7 +56,8 @@ struct Simulation {
     reads: u32,
     steps: u64,
     fingerprint: u64,
-    /// The thread that ended last, until its kernel thread is joined: that may still run its last instructions.
+    /// The thread that ended last, until its kernel thread is joined. The kernel thread may still run its last
+    /// instructions.
     dying: Option<usize>,
     stacks: Stacks,
     trace: Option<Trace>,
@@ -81,9 +82,9 @@ fn with<T>(f: impl FnOnce(&mut Simulation) -> T) -> T {
     outside(|| {
         progress::advance();
         // SAFETY: no other thread is here: a simulated thread runs only while it has the baton, or while it makes its
-        // statement about a deadlock, for which the thread with the baton waits outside of `with`. And this thread is
-        // not here twice: `f` does not call `with`, neither directly nor by a simulated call, because calls inside
-        // `outside` are real.
+        // statement about a deadlock, for which the thread with the baton waits outside of `with`. This thread is not
+        // here twice either: `f` does not call `with` directly, and calls inside `outside` are real, so no call of `f`
+        // enters the scheduler.
         let simulation = unsafe { &mut *SIMULATION.0.get() };
         let simulation = simulation.as_mut().expect("a simulated thread runs in a simulation");
         let result = f(simulation);
@@ -168,8 +169,8 @@ impl Simulation {
     fn bury(&mut self) {
         if let Some(id) = self.dying.take() {
             let record = self.threads.get(id);
-            // SAFETY: the thread has not been joined yet: the program knows only the simulator's handle of it, and
-            // `dying` names it once. The join does not wait for long: all that the thread still does is to end.
+            // SAFETY: the thread has not been joined yet: the program knows only the simulator's handle of the thread,
+            // and `dying` names each thread once. The join does not wait for long, because the thread is about to end.
             unsafe { real::pthread_join()(record.kernel_thread, std::ptr::null_mut()) };
             self.stacks.give(record.stack);
         }
@@ -309,12 +310,12 @@ pub(crate) fn read_clock(me: &'static Thread) -> u64 {
     now
 }
 
-/// The time on the monotonic clock in `wait` nanoseconds.
+/// The time that the monotonic clock will show after `wait` nanoseconds.
 pub(crate) fn after(wait: u64) -> u64 {
     with(|s| s.clock.now().saturating_add(wait))
 }
 
-/// Wakes up to `count` threads that wait for the futex at `address`. Returns how many there were.
+/// Wakes up to `count` threads that wait for the futex at `address`. Returns the number of threads that it has woken.
 pub(crate) fn wake(me: &'static Thread, address: usize, count: usize) -> usize {
     let woken = with(|s| s.threads.wake(address, count));
     if woken > 0 {
@@ -338,7 +339,7 @@ pub(crate) fn new_thread(me: &Thread) -> (&'static Thread, usize) {
     with(|s| {
         let stack = s.stacks.take();
         let thread = s.add_thread(State::Ready);
-        // As in Linux, it has its parent's name until it gets its own.
+        // As in Linux, a new thread has its parent's name until it gets a name of its own.
         let name = s.threads.get(me.id).name.clone();
         let record = s.threads.get_mut(thread.id);
         (record.name, record.stack) = (name, stack);

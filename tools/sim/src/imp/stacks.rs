@@ -3,12 +3,12 @@
 use super::memory;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// From one stack to the next. What lies between two stacks is never mapped: a stack overflow ends the program, as it
-/// does without simulation.
+/// The distance in bytes from one stack to the next. The memory between two stacks is never mapped: a stack overflow
+/// ends the program, as it does without simulation.
 const DISTANCE: usize = 16 << 20;
 /// The size of a stack: std's default.
 pub(crate) const SIZE: usize = 2 << 20;
-/// The size of the guard page below each stack, a part of what is never mapped.
+/// The size of the guard page below each stack. It is a part of the memory that is never mapped.
 pub(crate) const GUARD_SIZE: usize = 4096;
 
 /// How many stacks this process has mapped. They remain mapped when a simulation ends, and the next one uses them

@@ -1,4 +1,4 @@
-//! A simulated thread, as other threads know it, and whether the calling thread is one.
+//! Simulated threads, and whether the calling thread is one of them.
 
 use super::baton::Inbox;
 use backtrace::Backtrace;
@@ -8,18 +8,18 @@ use std::sync::atomic::{AtomicI32, Ordering};
 
 /// A simulated thread. It is never freed.
 pub(crate) struct Thread {
-    /// Its number: threads are numbered from 0 in the order in which they are started.
+    /// The thread's number: threads are numbered from 0 in the order in which they are started.
     pub(crate) id: usize,
-    /// Where it waits while it does not run.
+    /// The inbox at which the thread waits while it does not run.
     pub(crate) inbox: Inbox,
-    /// Where it is; it writes this when there is a deadlock.
+    /// The thread's statement for the report of a deadlock. The thread writes it when it is asked.
     pub(crate) statement: Mutex<Option<Statement>>,
     kernel_id: AtomicI32,
 }
 
 /// What a thread says about itself in the report of a deadlock.
 pub(crate) struct Statement {
-    /// What it does, if `Hooks::describe` knows more than its name.
+    /// What the thread does, if `Hooks::describe` knows more than its name.
     pub(crate) task: Option<String>,
     pub(crate) backtrace: Backtrace,
 }

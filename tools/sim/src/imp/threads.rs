@@ -38,19 +38,19 @@ pub(crate) struct Record {
     pub(crate) thread: &'static Thread,
     pub(crate) name: String,
     pub(crate) state: State,
-    /// The time at which it stops waiting at the latest.
+    /// The time at which the thread stops waiting at the latest.
     deadline: Option<u64>,
-    /// How many times it has waited. It shows whether a timer belongs to the current wait or to an earlier one.
+    /// How many times the thread has waited. This number tells a timer of the current wait from an earlier wait's.
     waits: u64,
     /// True if the last wait ended at its deadline.
     pub(crate) timed_out: bool,
-    /// How many times it has yielded since it last waited.
+    /// How many times the thread has yielded since it last waited.
     pub(crate) yields: u32,
-    /// True if it only watches the others (see `crate::stand_by`).
+    /// True if the thread only watches the others (see `crate::stand_by`).
     pub(crate) stands_by: bool,
-    /// Its kernel thread, which is joined after the simulated thread has ended.
+    /// The thread's kernel thread, which is joined after the simulated thread has ended.
     pub(crate) kernel_thread: libc::pthread_t,
-    /// The lowest address of its stack.
+    /// The lowest address of the thread's stack.
     pub(crate) stack: usize,
 }
 
@@ -160,7 +160,7 @@ impl Threads {
     }
 
     /// Ends the waits of up to `count` threads that wait for the futex at `address`, the longest-waiting first. Returns
-    /// how many there were.
+    /// the number of threads that it has woken.
     pub(crate) fn wake(&mut self, address: usize, count: usize) -> usize {
         let mut woken = Vec::new();
         self.waiters.retain(|&(waited_for, id)| {

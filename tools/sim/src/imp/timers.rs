@@ -26,8 +26,8 @@ impl Timers {
         self.added += 1;
     }
 
-    /// The earliest deadline and its thread. Removes timers of waits that are over: `is_waiting`, which gets a thread
-    /// and the number of a wait, returns false for these.
+    /// The earliest deadline and its thread. Removes timers of waits that are over. `is_waiting` gets a thread and the
+    /// number of a wait, and returns false if that wait is over.
     pub(crate) fn first(&mut self, is_waiting: impl Fn(usize, u64) -> bool) -> Option<(u64, usize)> {
         while let Some(Reverse(timer)) = self.heap.peek() {
             if is_waiting(timer.thread, timer.wait) {

@@ -1,4 +1,4 @@
-//! Watches from outside whether the simulation gets on, and finds out where it is if it does not.
+//! Watches from outside whether the simulation makes progress. If not, finds out where its running thread is.
 
 use super::{places, progress, real};
 use crate::options::Place;
@@ -6,7 +6,7 @@ use std::ffi::c_int;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-/// How often the caller is to look.
+/// How often the caller should call [`Watch::look`].
 pub(crate) const INTERVAL: Duration = Duration::from_millis(500);
 /// How long the simulation may stand still.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
@@ -21,13 +21,13 @@ pub(crate) struct Watch {
     progress: u64,
     /// The process's processor time at the last look.
     processor_time: Duration,
-    /// How long there has been no progress. Time in which the simulation could run, but got no processor, does not
-    /// count: on a busy machine it has the lowest priority.
+    /// How long there has been no progress. This leaves out the time in which the simulation could run but got no
+    /// processor: on a busy machine the simulation has the lowest priority.
     stuck: Duration,
 }
 
 impl Watch {
-    /// Looks whether the simulation gets on. The caller does this once in each `interval`. When there has been no
+    /// Looks whether the simulation makes progress. The caller calls this once in each `interval`. If there has been no
     /// progress for as long as `patience`, returns the places where the thread with the baton is.
     pub(crate) fn look(&mut self, interval: Duration, patience: Duration) -> Option<Vec<Place>> {
         let processor_time = processor_time();
@@ -92,7 +92,7 @@ extern "C" fn answer(_signal: c_int) {
     ANSWERED.store(true, Ordering::Release);
 }
 
-/// The places where the thread with the baton is. It is asked by a signal, because it makes no call in which the
+/// The places where the thread with the baton is. A signal asks the thread, because it makes no call in which the
 /// simulator could ask it.
 fn places_of_holder() -> Vec<Place> {
     // SAFETY: all zeros is a valid `sigaction`, and the handler that is put there has the right type. The signal goes

@@ -50,8 +50,8 @@ strategies! {
     Pauses, "pauses", pauses::Pauses::default();
 
     /// As pauses, but for up to 400 ms: long enough for an election while the leader is paused. The lab's network also
-    /// delays some messages for even longer. No real run is as bad: a test that fails only here because it ran out of
-    /// time does not show a mistake of the student's.
+    /// delays some messages for even longer. No real run is as bad. If a test fails only in a storm, and only because
+    /// it ran out of time, that does not show a mistake in the student's code.
     Storm, "storm", storm::Storm::default();
 }
 

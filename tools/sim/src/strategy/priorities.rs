@@ -4,7 +4,7 @@
 use super::chooser::Chooser;
 use crate::rng::Rng;
 
-/// One choice in this many changes the priority of a thread first.
+/// The scheduler changes a thread's priority before one choice in this many.
 const CHANGE_ODDS: u64 = 300;
 
 /// Runs the thread with the highest priority.
