@@ -1,4 +1,4 @@
-//! A byte string that can be handed around without copying it.
+//! A byte string that is shared, not copied.
 
 use serde::de::{Deserialize, Deserializer, Visitor};
 use serde::ser::{Serialize, Serializer};
@@ -6,10 +6,10 @@ use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 
-/// An immutable byte string: a clone shares the bytes, and encoding or decoding moves them in one block.
+/// An immutable byte string. A clone shares the bytes. Encoding and decoding move them in one block.
 ///
-/// Commands and log entries are this. A `Vec<u8>` can be encoded as well, but travels element by element, as
-/// any vector does, and is copied by each clone. Go has no counterpart: its `[]byte` is both.
+/// It is the type of commands and snapshots. A `Vec<u8>` can be encoded as well, but like any vector it is encoded element
+/// by element, and each clone copies it. Go has only `[]byte`.
 #[derive(Clone, Default, PartialEq, Eq, Hash)]
 pub struct Bytes(Arc<[u8]>);
 
@@ -39,7 +39,7 @@ impl From<&[u8]> for Bytes {
     }
 }
 
-/// The length and the first bytes: a log of commands of a megabyte each stays readable when printed.
+/// Prints the length and the first bytes. A log with commands of a megabyte stays readable.
 impl fmt::Debug for Bytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const SHOWN: usize = 16;
@@ -70,7 +70,7 @@ impl<'de> Deserialize<'de> for Bytes {
             }
         }
 
-        // Not `deserialize_byte_buf`: its vector would be a copy on the way to the shared one.
+        // `deserialize_byte_buf` would make a vector first, and copy its bytes.
         deserializer.deserialize_bytes(BytesVisitor)
     }
 }

@@ -1,4 +1,4 @@
-//! What went wrong, in words that help whoever wrote the encoder.
+//! The error of an encoder or a decoder.
 
 use std::any::type_name;
 use std::{fmt, io};
@@ -7,27 +7,26 @@ use std::{fmt, io};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// The input ended inside the value, or where a value should have begun.
+    /// The input ended within the value, or where a value should have begun.
     Truncated,
-    /// The bytes are not an encoding of the type, have some left over, or go beyond a [limit](crate#limits).
+    /// The bytes are not an encoding of the type, some bytes are left over, or the value exceeds a [limit](crate#limits).
     Malformed,
-    /// The reader or the writer failed; [`source`](std::error::Error::source) has its error.
+    /// The reader or the writer failed. [`source`](std::error::Error::source) returns its error.
     Io,
-    /// The type needs what labgob cannot do, such as a sequence whose length is not known in advance.
+    /// The type needs something that labgob cannot do, such as a sequence whose length is not known in advance.
     Unsupported,
 }
 
-/// A value could not be encoded or decoded: which type, where, and why.
+/// A value could not be encoded or decoded. The printed error says which type, where, and why.
 ///
-/// Its text is meant to be printed. Go's `Encode` and `Decode` return an `error` that most solutions drop; here the
-/// compiler asks that it be looked at.
+/// Go's `Encode` and `Decode` return an `error` that most solutions ignore. Here the compiler warns if an error is ignored.
 pub struct Error(Box<Inner>);
 
-/// Boxed, so that a `Result` on the path of every RPC stays one word.
+/// In a box, so that an `Error` is one word: every RPC passes on several results.
 struct Inner {
     action: &'static str,
     type_name: &'static str,
-    /// Which value of a stream, counted from 1.
+    /// The number of the value in its stream, from 1.
     nth: Option<u64>,
     kind: ErrorKind,
     reason: String,
@@ -85,7 +84,7 @@ impl fmt::Display for Error {
     }
 }
 
-/// The kind and then the sentence of `Display`: `unwrap` prints this, and a student should be able to read it.
+/// Prints the kind, and then the sentence of `Display`: `unwrap` prints this form, and a student should be able to read it.
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?}: {self}", self.0.kind)

@@ -1,19 +1,19 @@
-//! Encodes values as bytes and decodes them again: what crosses the network in an RPC, and what a server gives its
-//! persister, is labgob bytes, so that no two servers can share memory by accident.
+//! Encodes values as bytes, and decodes them again. The arguments and replies of RPCs cross the network as labgob bytes,
+//! and a server gives its persister labgob bytes. This keeps two servers from sharing memory by accident.
 //!
 //! ```text
-//! LabEncoder::new(w)            encodes values, one after the other, into a writer
+//! LabEncoder::new(w)              encodes values, one after the other, into a writer
 //!     .encode(&x)
-//! LabDecoder::new(r)            decodes them from a reader, in the same order
-//!     .decode(&mut x)           into a variable (Go's form)
-//!     .decode_next::<T>()       as a result
-//!     .decode_next_or_end::<T>()  as a result, or None where the stream ends
-//! encode(&x), decode::<T>(..)   one value alone, to and from exactly its bytes
-//! Bytes                         a byte string that is cheap to clone and to encode: commands, snapshots
-//! Error, ErrorKind              which type, where and why
+//! LabDecoder::new(r)              decodes values from a reader, in the same order
+//!     .decode(&mut x)             into a variable (Go's form)
+//!     .decode_next::<T>()         returns the next value
+//!     .decode_next_or_end::<T>()  returns the next value, or None at the end of the stream
+//! encode(&x), decode::<T>(..)     a single value, to and from exactly its bytes
+//! Bytes                           a byte string that is cheap to clone and to encode: commands, snapshots
+//! Error, ErrorKind                which type could not be encoded or decoded, where, and why
 //! ```
 //!
-//! A value is anything with serde's derives: `#[derive(Serialize, Deserialize)]`.
+//! Any type with serde's derives, `#[derive(Serialize, Deserialize)]`, can be encoded and decoded.
 //!
 //! # Example
 //!
@@ -62,27 +62,28 @@
 //!
 //! # Limits
 //!
-//! Bytes that are not what the decoder expects give an [`Error`], whatever they are: never a panic, a stack overflow
-//! or an endless loop, and never more memory than a constant (that of the type) times the input's length plus a
-//! megabyte. For that, a value to be decoded
-//! - has at most 128 levels of values within values: each struct, tuple, sequence, map, enum and `Some` is one;
-//! - has at most 4096 elements of sequences and maps that take no bytes at all, such as those of a `Vec<()>`.
+//! Whatever bytes the decoder gets, it returns a value or an [`Error`]. It never panics, overflows the stack or loops
+//! for ever. It never takes more memory than a megabyte plus the input's length times a constant of the type. To ensure
+//! this, a value to be decoded has
+//! - at most 128 levels of values within values: each struct, tuple, sequence, map, enum and `Some` is a level;
+//! - at most 4096 elements of sequences and maps that take no bytes at all, such as the elements of a `Vec<()>`.
 //!
-//! The encoder does not look for these: a linked list of 200 nodes, each in the one before, is encoded and then
-//! cannot be decoded. Keep a list in a `Vec`.
+//! The encoder does not check these limits. For example, it encodes a linked list of 200 nodes, each within the one
+//! before, and then the list cannot be decoded. Keep a list in a `Vec`.
 //!
-//! Integers take one byte below 251 and up to three, five, nine or seventeen bytes above, so small ones are cheap
-//! where Lab 3B counts the bytes. Fields are told apart by their order alone: the decoder must name the type that
-//! the encoder had, and serde's `flatten`, `untagged`, `tag` and `skip_serializing_if` cannot work.
+//! An integer below 251 takes one byte, a larger one three, five, nine or seventeen, so small integers are cheap where
+//! Lab 3B counts the bytes. Only their order tells fields apart: the decoder must name the type that was encoded, and
+//! serde's `flatten`, `untagged`, `tag` and `skip_serializing_if` cannot work.
 //!
-//! # Gone, compared with Go's labgob
+//! # What Go's labgob has and this one lacks
 //!
-//! - The warning that a field begins with a small letter. Go leaves such fields out without a word, and Raft breaks;
-//!   the derives here take every field, whatever its name or visibility.
-//! - The warning that a value is decoded into a variable not at its default. Go leaves a field as it is where the
-//!   encoder had zero; here decoding makes a new value, and replaces the old one only when it is complete.
-//! - `Register`. Go must be told which types may stand behind an `interface{}`; a Rust type is known where it is
-//!   decoded, and an enum says which ones it may be.
+//! - The warning that a field's name begins with a small letter. Go leaves such fields out silently, and Raft breaks.
+//!   Here the derives take every field, whatever its name or visibility.
+//! - The warning that a value is decoded into a variable that is not at its default. Where the encoder had zero, Go
+//!   leaves the variable's field as it was. Here decoding makes a new value, and replaces the old one when the new one is
+//!   complete.
+//! - `Register`. Go must be told which types may stand behind an `interface{}`. A Rust program names the type that it
+//!   decodes, and an enum lists the types that are possible.
 #![forbid(unsafe_code)]
 
 mod bytes;
@@ -97,21 +98,21 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::io::{self, Read, Write};
 
-/// Encodes one value alone; [`decode`] reads it back.
+/// Encodes a single value. [`decode`] reads it back.
 ///
 /// # Errors
 ///
-/// As for [`LabEncoder::encode`], except that nothing is written anywhere.
+/// [`ErrorKind::Unsupported`] if the type cannot be encoded. A type made of derives and the standard collections can.
 pub fn encode<T: Serialize + ?Sized>(x: &T) -> Result<Vec<u8>, Error> {
     DefaultOptions::new().serialize(x).map_err(|error| unsupported::<T>(*error))
 }
 
-/// Decodes the one value that [`encode`] made these bytes of.
+/// Decodes the single value that [`encode`] has made these bytes from.
 ///
 /// # Errors
 ///
-/// Where the bytes are not exactly one `T`: too few ([`ErrorKind::Truncated`]), some left over or otherwise wrong
-/// ([`ErrorKind::Malformed`]).
+/// If the bytes are not exactly one `T`: [`ErrorKind::Truncated`] if there are too few, [`ErrorKind::Malformed`] if some
+/// are left over or wrong.
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
     limit::decode(bytes)
 }
@@ -128,8 +129,8 @@ fn unsupported<T: ?Sized>(error: bincode::ErrorKind) -> Error {
 
 /// Writes values to a stream, one after the other (`NewEncoder` in Go's labgob.go).
 ///
-/// Each becomes its length, seven bits to a byte and the low ones first, and then its bytes. The length is what lets
-/// a [`LabDecoder`] stop exactly where the value ends, and notice a value decoded as another type.
+/// It writes the length of each value, seven bits to a byte and the low bits first, and then the value's bytes. Thanks to
+/// the length, a [`LabDecoder`] stops exactly where the value ends, and notices a value that is decoded as another type.
 pub struct LabEncoder<W> {
     writer: W,
     /// The value being encoded; kept for its capacity.
@@ -137,7 +138,7 @@ pub struct LabEncoder<W> {
 }
 
 impl<W: Write> LabEncoder<W> {
-    /// An encoder that appends to the writer (`&mut Vec<u8>`, mostly) and holds nothing back.
+    /// An encoder that writes to this writer, most often a `&mut Vec<u8>`. It holds nothing back.
     pub fn new(writer: W) -> LabEncoder<W> {
         LabEncoder { writer, value: Vec::new() }
     }
@@ -146,9 +147,8 @@ impl<W: Write> LabEncoder<W> {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Unsupported`] where its type cannot be encoded, and then nothing has been written;
-    /// [`ErrorKind::Io`] where the writer fails. A type made of derives and the standard collections, written to a
-    /// vector, gives neither.
+    /// [`ErrorKind::Unsupported`] if the type cannot be encoded; then nothing has been written. [`ErrorKind::Io`] if the
+    /// writer fails. A type made of derives and the standard collections can be encoded, and a vector does not fail.
     pub fn encode<T: Serialize + ?Sized>(&mut self, x: &T) -> Result<(), Error> {
         self.value.clear();
         DefaultOptions::new().serialize_into(&mut self.value, x).map_err(|error| unsupported::<T>(*error))?;
@@ -161,7 +161,7 @@ impl<W: Write> LabEncoder<W> {
     }
 }
 
-/// The bytes of a 64-bit length, seven bits each.
+/// The most bytes that a 64-bit length takes, with seven bits to a byte.
 const MAX_PREFIX: usize = 10;
 
 fn length_prefix(mut len: u64, prefix: &mut [u8; MAX_PREFIX]) -> &[u8] {
@@ -177,7 +177,7 @@ fn length_prefix(mut len: u64, prefix: &mut [u8; MAX_PREFIX]) -> &[u8] {
 
 /// Reads values from a stream that a [`LabEncoder`] wrote, in the same order (`NewDecoder` in Go's labgob.go).
 ///
-/// It reads nothing beyond the value asked for. After an error the stream is of no further use.
+/// It reads no byte beyond the value that it returns.
 pub struct LabDecoder<R> {
     reader: R,
     /// The value being decoded; kept for its capacity.
@@ -187,16 +187,16 @@ pub struct LabDecoder<R> {
 }
 
 impl<R: Read> LabDecoder<R> {
-    /// A decoder that reads from the reader: `&[u8]`, mostly.
+    /// A decoder that reads from this reader, most often a `&[u8]`.
     pub fn new(reader: R) -> LabDecoder<R> {
         LabDecoder { reader, value: Vec::new(), count: 0 }
     }
 
-    /// Reads the next value into `x`, whatever `x` held before.
+    /// Reads the next value and replaces `x` by it.
     ///
     /// # Errors
     ///
-    /// As for [`decode_next`](LabDecoder::decode_next); `x` then keeps its value.
+    /// As for [`decode_next`](LabDecoder::decode_next). After an error `x` is as it was.
     pub fn decode<T: DeserializeOwned>(&mut self, x: &mut T) -> Result<(), Error> {
         *x = self.decode_next()?;
         Ok(())
@@ -206,8 +206,8 @@ impl<R: Read> LabDecoder<R> {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Truncated`] where the stream has ended or ends within the value, [`ErrorKind::Malformed`] where
-    /// the bytes are not a `T`, [`ErrorKind::Io`] where the reader fails.
+    /// [`ErrorKind::Truncated`] if the stream has ended or ends within the value. [`ErrorKind::Malformed`] if the bytes
+    /// are not a `T`. [`ErrorKind::Io`] if the reader fails.
     pub fn decode_next<T: DeserializeOwned>(&mut self) -> Result<T, Error> {
         self.decode_next_or_end()?.ok_or_else(|| {
             let reason = String::from("the input has ended: there is no further value");
@@ -215,12 +215,13 @@ impl<R: Read> LabDecoder<R> {
         })
     }
 
-    /// Reads the next value, or gives `None` where the stream ended with the value before: for a stream that does
-    /// not say how many values it holds.
+    /// Reads the next value. Returns `None` if the stream has ended. This is for a stream that does not say how many values
+    /// it holds.
     ///
     /// # Errors
     ///
-    /// As for [`decode_next`](LabDecoder::decode_next); a stream that ends within a value is an error here too.
+    /// As for [`decode_next`](LabDecoder::decode_next), except that the end of the stream is no error. A stream that ends
+    /// within a value is one.
     pub fn decode_next_or_end<T: DeserializeOwned>(&mut self) -> Result<Option<T>, Error> {
         let value = self.read_length::<T>().and_then(|len| match len {
             Some(len) => self.read_value(len).map(Some),
@@ -231,7 +232,7 @@ impl<R: Read> LabDecoder<R> {
 
     fn read_value<T: DeserializeOwned>(&mut self, len: u64) -> Result<T, Error> {
         self.value.clear();
-        // Beyond a page, the vector grows with what arrives and not with what the length claims.
+        // The length may be a false claim. Beyond a page, the vector grows with the bytes that arrive.
         self.value.reserve(len.min(4096) as usize);
         let got = self.reader.by_ref().take(len).read_to_end(&mut self.value).map_err(Error::reading::<T>)?;
         if (got as u64) < len {
@@ -241,7 +242,8 @@ impl<R: Read> LabDecoder<R> {
         limit::decode(&self.value)
     }
 
-    /// Reads a value's length, or `None` at the end of the stream. The shortest form only: one value, one encoding.
+    /// Reads a value's length, or `None` at the end of the stream. Accepts only the shortest form, so that a value has only
+    /// one encoding.
     fn read_length<T>(&mut self) -> Result<Option<u64>, Error> {
         let mut len = 0;
         for shift in (0..u64::BITS).step_by(7) {

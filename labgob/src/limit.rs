@@ -1,10 +1,9 @@
-//! Decoding that no input can make panic, overflow the stack, run for ever, or take much memory.
+//! A decoder with limits: no input can make it panic, overflow the stack, run for ever, or take much memory.
 //!
-//! bincode reads numbers and strings safely, but trusts the input where values hold values: it recurses as deep as
-//! the input says, announces as many elements as the input says (collections allocate for them in advance), and
-//! reads that many even when an element takes no bytes. So bincode reads the parts here and this module the whole:
-//! [`Limited`] hands numbers and strings through to bincode and walks structs, sequences, maps and enums itself,
-//! in bincode's format.
+//! bincode reads numbers and strings safely, but it trusts the input where values contain values. It recurses as deep as
+//! the input says. It announces as many elements as the input says, and collections allocate memory for them in advance.
+//! It reads that many elements even if an element takes no bytes. For this reason [`Limited`] reads structs, sequences,
+//! maps and enums itself, in bincode's format, and leaves only numbers and strings to bincode.
 
 use crate::error::{Error, ErrorKind};
 use bincode::{BincodeRead, DefaultOptions};
@@ -14,11 +13,11 @@ use serde::de::{
 };
 use std::io;
 
-/// How deep values may lie within values. Each level costs a few stack frames, and a thread may have little stack.
+/// The most levels of values within values. Each level takes a few stack frames, and a thread may have a small stack.
 pub(crate) const MAX_DEPTH: usize = 128;
 
-/// How many elements of sequences and maps may take no bytes, in one value. Such elements (`()`, a struct whose
-/// fields are all skipped) are the only ones that the input's length does not bound.
+/// The most elements of sequences and maps in a value that take no bytes, such as `()` or a struct whose fields are all
+/// skipped. The input's length bounds the number of all other elements.
 pub(crate) const MAX_EMPTY: usize = 4096;
 
 type Result<T> = std::result::Result<T, bincode::Error>;
@@ -44,7 +43,7 @@ pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> std::result::Result<T
     Err(Error::decoding::<T>(kind, reason + hint))
 }
 
-/// bincode's errors in the words of this crate; those of limits and of `Deserialize` impls bring their own.
+/// Puts bincode's errors into words. The errors of this module and of `Deserialize` implementations have their own text.
 fn explain(error: bincode::ErrorKind) -> (ErrorKind, String) {
     use bincode::ErrorKind as B;
     let reason = match error {
@@ -62,10 +61,10 @@ fn explain(error: bincode::ErrorKind) -> (ErrorKind, String) {
     (ErrorKind::Malformed, reason)
 }
 
-/// What is left of a value's bytes.
+/// The bytes of a value that are not read yet.
 struct Input<'de> {
     rest: &'de [u8],
-    /// How many bytes were asked for when there were not that many.
+    /// The number of bytes that were wanted when fewer were left. None: there were always enough.
     missing: Option<usize>,
 }
 
@@ -108,15 +107,15 @@ impl<'de> BincodeRead<'de> for &mut Input<'de> {
     }
 }
 
-/// A deserializer of one value's bytes that keeps to the limits.
+/// A deserializer for the bytes of one value. It enforces the limits.
 struct Limited<'de> {
     input: Input<'de>,
-    /// How many values enclose the one being read; at most [`MAX_DEPTH`].
+    /// The number of values that enclose the one being read; at most [`MAX_DEPTH`].
     depth: usize,
-    /// How many elements the open sequences have announced and not yet read. At most the length of the input: so
-    /// what collections allocate in advance, all levels together, is bounded by it too.
+    /// The number of elements that have been announced to collections on all levels, and are not read yet. At most the
+    /// length of the input; this also bounds the memory that the collections allocate in advance.
     promised: usize,
-    /// How many elements took no bytes; at most [`MAX_EMPTY`].
+    /// The number of elements that took no bytes; at most [`MAX_EMPTY`].
     empty: usize,
 }
 
@@ -126,7 +125,7 @@ impl<'de> Limited<'de> {
         bincode::Deserializer::with_bincode_read(&mut self.input, DefaultOptions::new())
     }
 
-    /// Reads what a value holds, one level down.
+    /// Reads the content of a value, which is one level down.
     fn nested<T>(&mut self, read: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         if self.depth == MAX_DEPTH {
             return Err(bincode::Error::custom(format!("values are nested deeper than {MAX_DEPTH}")));
@@ -137,7 +136,7 @@ impl<'de> Limited<'de> {
         result
     }
 
-    /// The elements of a sequence or map, whose number the input claims.
+    /// Reads how many elements of a sequence or map the input claims, and returns an iterator over them.
     fn claimed(&mut self) -> Result<Claimed<'_, 'de>> {
         let claim = u64::deserialize(&mut self.plain())?;
         let left = usize::try_from(claim).unwrap_or(usize::MAX);
@@ -221,13 +220,13 @@ impl<'de> Deserializer<'de> for &mut Limited<'de> {
         self.nested(|limited| visitor.visit_enum(limited))
     }
 
-    /// Some types encode themselves as text otherwise, and bincode's serializer says the same.
+    /// bincode's serializer says the same. If this were true, some types would expect text.
     fn is_human_readable(&self) -> bool {
         false
     }
 }
 
-/// The parts of a struct, tuple, array or variant: their number is the type's, not the input's.
+/// The fields of a struct, tuple, array or variant. The type says how many there are, not the input.
 struct Fields<'a, 'de> {
     limited: &'a mut Limited<'de>,
     left: usize,
@@ -249,11 +248,11 @@ impl<'de> SeqAccess<'de> for Fields<'_, 'de> {
     }
 }
 
-/// The elements of a sequence or the entries of a map: their number is what the input claims.
+/// The elements of a sequence or the entries of a map. The input claims how many there are.
 struct Claimed<'a, 'de> {
     limited: &'a mut Limited<'de>,
     left: usize,
-    /// This sequence's share in [`Limited::promised`]; at most `left`.
+    /// The share of this sequence in [`Limited::promised`]; at most `left`.
     promised: usize,
 }
 
@@ -291,7 +290,7 @@ impl<'de> SeqAccess<'de> for Claimed<'_, 'de> {
     }
 }
 
-/// An entry counts by its key.
+/// An entry takes no bytes if its key takes none.
 impl<'de> MapAccess<'de> for Claimed<'_, 'de> {
     type Error = bincode::Error;
 
@@ -319,7 +318,7 @@ impl<'de> EnumAccess<'de> for &mut Limited<'de> {
     }
 }
 
-/// A variant's parts lie on the level that [`Deserializer::deserialize_enum`] has counted.
+/// The fields of a variant are on the level that [`Deserializer::deserialize_enum`] has counted.
 impl<'de> VariantAccess<'de> for &mut Limited<'de> {
     type Error = bincode::Error;
 

@@ -1,5 +1,5 @@
-//! Bytes that no encoder wrote: each must give an error (or, by chance, a value), soon, with little memory and little
-//! stack. Memory is counted by the allocator of this file.
+//! Decodes bytes that no encoder wrote. Each attempt must soon return an error (or a value, by chance), and take little
+//! memory and little stack. This file's allocator counts the memory.
 
 #![allow(clippy::unwrap_used, reason = "clippy.toml allows it in tests; this is for their helpers")]
 
@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, HashMap, LinkedList};
 use std::fmt::Debug;
 use std::thread;
 
-/// Counts what each thread has allocated and not freed, and the most of it since [`peak_of`] last asked.
+/// Counts the bytes that each thread has allocated and not freed, and the highest count since the last [`peak_of`].
 struct Counting;
 
 thread_local! {
@@ -39,7 +39,7 @@ unsafe impl GlobalAlloc for Counting {
         unsafe { System.dealloc(block, layout) }
     }
 
-    /// For a moment the old block and the new one may both exist.
+    // For a moment the old block and the new one may both exist.
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         count(size as isize);
         count(-(layout.size() as isize));
@@ -57,8 +57,8 @@ fn peak_of<T>(f: impl FnOnce() -> T) -> (T, usize) {
     (result, (PEAK.get() - before) as usize)
 }
 
-/// Bytes of memory for each byte of input, for the types below. The costliest is `Named`: two bytes can make a B-tree
-/// node, which has room for eleven entries.
+/// The most bytes of memory for each byte of input, for the types below. `Named` takes the most: two bytes can make a
+/// B-tree node, which has room for eleven entries.
 const FACTOR: usize = 256;
 const SLACK: usize = 1 << 20;
 
@@ -103,14 +103,14 @@ struct Chain {
     next: Option<Box<Chain>>,
 }
 
-/// Large in memory, and without a byte when encoded.
+/// A type that is large in memory and takes no byte when encoded.
 #[derive(Serialize, Deserialize, Debug, PartialEq, Clone, Default)]
 struct Skipped {
     #[serde(skip)]
     cache: [u64; 8],
 }
 
-/// Decodes alone, from a slice and from a reader that is none.
+/// Decodes the bytes as a single value, and as a stream from a slice and from another reader.
 fn try_type<T: DeserializeOwned>(bytes: &[u8]) {
     let _ = bounded(bytes.len(), || decode::<T>(bytes));
     let _ = bounded(bytes.len(), || LabDecoder::new(bytes).decode_next::<T>());
@@ -140,13 +140,13 @@ fn try_types(bytes: &[u8]) {
     try_type::<(String, Bytes, char, Option<u128>)>(bytes);
 }
 
-/// bincode's form of 2^60: a length that no input has.
+/// bincode's encoding of 2^60, a length that no input has.
 const HUGE: [u8; 9] = [253, 0, 0, 0, 0, 0, 0, 0, 0x10];
 
-/// The same as the length before a value in a stream.
+/// The encoding of 2^60 as the length before a value in a stream.
 const HUGE_PREFIX: [u8; 9] = [0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x10];
 
-/// The value as a stream holds it.
+/// A value as it is in a stream: its length and then its bytes.
 fn framed(value: &[u8]) -> Vec<u8> {
     [&leb128(value.len()), value].concat()
 }
@@ -190,14 +190,14 @@ proptest! {
         try_types(&framed(&bytes));
     }
 
-    /// Small bytes are tags and lengths that make sense, so that decoding gets further than with any bytes.
+    /// Small bytes are plausible tags and lengths, so that decoding gets further than with random bytes.
     #[test]
     fn random_small_bytes(bytes in proptest::collection::vec(0u8..6, 0..3000)) {
         try_types(&bytes);
         try_types(&framed(&bytes));
     }
 
-    /// Each claim of 2^60 elements, bytes or levels is one that bincode or a collection might believe.
+    /// bincode or a collection might believe any of these claims of 2^60 elements, bytes or levels.
     #[test]
     fn huge_lengths(pieces in proptest::collection::vec(
         prop_oneof![Just(HUGE.to_vec()), Just(HUGE_PREFIX.to_vec()), proptest::collection::vec(0u8..4, 0..4)],
@@ -243,8 +243,7 @@ proptest! {
         prop_assert_eq!(error.kind(), ErrorKind::Malformed);
     }
 
-    /// What labgob walks itself, it walks in bincode's format; and a reader that gets by chance what an encoder might
-    /// have written gets what bincode reads there.
+    /// labgob reads and writes bincode's format. For any bytes, it decodes the same value as bincode, or none as bincode.
     #[test]
     fn as_bincode(append in any_append(), bytes in proptest::collection::vec(0u8..6, 0..40)) {
         use bincode::Options;
@@ -258,7 +257,7 @@ proptest! {
     }
 }
 
-/// Less stack than any thread has unless told so, and in a build that optimises little.
+/// Runs `f` on a thread with a smaller stack than the default.
 fn on_a_small_stack(f: impl FnOnce() + Send + 'static) {
     thread::Builder::new().stack_size(512 << 10).spawn(f).unwrap().join().unwrap();
 }
@@ -286,7 +285,7 @@ fn deep_bytes_do_not_overflow_the_stack() {
     });
 }
 
-/// Recursion that takes no input at all: no value of the type exists, but it can be asked for.
+/// Decoding this type recurses without taking any input. No value of the type exists, but a program can ask for one.
 #[test]
 fn a_type_without_end_does_not_overflow_the_stack() {
     #[derive(Deserialize, Debug)]
@@ -303,7 +302,7 @@ fn depth_up_to_the_limit_is_allowed() {
     on_a_small_stack(|| {
         assert_eq!(decode::<List>(&encode(&list(128)).unwrap()).unwrap(), list(128));
         too_deep::<List>(&encode(&list(129)).unwrap());
-        // Width is not depth: each level is left again.
+        // Many values beside each other are not deep: each level is left again.
         let wide: Vec<List> = (0..1000).map(|_| list(100)).collect();
         assert_eq!(decode::<Vec<List>>(&encode(&wide).unwrap()).unwrap(), wide);
     });
@@ -322,7 +321,7 @@ fn elements_without_bytes_are_counted() {
         decode::<Vec<Skipped>>(&encode(&vec![Skipped::default(); 4096]).unwrap()).unwrap().len(),
         4096
     );
-    // Ten million first: without the limit that ends and shows itself, and 2^60 does not end.
+    // Ten million comes before 2^60: without the limit, the former ends and fails the test, and the latter never ends.
     let ten_million = encode(&10_000_000u64).unwrap();
     for claim in [&encode(&4097u64).unwrap()[..], &ten_million, &HUGE] {
         too_empty::<Vec<()>>(claim);
@@ -330,14 +329,14 @@ fn elements_without_bytes_are_counted() {
         too_empty::<LinkedList<Skipped>>(claim);
         too_empty::<HashMap<(), ()>>(claim);
     }
-    // The limit is that of the value, not of each sequence in it.
+    // The limit is for the whole value, not for each sequence in it.
     too_empty::<Vec<Vec<()>>>(&encode(&vec![vec![(); 100]; 41]).unwrap());
     // Elements that take bytes are not counted.
     assert_eq!(decode::<Vec<Vec<()>>>(&encode(&vec![vec![(); 0]; 9000]).unwrap()).unwrap().len(), 9000);
 }
 
-/// One claim of 2^60 on each level: what all levels together allocate in advance follows the input, which a limit for
-/// each level alone (serde's is a megabyte) would not achieve.
+/// Each level claims 2^60 elements. The memory that all levels together allocate in advance must be bounded by the input.
+/// A limit for each level (serde's is a megabyte) would not achieve this.
 #[test]
 fn claims_are_not_believed() {
     for size in [1, 100, 100_000] {
@@ -356,10 +355,10 @@ fn claims_are_not_believed() {
     let prefix: &[u8] = &HUGE_PREFIX;
     let (result, peak) = peak_of(|| LabDecoder::new(prefix).decode_next::<Bytes>());
     assert_eq!(result.unwrap_err().kind(), ErrorKind::Truncated);
-    assert!(peak < 4096 + 1024, "{peak}: more than a page to begin with and the error's text");
+    assert!(peak < 4096 + 1024, "{peak}: more than a page and the error's text");
 }
 
-/// A collection that the input does hold is allocated once, at its size.
+/// If the input holds as many elements as it claims, a collection is allocated once, at its size.
 #[test]
 fn honest_claims_are_believed() {
     let numbers = encode(&vec![7u64; 10_000]).unwrap();
@@ -373,7 +372,7 @@ fn honest_claims_are_believed() {
     assert_eq!(peak, exact);
 }
 
-/// The encoder keeps one buffer, and the decoder another.
+/// The encoder and the decoder each keep their buffer for the next value.
 #[test]
 fn buffers_are_reused() {
     let value = Bytes::from(vec![7; 1000]);

@@ -1,5 +1,5 @@
-//! What labgob promises to those who encode and decode. The first three tests are the port of Go's three; of the two
-//! warnings that Go tests, the second and third show that there is nothing left to warn of.
+//! Tests of labgob's encoder and decoder. The first three are the port of Go's three tests. Two of these test warnings in
+//! Go; here they show that there is nothing to warn of.
 
 #![allow(clippy::unwrap_used, reason = "clippy.toml allows it in tests; this is for their helpers")]
 
@@ -15,7 +15,7 @@ use std::net::Ipv4Addr;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-/// Alone and from a stream, in both of the decoder's forms.
+/// Encodes and decodes `x`, as a single value and in a stream, with both methods of the decoder.
 #[track_caller]
 fn round_trip<T: Serialize + DeserializeOwned + PartialEq + Debug>(x: T) {
     assert_eq!(decode::<T>(&encode(&x).unwrap()).unwrap(), x);
@@ -116,8 +116,8 @@ fn basic() {
     round_trip(inner);
 }
 
-/// Go leaves out a field whose name begins with a small letter, and warns. Here every field travels: those of this
-/// struct are small, private, and one has a name that Rust must be told is one.
+/// Go leaves out a field whose name begins with a small letter, and warns. Here every field is encoded. The fields of this
+/// struct have small letters and are private, and the name of one is a keyword.
 #[test]
 fn every_field_travels() {
     mod private {
@@ -137,7 +137,7 @@ fn every_field_travels() {
     round_trip(private::args());
 }
 
-/// Go leaves what a variable held where the encoder had zero, and warns. Here the variable is replaced whole.
+/// Where the encoder had zero, Go leaves the variable's field as it was, and warns. Here the whole variable is replaced.
 #[test]
 fn a_dirty_variable_is_replaced() {
     #[derive(Serialize, Deserialize, Debug, PartialEq, Default, Clone)]
@@ -162,7 +162,7 @@ fn a_dirty_variable_is_replaced() {
     LabDecoder::new(&data[..]).decode(&mut reply).unwrap();
     assert_eq!(reply, sent);
 
-    // The last byte is missing: the fields before it could have been stored already.
+    // The last byte is missing. The fields before it must not have been stored.
     let mut reply = dirty.clone();
     LabDecoder::new(&data[..data.len() - 1]).decode(&mut reply).unwrap_err();
     assert_eq!(reply, dirty);
@@ -174,7 +174,7 @@ fn values_in_sequence() {
     let mut e = LabEncoder::new(&mut data);
     e.encode(&7u64).unwrap();
     e.encode(&Some(2usize)).unwrap();
-    // Longer than what follows: nothing of it may be left in the encoder's or the decoder's buffer.
+    // This value is longer than the next ones: nothing of it may be left in the buffers of the encoder and the decoder.
     e.encode("a string of some length").unwrap();
     e.encode(&()).unwrap();
     e.encode(&[Inner::default()][..]).unwrap();
@@ -198,7 +198,7 @@ fn values_in_sequence() {
     );
 }
 
-/// A value that cannot be decoded costs itself alone: the next one begins where it should.
+/// If a value cannot be decoded, the next value can: it begins where it should.
 #[test]
 fn a_value_of_another_type_does_not_hide_the_next() {
     let mut data = Vec::new();
@@ -210,7 +210,7 @@ fn a_value_of_another_type_does_not_hide_the_next() {
     assert_eq!(d.decode_next::<u64>().unwrap(), 3);
 }
 
-/// One byte at a time, with an interruption before each, as a reader may do.
+/// A reader that returns one byte at a time, with an interruption before each.
 struct Drip<'a> {
     rest: &'a [u8],
     taken: &'a Cell<usize>,
@@ -246,7 +246,7 @@ fn a_slow_reader_and_nothing_read_ahead() {
     assert_eq!(d.decode_next_or_end::<u8>().unwrap(), None);
 }
 
-/// Sizes count in Lab 3B, and old persisters must stay readable: the format is fixed here.
+/// This test fixes the format: sizes count in Lab 3B, and old persisters must stay readable.
 #[test]
 fn the_bytes_are_few_and_fixed() {
     let stream = |len: usize| {
@@ -280,7 +280,7 @@ fn a_length_has_one_form() {
     }
 }
 
-/// The error's kind and text; `unwrap` prints both.
+/// The error's kind and text. Asserts that `Debug`, which `unwrap` uses, prints both.
 #[track_caller]
 fn error<T: Debug>(result: Result<T, Error>) -> (ErrorKind, String) {
     let error = result.unwrap_err();
@@ -322,7 +322,7 @@ fn decoding_errors_say_what_where_and_why() {
     check::<Op>(&[9], Malformed, why);
 }
 
-/// A stream whose other side breaks.
+/// A stream that always fails.
 struct Broken;
 
 impl Read for Broken {
@@ -349,7 +349,7 @@ fn failures_of_reader_and_writer_come_through() {
     for error in [reading, within, writing] {
         assert_eq!(error.kind(), ErrorKind::Io);
         assert!(error.to_string().ends_with(": the cable is cut"), "{error}");
-        // As `?` makes of it in a function that returns any error.
+        // `?` does this conversion in a function that returns any error.
         let error: Box<dyn std::error::Error + Send + Sync> = error.into();
         assert_eq!(error.source().unwrap().to_string(), "the cable is cut");
     }

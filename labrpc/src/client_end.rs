@@ -23,14 +23,14 @@ impl ClientEnd {
         ClientEnd { net, end }
     }
 
-    /// Sends an RPC, such as "Raft.AppendEntries", and waits for its reply. True: the handler ran, and its reply is
-    /// in `reply`. False: the request or the reply was lost, or the server is down; the handler may have run or not.
+    /// Sends an RPC, such as "Raft.AppendEntries", and waits for its reply. True: the handler ran, and `reply` holds its
+    /// reply. False: the request or the reply was lost, or the server is down. Then the handler may or may not have run.
     ///
-    /// A call returns in any case, except if the handler never returns and its server stays. There is no need for a
-    /// time-out of your own.
+    /// A call always returns, unless the handler of a server on the network never returns. You need no time-out of your
+    /// own.
     ///
     /// # Panics
-    /// When `reply` is not of the type that the handler fills in.
+    /// If `reply` is not of the type that the handler fills in.
     pub fn call<A: Serialize + ?Sized, R: DeserializeOwned>(
         &self,
         svc_meth: &str,
@@ -64,11 +64,12 @@ impl ClientEnd {
     }
 
     /// Starts an RPC and returns at once (net/rpc's `Go` with a `done` channel). When the RPC ends, the network calls
-    /// `wrap` with the reply, or with None if it was lost, and sends the result to `done`. Many RPCs may share `done`. It
-    /// does no harm to drop the receiver of `done` before. `wrap` must not block: it may run on the network's own thread.
+    /// `wrap` with the reply, or with None if it was lost, and sends the result to `done`. Many RPCs may share `done`. If
+    /// its receiver has been dropped, the result is discarded. `wrap` must not block: it may run on the network's own
+    /// thread.
     ///
     /// # Panics
-    /// When `done` is a bounded channel: the network does not wait for its clients.
+    /// If `done` is a bounded channel: the network does not wait for its clients.
     pub fn go_to<A: Serialize + ?Sized, R: DeserializeOwned + 'static, T: Send + 'static>(
         &self,
         svc_meth: &str,

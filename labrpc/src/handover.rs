@@ -1,9 +1,9 @@
-//! A place for one value on its way from one thread to another: how a request reaches its handler's thread, and a
-//! reply its caller.
+//! A place through which one thread hands a value to another. A request reaches its handler's thread through one, and a
+//! reply reaches its caller through another.
 //!
-//! It waits as a channel does, with one difference. crossbeam's channels give up the processor a few times before they
-//! park a thread (`yield_now`). Where other programs want it as well, each time lets all of them go first, while a
-//! thread that is parked is woken before them: on a busy machine that made RPCs several times slower.
+//! It is a channel for one value, with one difference. Before a crossbeam channel parks a thread, it gives up the processor
+//! a few times (`yield_now`). On a busy machine, all other programs that wait for the processor then go first, each time,
+//! while a thread that is woken goes before them. That made RPCs several times slower.
 
 use parking_lot::{Condvar, Mutex};
 use std::cell::Cell;
@@ -11,22 +11,22 @@ use std::hint::spin_loop;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// How long a receiver looks before it parks. With 5 us, RPCs that followed one another often took several times as long.
+/// How long a receiver spins before it parks. With 5 us, RPCs that followed one another often took several times as long.
 const SPIN: Duration = Duration::from_micros(20);
 
-/// A thread that has parked `TRIES` times in a row parks at once: its RPCs are seldom, or the other thread waits for the
-/// same core. Of every `PERIOD` times it looks `TRIES` times again.
+/// A thread that has parked `TRIES` times in a row does not spin: its RPCs are rare, or the other thread waits for the same
+/// core. It tries again later: it spins `TRIES` times in every `PERIOD`.
 const TRIES: u32 = 2;
 const PERIOD: u32 = 64;
 
 thread_local! {
-    /// How many times in a row this thread has parked.
+    /// The number of times in a row that this thread has parked.
     static PARKED: Cell<u32> = const { Cell::new(0) };
 }
 
 /// Holds at most one value.
 pub(crate) struct Handover<T> {
-    /// Whether there is a value; for those who look without the lock.
+    /// Mirrors `value.is_some()`, so that a receiver can spin without the lock.
     full: AtomicBool,
     value: Mutex<Option<T>>,
     filled: Condvar,
@@ -37,7 +37,7 @@ impl<T> Handover<T> {
         Handover { full: AtomicBool::new(false), value: Mutex::new(None), filled: Condvar::new() }
     }
 
-    /// Puts a value into the empty place, and wakes whoever waits for it.
+    /// Puts a value into the empty place, and wakes the thread that waits for it.
     pub(crate) fn put(&self, value: T) {
         let old = self.value.lock().replace(value);
         debug_assert!(old.is_none(), "the value before was not taken");
@@ -47,7 +47,7 @@ impl<T> Handover<T> {
 
     /// Waits for the value, and takes it.
     pub(crate) fn take(&self) -> T {
-        self.look();
+        self.spin();
         let mut value = self.value.lock();
         loop {
             if let Some(value) = value.take() {
@@ -58,8 +58,8 @@ impl<T> Handover<T> {
         }
     }
 
-    /// Looks for the value for a while, if that has been of use lately.
-    fn look(&self) {
+    /// Spins until there is a value, for a short time, if spinning has been of use lately.
+    fn spin(&self) {
         let parked = PARKED.get();
         if parked % PERIOD < TRIES {
             let begun = Instant::now();
@@ -81,7 +81,7 @@ mod tests {
         std::thread::scope(|scope| {
             scope.spawn(|| (0..10_000).for_each(|_| back.put(there.take() + 1)));
             for n in 0..10_000 {
-                // Now and then the other side has parked.
+                // Give the other side time to park now and then.
                 if n % 1000 == 0 {
                     std::thread::sleep(Duration::from_millis(1));
                 }

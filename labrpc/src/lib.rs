@@ -1,23 +1,23 @@
-//! The simulated network of the lab: channels between threads that look like RPCs between machines, and that can
-//! lose, delay and reorder them (the Go lab's `labrpc`).
+//! The simulated network of the lab: RPCs between threads that behave like RPCs between machines. The network can lose,
+//! delay and reorder them (the Go lab's `labrpc`).
 //!
 //! | call | what it does |
 //! | --- | --- |
-//! | [`Network::new`] | holds the network, its ends and its servers |
-//! | [`Network::make_end`] | makes a [`ClientEnd`], which sends to one server for its life |
-//! | [`Network::add_server`], [`Network::delete_server`] | puts a server on the network, or takes it off |
-//! | [`Network::connect`], [`Network::enable`] | says which server an end talks to, and whether it may |
-//! | [`Network::reliable`], [`Network::long_delays`], [`Network::long_reordering`] | how bad the network is |
-//! | [`Network::latency`], [`Network::stall`] | how long messages take, and threads that send them |
-//! | [`Network::get_count`], [`Network::get_total_count`] | how many RPCs a server got, how many were sent |
+//! | [`Network::new`] | makes a network with no ends and no servers |
+//! | [`Network::make_end`] | makes a [`ClientEnd`], through which a client sends RPCs to one server |
+//! | [`Network::add_server`], [`Network::delete_server`] | adds a server to the network, or removes it |
+//! | [`Network::connect`], [`Network::enable`] | connects an end to a server; lets its RPCs through, or not |
+//! | [`Network::reliable`], [`Network::long_delays`], [`Network::long_reordering`] | sets how bad the network is |
+//! | [`Network::latency`], [`Network::stall`] | injects further faults: delays of messages and of threads |
+//! | [`Network::get_count`], [`Network::get_total_count`] | counts the RPCs that a server got, or that were sent |
 //! | [`Network::cleanup`] | ends every pending call, and the network's thread |
-//! | [`ClientEnd::call`] | sends an RPC and waits: true and a reply, or false when it was lost |
+//! | [`ClientEnd::call`] | sends an RPC and waits: true and a reply, or false if it was lost |
 //! | [`ClientEnd::go`], [`ClientEnd::go_to`] | sends an RPC; the reply arrives in a crossbeam channel |
-//! | [`Service::new`], [`make_service`], [`Server::new`] | the receiving side: named handlers, bundled into a server |
+//! | [`Service::new`], [`make_service`], [`Server::new`] | make the receiving side: a server is a bundle of named handlers |
 //! | [`go`] | the `go` statement: runs a closure on a thread that is reused |
 //!
-//! Arguments and replies cross as labgob bytes and never share memory. A handler runs on a thread of its own, so a
-//! call returns false when its server is deleted even while the handler hangs.
+//! Arguments and replies cross the network as labgob bytes and never share memory. A handler runs on a thread of its own,
+//! so a call returns false when its server is deleted, even while the handler hangs.
 //!
 //! ```
 //! use labrpc::{Network, Receiver, Server, Service, make_service};
@@ -56,9 +56,23 @@
 //!
 //! # Threads
 //!
-//! A network keeps one thread, for all its delays. Handlers, and the closures given to [`go`], run on a pool of
-//! threads that the process shares and reuses. As in Go, a panic on one of those threads ends the process: it is
-//! never turned into a reply that seems lost.
+//! A network has one thread, for all its delays. Handlers, and the closures given to [`go`], run on a pool of threads,
+//! which all networks of the process share. As in Go, a panic on one of these threads ends the process. It never looks
+//! like a lost reply.
+//!
+//! # Where to find what is in labrpc.go
+//!
+//! | file | what is in it |
+//! | --- | --- |
+//! | `network.rs` | the calls with which tests wire up a network and make it bad |
+//! | `client_end.rs` | `ClientEnd` |
+//! | `service.rs` | `Server` and `Service` |
+//! | `wiring.rs` | the network's data; `ReadEndnameInfo`, `IsServerDead` |
+//! | `process.rs` | `ProcessReq` |
+//! | `draws.rs` | the random draws of `ProcessReq` |
+//!
+//! Go has no counterpart of the other files: `faults.rs` injects more faults, `timer.rs` delays, `pool.rs` and
+//! `handover.rs` are the pool of threads, and `task_name.rs` names what runs on them.
 #![forbid(unsafe_code)]
 
 mod client_end;

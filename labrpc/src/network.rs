@@ -1,4 +1,4 @@
-//! The network as the tests see it: they wire it up, make it bad, and clean it up.
+//! The network as tests use it: they wire it up, make it bad, and clean it up.
 
 use crate::client_end::ClientEnd;
 use crate::faults::Latency;
@@ -35,10 +35,10 @@ impl Network {
         Network { shared, timer_thread: Mutex::new(Some(thread)) }
     }
 
-    /// Makes a client end: the port through which a client talks to one server. It is disabled.
+    /// Makes a client end: the port through which a client talks to one server. At first the end is disabled.
     ///
     /// # Panics
-    /// When the network has an end of this name.
+    /// If the network has an end of this name.
     pub fn make_end(&self, name: impl ToString) -> ClientEnd {
         let name = name.to_string();
         let end = Arc::<End>::default();
@@ -47,43 +47,43 @@ impl Network {
         ClientEnd::new(self.shared.clone(), end)
     }
 
-    /// Puts a server on the network, or replaces the one of this name. RPCs that the old one is handling return
-    /// false.
+    /// Adds a server to the network. If there is a server of this name, replaces it; RPCs that the old server is handling
+    /// return false.
     pub fn add_server(&self, name: impl ToString, server: Server) {
         let old = self.shared.wiring.lock().servers.insert(name.to_string().into(), Arc::new(server));
-        // What the server holds must not be dropped under the lock.
+        // The old server may own anything. Drop it when the lock is free.
         drop(old);
     }
 
-    /// Takes a server off the network. RPCs that it is handling return false within 100 ms, and what their handlers
-    /// answer later is thrown away.
+    /// Removes a server from the network. RPCs that it is handling return false within 100 ms. If their handlers return
+    /// later, the replies are discarded.
     pub fn delete_server(&self, name: impl ToString) {
         let server = self.shared.wiring.lock().servers.remove(name.to_string().as_str());
-        // What the server holds must not be dropped under the lock.
+        // The server may own anything. Drop it when the lock is free.
         drop(server);
     }
 
-    /// Connects an end to a server, which need not be there yet.
+    /// Connects an end to a server. The server need not have been added yet.
     ///
     /// # Panics
-    /// When there is no such end.
+    /// If there is no such end.
     pub fn connect(&self, end: impl ToString, server: impl ToString) {
         self.end(&end.to_string()).connect(server.to_string().into());
     }
 
-    /// Lets an end's RPCs through, or not. RPCs on their way when the end is disabled return false.
+    /// Lets an end's RPCs through, or not. RPCs that are on their way when the end is disabled return false.
     ///
     /// # Panics
-    /// When there is no such end.
+    /// If there is no such end.
     pub fn enable(&self, end: impl ToString, enabled: bool) {
         self.end(&end.to_string()).enabled.store(enabled, Ordering::SeqCst);
     }
 
-    /// The caller of the next RPC through this end stands still for so long (in whole microseconds) before its arguments
-    /// are read, as if its thread had lost the processor there.
+    /// Makes the caller of the next RPC through this end stall before its arguments are read, as if its thread had lost the
+    /// processor there. The duration counts in whole microseconds.
     ///
     /// # Panics
-    /// When there is no such end.
+    /// If there is no such end.
     pub fn stall(&self, end: impl ToString, duration: Duration) {
         self.end(&end.to_string()).next_stall.set(duration);
     }
@@ -93,32 +93,32 @@ impl Network {
         end.unwrap_or_else(|| panic!("labrpc: the network has no end named {name}; make_end makes it"))
     }
 
-    /// Whether the network keeps and delivers every message at once. If not, requests are delayed by 0 to 26 ms,
-    /// 10 % of the requests are lost, and 10 % of the replies.
+    /// Makes the network reliable or unreliable. A reliable network delivers every message at once. An unreliable one delays
+    /// requests by 0 to 26 ms, and loses 10 % of the requests and 10 % of the replies.
     pub fn reliable(&self, yes: bool) {
         self.shared.wiring.lock().reliable = yes;
     }
 
-    /// Whether two replies in three are held back by 200 to 2199 ms.
+    /// Makes the network hold back two replies in three, by 200 to 2199 ms, or none.
     pub fn long_reordering(&self, yes: bool) {
         self.shared.wiring.lock().long_reordering = yes;
     }
 
-    /// Whether an RPC through a disabled or unconnected end returns after up to 6999 ms, not 99.
+    /// Makes an RPC through a disabled or unconnected end return after up to 6999 ms, or after up to 99 ms.
     pub fn long_delays(&self, yes: bool) {
         self.shared.wiring.lock().long_delays = yes;
     }
 
-    /// How long messages take. At first they take no time; simulated tests give them some.
+    /// Sets how long messages are under way, and how long threads stall. At first neither takes any time.
     pub fn latency(&self, latency: Latency) {
         self.shared.has_stalls.store(latency.stalls.is_some(), Ordering::Relaxed);
         self.shared.wiring.lock().latency = latency;
     }
 
-    /// How many RPCs have reached the server of this name, since it was added.
+    /// The number of RPCs that have reached the server of this name since it was added.
     ///
     /// # Panics
-    /// When there is no such server.
+    /// If there is no such server.
     pub fn get_count(&self, server: impl ToString) -> usize {
         let name = server.to_string();
         let server = self.shared.wiring.lock().servers.get(name.as_str()).cloned();
@@ -127,13 +127,13 @@ impl Network {
             .get_count()
     }
 
-    /// How many RPCs have been sent, lost ones too.
+    /// The number of RPCs that have been sent, lost ones included.
     pub fn get_total_count(&self) -> usize {
         self.shared.total_count.load(Ordering::Relaxed)
     }
 
-    /// Shuts the network down: pending and later calls return false, servers are let go, the network's thread has
-    /// ended on return. (Go lets pending calls run out, which takes up to 7 s.)
+    /// Shuts the network down. Pending calls and later ones return false, the servers are removed, and the network's thread
+    /// ends before this function returns. (Go waits for pending calls, which takes up to 7 s.)
     pub fn cleanup(&self) {
         let servers = {
             let mut wiring = self.shared.wiring.lock();

@@ -1,5 +1,5 @@
-//! The port of the `go` statement: threads that are reused, because a thread's start costs a hundred times what a
-//! goroutine's does.
+//! The pool of threads behind the `go` statement. Threads are reused, because to start one costs a hundred times as much as
+//! to start a goroutine.
 //!
 //! Lock order: `Pool::state`, then a worker's `running`. Neither is held while a task runs.
 
@@ -14,7 +14,7 @@ use std::sync::{Arc, LazyLock, OnceLock};
 use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
-/// On the heap: in a simulation, its lock's address is then the same in each run, as other addresses are.
+/// In a box: in a simulation, heap addresses are the same in each run, so the address of the pool's lock is too.
 static POOL: LazyLock<Box<Pool>> = LazyLock::new(Box::default);
 
 #[derive(Default)]
@@ -24,22 +24,23 @@ struct Pool {
 
 #[derive(Default)]
 struct PoolState {
-    /// Every thread of the pool. Idle ones wait for the next task and never end: they are few, and cost no CPU.
+    /// All threads of the pool. An idle thread waits for the next task and never ends: there are few, and they cost no
+    /// processor time.
     workers: Vec<Arc<Worker>>,
-    /// The idle ones. The last to become idle is the first to get a task, since it may still be spinning.
+    /// The idle threads. The last to become idle is the first to get a task, because it may still be spinning.
     idle: Vec<Arc<Worker>>,
 }
 
 /// One thread of the pool.
 pub(crate) struct Worker {
-    /// Holds one task: a worker is handed the next one when it is on the idle list, and at no other time.
+    /// The next task. There is at most one: a worker is given a task only when it is on the idle list.
     tasks: Handover<Task>,
-    /// What the thread was handed to run, and when. None: it is on the idle list. Both change together, so that a task
-    /// is seen to run from the moment in which it is handed over.
+    /// The task that was handed to the thread, and the time. None: the thread is on the idle list. It changes together with
+    /// the idle list, so that a task counts as running from the moment in which it is handed over.
     running: Mutex<Option<(TaskName, Instant)>>,
-    /// Whether the task that it runs has put it on the idle list already. Of interest to the thread itself only: it may
-    /// have been handed the next task meanwhile.
-    rested: AtomicBool,
+    /// True if the current task has put the thread on the idle list already. Only the thread itself uses it: the next task
+    /// may have been handed to it meanwhile.
+    is_at_rest: AtomicBool,
     thread: OnceLock<ThreadId>,
 }
 
@@ -56,34 +57,34 @@ thread_local! {
 
 /// Runs `f` on another thread, as Go's `go f()` does. The thread comes from a pool and returns to it.
 ///
-/// `name` says whose thread it is and what for ("server 2: applier"); messages about panics, deadlocks and threads
-/// that were left behind use it.
+/// `name` says whose thread it is and what it is for ("server 2: applier"). Messages about panics, deadlocks and threads
+/// that did not end use it; see [`TaskName`].
 ///
 /// # Panics
-/// A panic in `f` ends the process with exit code 2, after a message with the name, as a panic in a goroutine does.
-/// So does the failure to start a thread: the message then says how many run and what the limit is.
+/// As in a goroutine, a panic in `f` ends the process with exit code 2, after a message with the name. The process also
+/// ends if no thread can be started. Then the message says how many threads run and what the limit is.
 pub fn go(name: impl Into<TaskName>, f: impl FnOnce() + Send + 'static) {
     start(name.into(), |_| f());
 }
 
-/// The name of the pool's task that the calling thread is running; None on a thread that is not the pool's.
+/// The name of the task that the calling thread is running. None if the thread is not one of the pool.
 pub fn current_task() -> Option<TaskName> {
-    // A thread that ends may ask behind the end of its thread-local values: a line of a log can come from a destructor.
+    // `CURRENT` may be gone: a destructor may log a line, and ask for the task, while its thread is ending.
     CURRENT.try_with(|name| name.borrow().clone()).ok().flatten()
 }
 
-/// A task that runs on the pool now.
+/// A task that is running on the pool.
 pub struct Running {
-    /// Its name: the one given to [`go`], or a handler's.
+    /// The name of the task.
     pub name: TaskName,
-    /// How long it has been running.
+    /// The time since the task was handed to its thread.
     pub elapsed: Duration,
-    /// The thread it runs on; None for a moment after the thread's start.
+    /// The thread that runs the task. None for a moment after the thread's start.
     pub thread: Option<ThreadId>,
 }
 
-/// The tasks that run on the pool now: what is left of a test, once its network is cleaned up and its servers are
-/// killed, was leaked.
+/// The tasks that are running on the pool. Tasks that still run when a test has killed its servers and cleaned up its
+/// network were leaked.
 pub fn running() -> Vec<Running> {
     let workers = POOL.state.lock().workers.clone();
     let task = |worker: &Arc<Worker>| {
@@ -94,13 +95,13 @@ pub fn running() -> Vec<Running> {
     workers.iter().filter_map(task).collect()
 }
 
-/// How many threads of the pool wait for a task.
+/// The number of threads of the pool that wait for a task.
 pub fn idle_threads() -> usize {
     POOL.state.lock().idle.len()
 }
 
-/// Hands a task to an idle thread, or starts one. The task may call [`Worker::rest`] once nothing but a last,
-/// non-blocking step is left.
+/// Hands a task to an idle thread, or to a new one. The task may call [`Worker::rest`] before its last step, if that step
+/// does not block.
 pub(crate) fn start(name: TaskName, run: impl FnOnce(&Arc<Worker>) + Send + 'static) {
     let task = Task { name, run: Box::new(run) };
     let idle = {
@@ -118,8 +119,8 @@ pub(crate) fn start(name: TaskName, run: impl FnOnce(&Arc<Worker>) + Send + 'sta
 }
 
 fn start_thread(task: Task) {
-    let (running, rested, thread) = (Mutex::new(None), AtomicBool::new(false), OnceLock::new());
-    let worker = Arc::new(Worker { tasks: Handover::new(), running, rested, thread });
+    let (running, is_at_rest, thread) = (Mutex::new(None), AtomicBool::new(false), OnceLock::new());
+    let worker = Arc::new(Worker { tasks: Handover::new(), running, is_at_rest, thread });
     worker.note(&task);
     let number = {
         let mut state = POOL.state.lock();
@@ -140,7 +141,7 @@ impl Worker {
         self.thread.get_or_init(|| std::thread::current().id());
         loop {
             let Task { name, run } = self.tasks.take();
-            self.rested.store(false, Ordering::Relaxed);
+            self.is_at_rest.store(false, Ordering::Relaxed);
             CURRENT.set(Some(name.clone()));
             if let Err(panic) = catch_unwind(AssertUnwindSafe(|| run(&self))) {
                 fatal(&format!("{name} panicked: {}", panic_message(&*panic)));
@@ -150,10 +151,10 @@ impl Worker {
         }
     }
 
-    /// Puts the thread on the idle list. Called before an RPC's reply is handed over, so that the caller's next RPC
-    /// finds this thread, still awake, at the top.
+    /// Puts the thread on the idle list, unless it is there already. A handler's task calls this before it hands over the
+    /// reply: the caller's next RPC then finds this thread at the top of the list, and still awake.
     pub(crate) fn rest(self: &Arc<Worker>) {
-        if !self.rested.swap(true, Ordering::Relaxed) {
+        if !self.is_at_rest.swap(true, Ordering::Relaxed) {
             let mut state = POOL.state.lock();
             *self.running.lock() = None;
             state.idle.push(self.clone());
@@ -165,12 +166,12 @@ impl Worker {
     }
 }
 
-/// Says why the process cannot go on, and ends it as Go ends a process in which a goroutine panicked.
+/// Prints why the process cannot go on, and ends it as Go ends a process in which a goroutine panicked.
 ///
-/// Writes to the real standard error: what a test prints by `eprintln!` is captured, and would be lost here.
+/// Writes to the real standard error: a test's output by `eprintln!` is captured, and would be lost here.
 fn fatal(message: &str) -> ! {
     use std::io::Write;
-    // Nothing is left to be done if even standard error is closed.
+    // Ignore the error: if standard error is closed, the message cannot be printed at all.
     let _ = writeln!(std::io::stderr(), "fatal: {message}");
     std::process::exit(2);
 }
@@ -180,7 +181,7 @@ fn panic_message(panic: &(dyn Any + Send)) -> &str {
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("(no message)")
 }
 
-/// How many threads there are, what limits them, and what they do: what a person needs to know when none more can be
+/// The number of threads, their limit, and what labrpc's threads are doing: the end of a message that no thread can be
 /// started.
 pub fn thread_census() -> String {
     let field = |file: &str, label: &str| {

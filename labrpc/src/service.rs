@@ -1,4 +1,4 @@
-//! The receiving side: a [`Service`] is a bundle of named handlers, a [`Server`] is a bundle of services.
+//! The receiving side of an RPC. A [`Service`] is a bundle of named handlers; a [`Server`] is a bundle of services.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -8,19 +8,19 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// An object whose methods can be called over the network (Go: the argument of `labrpc.MakeService`).
 ///
-/// Go finds the handlers by reflection. In Rust the object names them, so that a handler with a wrong signature does
-/// not compile.
+/// Go finds the handlers by reflection. In Rust the object names them, and a handler with a wrong signature does not
+/// compile.
 pub trait Receiver {
-    /// The service with this object's handlers: a [`Service::new`] and one [`Service::method`] for each.
+    /// Makes the service with this object's handlers: calls [`Service::new`], and [`Service::method`] for each handler.
     fn service(self: Arc<Self>) -> Service;
 }
 
-/// The service of an object (Go: `labrpc.MakeService`).
+/// Makes the service of an object (Go: `labrpc.MakeService`).
 pub fn make_service<R: Receiver>(receiver: Arc<R>) -> Service {
     receiver.service()
 }
 
-/// Takes the encoded arguments, gives the encoded reply.
+/// Takes the encoded arguments, and returns the encoded reply.
 type Handler = Box<dyn Fn(&[u8]) -> Vec<u8> + Send + Sync>;
 
 /// A named bundle of handlers: "Raft.AppendEntries" calls the handler "AppendEntries" of the service "Raft".
@@ -30,17 +30,18 @@ pub struct Service {
 }
 
 impl Service {
-    /// A service with this name and, so far, no handlers.
+    /// A service with this name and no handlers yet.
     pub fn new(name: &str) -> Service {
         Service { name: name.to_string(), methods: BTreeMap::new() }
     }
 
-    /// Adds a handler. It gets the arguments, and a reply at its default to fill in.
+    /// Adds a handler. The handler gets the arguments, and a reply at its default, which it fills in.
     ///
-    /// A handler runs on a thread of its own, many at once. It may block; it must return when its server is killed.
+    /// A handler runs on a thread of its own, and may run many times at once. It may block, but it must return when its
+    /// server is killed.
     ///
     /// # Panics
-    /// When the service has a handler of this name.
+    /// If the service has a handler of this name.
     pub fn method<R, A, Reply>(
         mut self,
         name: &str,
@@ -89,22 +90,22 @@ impl Server {
     /// Adds a service.
     ///
     /// # Panics
-    /// When the server has a service of this name.
+    /// If the server has a service of this name.
     pub fn add_service(&mut self, service: Service) {
         let name = service.name.clone();
         let old = self.services.insert(name.clone(), service);
         assert!(old.is_none(), "labrpc: the server has two services named {name}");
     }
 
-    /// How many requests reached this server's dispatch.
+    /// The number of requests that have reached this server.
     pub(crate) fn get_count(&self) -> usize {
         self.count.load(Ordering::Relaxed)
     }
 
-    /// Runs the handler `svc_meth` ("Raft.AppendEntries") and gives its encoded reply.
+    /// Runs the handler `svc_meth` ("Raft.AppendEntries") and returns its encoded reply.
     ///
     /// # Panics
-    /// When there is no such service or method: the message lists those there are.
+    /// If there is no such service or method. The message lists the handlers that there are.
     pub(crate) fn dispatch(&self, svc_meth: &str, args: &[u8]) -> Vec<u8> {
         self.count.fetch_add(1, Ordering::Relaxed);
         let (service, method) = svc_meth.split_once('.').unwrap_or_else(|| {

@@ -1,12 +1,11 @@
-//! What a task of the thread pool is called: which server it works for, and what for. Whoever wants to know reads it
-//! from here; nobody takes the text apart again.
+//! The names of the tasks that run on the pool of threads. This is the only place that parses "server 2: ticker".
 
 use std::fmt;
 use std::sync::Arc;
 
 /// The name of a task that runs on a thread of [`go`](crate::go)'s pool.
 ///
-/// It is made of a text, and displays as that text:
+/// A name is made from a text, and displays as that text:
 /// ```
 /// use labrpc::TaskName;
 ///
@@ -40,8 +39,8 @@ pub enum TaskName {
 }
 
 impl TaskName {
-    /// The number of the server that the task works for. None for a task of nobody's server, and for a handler whose
-    /// server is not named by a number.
+    /// The number of the server that the task works for. None if it works for no server, and if the server's name is not a
+    /// number.
     pub fn server(&self) -> Option<usize> {
         match self {
             TaskName::Handler { server, .. } => number(server),
@@ -51,7 +50,7 @@ impl TaskName {
     }
 }
 
-/// The number that is written like this. None for "02" and "+2": they would not display as they were written.
+/// The number that `text` is. None for "02" and "+2", which would not display as they were written.
 fn number(text: &str) -> Option<usize> {
     let is_number = text == "0" || text.starts_with(|first| matches!(first, '1'..='9'));
     if is_number { text.parse().ok() } else { None }

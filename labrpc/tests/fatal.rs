@@ -1,4 +1,4 @@
-//! What is a mistake in a program, and not a fault of the network, ends the process, as it does in Go.
+//! A mistake in the program, unlike a fault of the network, ends the process, as in Go.
 
 use labrpc::{Network, Receiver, Server, Service, make_service};
 use serde::Serialize;
@@ -40,7 +40,7 @@ fn die_calling(svc_meth: &str, args: &impl Serialize) {
     println!("the call returned {ok}: the panic became a lost reply");
 }
 
-/// Runs the ignored test `name` of this binary in a process of its own, and returns what it says as it dies.
+/// Runs the ignored test `name` of this binary in a process of its own, and returns what it prints before it dies.
 fn last_words_of(name: &str) -> String {
     let exe = std::env::current_exe().expect("this test binary");
     let output = Command::new(exe).args(["--exact", name, "--ignored"]).output().expect("it starts");

@@ -1,4 +1,5 @@
-//! labrpc's ten tests (test_test.go), and those of what this labrpc has beyond Go's. They run as the titles of Raft do.
+//! The ten tests of Go's labrpc (test_test.go), and tests of what this labrpc has beyond Go's. The harness runs them, as it
+//! runs the tests of Raft.
 
 use crossbeam_channel::{RecvTimeoutError, bounded, unbounded};
 use labrpc::{ClientEnd, Network, Receiver, Server, Service, make_service};
@@ -49,7 +50,7 @@ struct JunkReply {
 struct JunkServer {
     log1: Mutex<Vec<String>>,
     log2: Mutex<Vec<i32>>,
-    /// Handlers of "Hang" end when this channel is closed.
+    /// The handlers of "Hang" return when this channel is closed.
     hang: Option<crossbeam_channel::Receiver<()>>,
 }
 
@@ -239,8 +240,8 @@ fn test_killed() {
     let end = enabled_end(&net, "e");
     let done = end.go::<i32, i32>("JunkServer.Hang", &99);
     assert_eq!(done.recv_timeout(Duration::from_millis(1100)), Err(RecvTimeoutError::Timeout));
-    // The network looks after the call at 1.1 s, 1.2 s and so on after it was sent: delete the server in between, so
-    // that neither "still pending at 1.1 s" nor "within 100 ms" depends on which thread is faster.
+    // The network looks at the call 1.1 s after it was sent, 1.2 s after, and so on. Delete the server in between, so that
+    // neither "still pending at 1.1 s" nor "within 100 ms" depends on which thread is faster.
     std::thread::sleep(Duration::from_millis(50));
     net.delete_server("s");
     assert_eq!(done.recv_timeout(Duration::from_millis(100)), Ok(None));
@@ -258,7 +259,7 @@ fn test_benchmark() {
     println!("{:?} for {n}", start.elapsed());
 }
 
-/// An answer that comes after its server was replaced is thrown away.
+/// A reply that comes after its server was replaced is discarded.
 fn a_replaced_servers_answer_is_thrown_away() {
     let (hanging, hang) = bounded(0);
     let net = network(&Arc::new(JunkServer { hang: Some(hang), ..JunkServer::default() }));
@@ -273,7 +274,7 @@ fn a_replaced_servers_answer_is_thrown_away() {
     assert_eq!(handler2(&end, 1).as_deref(), Some("handler2-1"));
 }
 
-/// A reply that is held back to reorder it arrives, whatever has happened to its end and its server meanwhile.
+/// A reply that is held back for reordering arrives, even if its end was disabled and its server deleted meanwhile.
 fn a_reply_that_is_held_back_arrives() {
     let net = Network::new();
     net.add_server("r", server(&Arc::default()));
@@ -292,7 +293,7 @@ fn a_reply_that_is_held_back_arrives() {
     }
 }
 
-/// Arguments that note when they are read.
+/// Arguments that note the time at which they are read.
 struct Read(Mutex<Option<Instant>>);
 
 impl Serialize for Read {
@@ -302,7 +303,7 @@ impl Serialize for Read {
     }
 }
 
-/// As if the thread had lost the processor: what it is about to send may have changed when it goes on.
+/// The stall is like losing the processor: what the thread is about to send may change meanwhile.
 fn the_arguments_of_a_stalled_caller_are_read_late() {
     let stall = Duration::from_millis(20);
     let net = network(&Arc::default());
@@ -314,7 +315,7 @@ fn the_arguments_of_a_stalled_caller_are_read_late() {
         assert!(end.call("JunkServer.Handler2", &args, &mut reply));
         assert_eq!(reply, "handler2-7");
         let late = args.0.lock().expect("it was sent").duration_since(begun);
-        // One that is not stalled may be late all the same, on a busy machine.
+        // On a busy machine, a caller that is not stalled may be late too.
         assert!(late >= stall || !stalls, "read after {late:?}");
     }
 }
@@ -350,14 +351,14 @@ fn the_thread_of_a_go_statement_is_reused_and_named() {
         let (name, _thread) = rx.recv().expect("the task sends");
         assert_eq!(name, Some("server 7: reuse".into()));
     }
-    // 50 tasks, one after the other: a new thread was needed only while the last one was still on its way back.
+    // The 50 tasks run one after the other. A new thread is needed only if the last one is not on the idle list yet.
     while is_running("server 7: reuse") {
         std::thread::yield_now();
     }
     assert!(labrpc::idle_threads() > 0);
 }
 
-/// What was handed over is never overlooked: not before its thread has begun it either.
+/// A task counts as running from the moment in which it is handed over, even if its thread has not begun it yet.
 fn a_go_statement_is_running_from_the_start() {
     let (hanging, hang) = bounded::<()>(0);
     for i in 0..20 {

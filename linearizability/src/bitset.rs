@@ -1,4 +1,4 @@
-//! A set of small numbers: which of the running operations the search has placed.
+//! A set of small numbers. The search keeps in it which of the running operations are placed.
 //!
 //! Go counterpart: `linearizability/bitset.go`.
 
@@ -25,12 +25,12 @@ impl Bitset {
         self.words[word(number)] & bit(number) != 0
     }
 
-    /// The set as words, of which sets of one size have equally many.
+    /// The set as words. Sets made with the same size have the same number of words.
     pub(crate) fn words(&self) -> &[u64] {
         &self.words
     }
 
-    /// Becomes the set that had these words.
+    /// Replaces this set by the one that had these words.
     pub(crate) fn restore(&mut self, words: &[u64]) {
         self.words.copy_from_slice(words);
     }

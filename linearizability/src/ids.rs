@@ -6,13 +6,13 @@ use std::hash::BuildHasherDefault;
 use crate::model::Event;
 use crate::seen::FastHasher;
 
-/// A number for each id. Ids are most often counted from zero, and then a list does.
+/// A number for each id. Most histories count their ids from zero; a list is faster for them than a map.
 pub(crate) enum IdMap {
     List(Vec<u32>),
     Map(HashMap<u64, u32, BuildHasherDefault<FastHasher>>),
 }
 
-/// Not a number.
+/// Stands for no number.
 pub(crate) const NONE: u32 = u32::MAX;
 
 impl IdMap {
@@ -32,7 +32,7 @@ impl IdMap {
         }
     }
 
-    /// The number of an id, if it has one.
+    /// The number of an id. None if the id has no number.
     pub(crate) fn get(&self, id: u64) -> Option<u32> {
         match self {
             IdMap::List(list) => list.get(id as usize).copied().filter(|&number| number != NONE),
@@ -40,7 +40,7 @@ impl IdMap {
         }
     }
 
-    /// Gives an id a number, and gives back the one that it had before.
+    /// Gives an id a number. Returns the number that it had before.
     pub(crate) fn insert(&mut self, id: u64, number: u32) -> Option<u32> {
         match self {
             IdMap::List(list) => {

@@ -1,4 +1,4 @@
-//! The checker: makes parts of a history, and has them searched.
+//! The checker: splits a history into parts, and searches each part.
 //!
 //! Go counterpart: `linearizability/linearizability.go`.
 
@@ -11,20 +11,21 @@ use crate::model::{CheckResult, Event, Explanation, Model, Operation, PartExplan
 use crate::part::{Ids, Part};
 use crate::search::Search;
 
-/// The most threads that one check uses, the calling one included. The lab runs where threads are rationed.
+/// The most threads that one check uses, the calling thread included. The lab must run where the number of threads is
+/// limited.
 const MAX_THREADS: usize = 8;
 
-/// How many steps of the search pass between two looks at the clock.
+/// The number of steps of a search between two looks at the clock.
 const STEPS_PER_LOOK: usize = 64;
 
-/// How many steps each part gets at first, beyond those that it needs if nothing is ever taken back. Most parts need no
-/// more.
+/// How many steps the first search of a part may take, in addition to the steps that it takes if it never turns back. Most
+/// parts need no more.
 const FIRST_STEPS: usize = 512;
 
-/// How many times more steps a part gets when it is searched once more.
+/// When a part is searched again, it gets this many times as many steps.
 const MORE_STEPS: usize = 8;
 
-/// Up to how many steps a part are done on the calling thread alone: starting others takes about as long.
+/// Searches of up to this many steps run on the calling thread alone: to start other threads takes about as long.
 const STEPS_ALONE: usize = 4096;
 
 /// Checks operations, within `limit` if there is one.
@@ -99,21 +100,21 @@ fn parts_of_events<'a, M: Model>(
     model: &M,
     history: &'a [Event<M::Input, M::Output>],
 ) -> Vec<Part<'a, M::Input, M::Output>> {
-    // It comes first: the model's partition may rely on a well-formed history.
+    // This refuses malformed histories, so it comes first: the model's partition may rely on a well-formed history.
     let ids = Ids::new(history);
     ids.parts(model.partition_event(history))
 }
 
-/// When to give up. Shared by the threads of one check.
+/// Says when to give up. The threads of a check share it.
 struct Watch {
     deadline: Option<Instant>,
-    // Set when the outcome no longer depends on the parts still being searched.
+    /// Set when the result no longer depends on the parts that are still being searched.
     stop: AtomicBool,
 }
 
 impl Watch {
     fn start(limit: Option<Duration>) -> Watch {
-        // A limit beyond what the clock can express is none.
+        // A limit that the clock cannot express is no limit.
         let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
         Watch { deadline, stop: AtomicBool::new(false) }
     }
@@ -123,7 +124,7 @@ impl Watch {
     }
 }
 
-/// Checks all parts, until one is illegal.
+/// Checks the parts, until one is illegal.
 fn check<M>(model: &M, parts: &[Part<'_, M::Input, M::Output>], watch: &Watch) -> CheckResult
 where
     M: Model<Input: Sync, Output: Sync> + Sync,
@@ -147,18 +148,18 @@ where
     }
 }
 
-/// Finds out for each part how far it can be ordered.
+/// Finds the longest orders of each part.
 fn explain<M>(model: &M, parts: &[Part<'_, M::Input, M::Output>], watch: &Watch) -> Explanation
 where
     M: Model<Input: Sync, Output: Sync> + Sync,
 {
-    let nothing = |part: &Part<'_, _, _>| PartExplanation {
+    let unknown = |part: &Part<'_, _, _>| PartExplanation {
         result: CheckResult::Unknown,
         operations: part.indexes.clone(),
         prefixes: vec![prefix(part, &[])],
         exact: false,
     };
-    let mut explanations: Vec<_> = parts.iter().map(nothing).collect();
+    let mut explanations: Vec<_> = parts.iter().map(unknown).collect();
     let check = |part: usize, steps| {
         let mut search = Search::new(model, &parts[part]);
         (run(&mut search, steps, watch), prefix(&parts[part], &search.order()))
@@ -188,7 +189,8 @@ where
 }
 
 impl PartExplanation {
-    /// A search that ran out of time may have found less than one before it.
+    /// Takes the orders that a search has found, unless an earlier search has found longer ones. A search that runs out of
+    /// time may find less than an earlier one.
     fn keep_longer(&mut self, found: Vec<Prefix>) {
         if found[0].order.len() >= self.prefixes[0].order.len() {
             self.prefixes = found;
@@ -196,9 +198,9 @@ impl PartExplanation {
     }
 }
 
-/// Searches the parts with these numbers, each with few steps at first; those that need more are searched once more
-/// with more, so that no hard part hides an illegal one behind it. `take` gets what each search finds: at last one that
-/// ended, unless the watch says that it is over.
+/// Searches the parts with these numbers, in rounds. In the first round each search may take few steps; the parts that
+/// need more are searched again with more, until each search has ended or the watch says that it is over. Without rounds,
+/// a hard part would hide an illegal part behind it. `take` gets the result of each search of each round.
 fn in_rounds<T: Send>(
     mut parts: Vec<usize>,
     watch: &Watch,
@@ -207,7 +209,7 @@ fn in_rounds<T: Send>(
 ) {
     let mut steps = if parts.len() > 1 { FIRST_STEPS } else { usize::MAX };
     while !parts.is_empty() {
-        // To ask how many there may be takes as long as some hundred steps.
+        // To ask the system how many threads it can run takes as long as some hundred steps.
         let alone = steps <= STEPS_ALONE || parts.len() == 1;
         let threads = if alone { 1 } else { most_threads() };
         let mut left = Vec::new();
@@ -221,7 +223,7 @@ fn in_rounds<T: Send>(
             return;
         }
         parts = left;
-        // Nobody waits behind those that have a thread each.
+        // If each part has a thread of its own, no part waits for another, and no further round is needed.
         let all_at_once = parts.len() <= most_threads();
         steps = if all_at_once { usize::MAX } else { steps.saturating_mul(MORE_STEPS) };
     }
@@ -235,7 +237,7 @@ fn worse(one: CheckResult, other: CheckResult) -> CheckResult {
     }
 }
 
-/// An order as others know it, with what could have come next.
+/// An order in terms of the whole history, and the operations that could have come next.
 fn prefix<I, O>(part: &Part<'_, I, O>, order: &[u32]) -> Prefix {
     let mut open = vec![true; part.len()];
     order.iter().for_each(|&number| open[number as usize] = false);
@@ -251,7 +253,8 @@ fn prefix<I, O>(part: &Part<'_, I, O>, order: &[u32]) -> Prefix {
     Prefix { order: order.iter().map(index_of).collect(), refused }
 }
 
-/// Runs a search for so many steps beyond its shortest way, or until the watch says that it is over.
+/// Runs a search until it has taken `steps` steps more than it takes if it never turns back, or until the watch says that
+/// it is over.
 fn run<M: Model>(search: &mut Search<'_, M>, steps: usize, watch: &Watch) -> CheckResult {
     let mut left = steps.saturating_add(search.shortest());
     while left > 0 && !watch.is_over() {
@@ -263,8 +266,8 @@ fn run<M: Model>(search: &mut Search<'_, M>, steps: usize, watch: &Watch) -> Che
     CheckResult::Unknown
 }
 
-/// Searches all parts on several threads, the calling one included, until the watch says that it is over. Gives what was
-/// found of each part that was begun.
+/// Searches all parts on several threads, the calling thread included, until the watch says that it is over. Returns the
+/// result for each part that was begun.
 fn on_threads<T: Send>(
     threads: usize,
     parts: &[usize],
@@ -277,7 +280,7 @@ fn on_threads<T: Send>(
         while !watch.is_over()
             && let Some(&part) = parts.get(untaken.fetch_add(1, Ordering::Relaxed))
         {
-            // If the model panics, the caller learns of it once the other threads have ended: they must not go on.
+            // If the model panics, the panic is passed on once the other threads have ended, so they must end now.
             let result = catch_unwind(AssertUnwindSafe(|| search(part))).unwrap_or_else(|panic| {
                 watch.stop.store(true, Ordering::Relaxed);
                 resume_unwind(panic)
@@ -291,7 +294,7 @@ fn on_threads<T: Send>(
         return work();
     }
     thread::scope(|scope| {
-        // Where a thread cannot be started, those that could, or the calling one alone, take all the parts.
+        // If a thread cannot be started, the others take its parts; the calling thread is always there.
         let helpers: Vec<_> = (0..helpers)
             .map_while(|_| {
                 thread::Builder::new().name("linearizability".into()).spawn_scoped(scope, work).ok()
@@ -305,7 +308,7 @@ fn on_threads<T: Send>(
     })
 }
 
-/// How many threads to use if there is work for them.
+/// The number of threads to use if there is work for all of them.
 fn most_threads() -> usize {
     thread::available_parallelism().map_or(1, usize::from).min(MAX_THREADS)
 }

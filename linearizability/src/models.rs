@@ -1,4 +1,4 @@
-//! Ready-made models: the lab's key/value store, and a register.
+//! Ready-made models: the lab's key/value store, a register, and a register with compare-and-set.
 //!
 //! Go counterpart: `linearizability/models.go`.
 
@@ -12,57 +12,57 @@ use crate::seen::FastHasher;
 
 type FastMap<K, V> = HashMap<K, V, BuildHasherDefault<FastHasher>>;
 
-/// What a key/value operation does. The numbers are those of the Go library.
+/// The kind of a key/value operation. The numbers are those of the Go library.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KvOp {
-    /// Reads the value; an absent key reads as the empty string.
+    /// Reads the value. The value of an absent key is the empty string.
     Get = 0,
     /// Replaces the value.
     Put = 1,
-    /// Adds to the end of the value; an absent key counts as empty.
+    /// Adds to the end of the value. The value of an absent key is the empty string.
     Append = 2,
 }
 
-/// What a client asks of the key/value store.
+/// What a client asks the key/value store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KvInput {
-    /// What to do.
+    /// The kind of operation.
     pub op: KvOp,
-    /// Where to do it.
+    /// The key.
     pub key: String,
-    /// What to put or append; ignored by a get.
+    /// The value to put or to append. A get ignores it.
     pub value: String,
 }
 
 /// What the key/value store answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KvOutput {
-    /// What a get read; ignored for a put and an append.
+    /// The value that a get read. Ignored for a put and an append.
     pub value: String,
 }
 
 /// The key/value store of Lab 3.
 ///
-/// Operations on different keys are independent, so histories are partitioned by key (of events too, which the Go
-/// library left whole). Within a partition there is one key, and the state is its value.
+/// Operations on different keys are independent, so each key's operations are a part. (The Go library does not split
+/// histories of events.) The state of a part is the value of its key.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct KvModel;
 
-/// The value of the one key of a partition, in pieces that states share.
+/// The value of a part's key, in pieces that states share.
 ///
-/// A value grows with every append, and the checker keeps each that it has come upon. So a state has its last bytes,
-/// and refers to the rest; and it has a hash that an append can carry on.
+/// A value grows with every append, and the checker keeps every value that it has seen. For this reason a state holds only
+/// the last bytes of the value and refers to the others, and an append computes the new hash from the old one.
 #[derive(Clone, Debug)]
 pub struct KvState {
     length: usize,
     hash: u64,
-    // All full pieces, from the last to the first.
+    /// All full pieces, from the last to the first.
     pieces: Option<Arc<Piece>>,
-    // Shorter than a piece.
+    /// The bytes after the full pieces.
     rest: Arc<[u8]>,
 }
 
-/// How long a piece is, in bytes.
+/// The length of a piece in bytes.
 const PIECE: usize = 256;
 
 #[derive(Debug)]
@@ -76,9 +76,9 @@ impl KvState {
         KvState { length: 0, hash: 0, pieces: None, rest: Arc::default() }
     }
 
-    /// The value with this at its end.
+    /// The value with `suffix` appended.
     fn append(&self, suffix: &str) -> KvState {
-        // A polynomial in an odd number (here 2^64 over the golden ratio), modulo 2^64.
+        // A polynomial in an odd number, 2^64 divided by the golden ratio, modulo 2^64.
         let hash = suffix.bytes().fold(self.hash, |hash, byte| {
             hash.wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(u64::from(byte) + 1)
         });
@@ -98,12 +98,12 @@ impl KvState {
         after
     }
 
-    /// Whether this is the value.
+    /// True if `value` is the value.
     fn is(&self, value: &[u8]) -> bool {
         if value.len() != self.length {
             return false;
         }
-        // From the end: values of one key that differ have most often the same beginning.
+        // Compare from the end: different values of a key most often begin alike.
         let (mut left, rest) = value.split_at(self.length - self.rest.len());
         let mut pieces = &self.pieces;
         let mut equal = *rest == *self.rest;
@@ -144,7 +144,7 @@ impl Hash for KvState {
 }
 
 impl Drop for Piece {
-    /// One after the other: a long value has more pieces than would fit on the stack one in the other.
+    /// Drops the pieces one after the other. Nested drops of a long value would overflow the stack.
     fn drop(&mut self) {
         let mut before = self.before.take();
         while let Some(piece) = before {
@@ -223,7 +223,7 @@ impl Model for KvModel {
     }
 }
 
-/// Adds an item to a part, which is one of `parts` or the next to be opened.
+/// Adds an item to the part with this number, which is in `parts` or the next one to be added to it.
 fn push_at<T>(parts: &mut Vec<Vec<T>>, part: usize, item: T) {
     if part == parts.len() {
         parts.push(Vec::with_capacity(64));
@@ -231,7 +231,7 @@ fn push_at<T>(parts: &mut Vec<Vec<T>>, part: usize, item: T) {
     parts[part].push(item);
 }
 
-/// What a client asks of the register.
+/// What a client asks the register.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RegisterInput {
     /// Reads the number.
@@ -240,7 +240,8 @@ pub enum RegisterInput {
     Write(u64),
 }
 
-/// One number, zero at the start. The output is what a read got; a write's output is ignored.
+/// A register that holds one number, zero at the start. The output is the number that a read got; the output of a write
+/// is ignored.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RegisterModel;
 
@@ -276,18 +277,18 @@ impl Model for RegisterModel {
     }
 }
 
-/// What a client asks of the register with compare-and-set.
+/// What a client asks the register with compare-and-set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CasInput {
     /// Reads the number.
     Read,
     /// Replaces the number.
     Write(u64),
-    /// Replaces the number if it is `expected`, else fails.
+    /// Replaces the number if it is `expected`, otherwise fails.
     CompareAndSet {
-        /// What the number must be.
+        /// The number that must be in the register.
         expected: u64,
-        /// What it becomes.
+        /// The number that replaces it.
         new: u64,
     },
 }
@@ -295,18 +296,19 @@ pub enum CasInput {
 /// What the register with compare-and-set answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CasOutput {
-    /// What a read got; `None` if nothing had been written.
+    /// The number that a read got. `None` if nothing had been written.
     Read(Option<u64>),
     /// A write is done.
     Written,
-    /// Whether a compare-and-set found what it expected.
+    /// A compare-and-set is done. True if it found the number that it expected.
     Set(bool),
-    /// No answer came: the operation may have taken effect with any outcome, once, or at the end, which none of the
-    /// others can tell from never. Give it a return after all others.
+    /// No answer came. The operation may have taken effect, with any outcome, or not. Give it a return after all others: it
+    /// may then take effect at the end, which the others cannot tell from an operation that never took effect.
     Unknown,
 }
 
-/// One number, none at the start, with compare-and-set: what Jepsen tests of etcd and of other stores.
+/// A register that holds one number, or none at the start, with compare-and-set. Jepsen tests etcd and other stores with
+/// this model.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct CasModel;
 

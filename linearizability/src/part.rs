@@ -1,4 +1,4 @@
-//! A part of a history, made ready for the search.
+//! A part of a history, prepared for the search.
 
 use std::mem;
 use std::ptr;
@@ -6,20 +6,20 @@ use std::ptr;
 use crate::ids::{IdMap, NONE};
 use crate::model::{Event, Operation};
 
-/// The operations of a part, numbered in the order of their calls, and what the search must know of their times.
+/// The operations of a part, numbered in the order of their calls, and the order of their calls and returns.
 pub(crate) struct Part<'a, I, O> {
-    /// What was asked and answered.
+    /// The input and the output of each operation, by number.
     pub(crate) operations: Vec<(&'a I, &'a O)>,
-    /// Where in the whole history each operation is, in a history of events its call.
+    /// The index of each operation in the whole history. In a history of events, the index of its call.
     pub(crate) indexes: Vec<usize>,
     /// The operations in the order of their returns.
     pub(crate) returns: Vec<u32>,
-    /// For each return, in their order, how many operations have been called before it.
+    /// For each return, in the order of returns, how many operations were called before it.
     pub(crate) called: Vec<u32>,
 }
 
 impl<'a, I, O> Part<'a, I, O> {
-    /// `part` holds items of `history`.
+    /// `part` refers to items of `history`.
     pub(crate) fn from_operations(
         history: &'a [Operation<I, O>],
         mut part: Vec<&'a Operation<I, O>>,
@@ -27,7 +27,7 @@ impl<'a, I, O> Part<'a, I, O> {
         part.sort_by_key(|operation| operation.call);
         let mut returns: Vec<u32> = (0..number_of(part.len())).collect();
         returns.sort_by_key(|&number| part[number as usize].ret);
-        // Intervals are closed: at equal times calls come before returns, and so their operations overlap.
+        // Intervals are closed: a call comes before a return at the same time, and the two operations overlap.
         let mut calls = 0;
         let called = returns.iter().map(|&number| {
             let ret = part[number as usize].ret;
@@ -42,7 +42,7 @@ impl<'a, I, O> Part<'a, I, O> {
         }
     }
 
-    /// `part` holds events of the history that `ids` is of.
+    /// `part` refers to events of the history that `ids` was made from.
     fn from_events(ids: &mut Ids<'a, I, O>, part: &[&'a Event<I, O>]) -> Part<'a, I, O> {
         let mut operations = Vec::with_capacity(part.len() / 2);
         let mut indexes = Vec::with_capacity(part.len() / 2);
@@ -80,17 +80,17 @@ impl<'a, I, O> Part<'a, I, O> {
         }
         let finished = |(input, output): (_, Option<_>)| match output {
             Some(output) => (input, output),
-            None => torn_apart(part),
+            None => refuse_incomplete(part),
         };
         Part { operations: operations.into_iter().map(finished).collect(), indexes, returns, called }
     }
 
-    /// How many operations there are.
+    /// The number of operations.
     pub(crate) fn len(&self) -> usize {
         self.operations.len()
     }
 
-    /// For each operation, by number, how many operations have been called before it returns.
+    /// For each operation, by number, how many operations were called before it returns.
     pub(crate) fn called_before_return(&self) -> Vec<u32> {
         let mut called = vec![0; self.len()];
         for (&number, &count) in self.returns.iter().zip(&self.called) {
@@ -99,8 +99,9 @@ impl<'a, I, O> Part<'a, I, O> {
         called
     }
 
-    /// For each operation a seat, and how many seats there are. No two operations that run at the same time have the
-    /// same, and nobody has that of one of the last `optional` to return. There are no more than needed.
+    /// A seat for each operation, by number, and the number of seats. Two operations that run at the same time have
+    /// different seats. Each of the last `optional` operations to return has a seat that no other operation has. There are
+    /// as few seats as possible.
     pub(crate) fn seats(&self, optional: usize) -> (Vec<u32>, usize) {
         let mut seats = vec![NONE; self.len()];
         let (passing, lasting) = self.returns.split_at(self.len() - optional);
@@ -124,17 +125,20 @@ impl<'a, I, O> Part<'a, I, O> {
     }
 }
 
-/// A well-formed history of events, and which of its events belong together.
+/// A well-formed history of events, and the operation that each event belongs to.
 pub(crate) struct Ids<'a, I, O> {
     history: &'a [Event<I, O>],
-    // For each event the operation it is of, as a rank in the order of all calls.
+    /// The operation of each event, as its rank in the order of all calls.
     ranks: Vec<u32>,
-    // For each rank the operation's number in its part, once it has been called there.
+    /// For each rank, the number of the operation in its part. [`NONE`] until the part's call has been read.
     numbers: Vec<u32>,
 }
 
 impl<'a, I, O> Ids<'a, I, O> {
-    /// Panics with a message that names the event and the id if the history is malformed.
+    /// Reads a history.
+    ///
+    /// # Panics
+    /// When the history is malformed. The message names the event and the id.
     pub(crate) fn new(history: &'a [Event<I, O>]) -> Ids<'a, I, O> {
         let mut rank_of = IdMap::new(history);
         let mut returned = Vec::with_capacity(history.len() / 2);
@@ -166,14 +170,14 @@ impl<'a, I, O> Ids<'a, I, O> {
         Ids { history, ranks, numbers: vec![NONE; calls] }
     }
 
-    /// Makes the parts of the history that a model has split it into ready for the search.
+    /// Prepares the parts into which the model has split the history.
     pub(crate) fn parts(mut self, parts: Vec<Vec<&'a Event<I, O>>>) -> Vec<Part<'a, I, O>> {
         parts.iter().map(|part| Part::from_events(&mut self, part)).collect()
     }
 }
 
-/// Refuses a part that has a call without its return.
-fn torn_apart<I, O>(part: &[&Event<I, O>]) -> ! {
+/// Panics because a part has a call without its return. The message names the call.
+fn refuse_incomplete<I, O>(part: &[&Event<I, O>]) -> ! {
     let id_of = |event: &Event<I, O>| match event {
         Event::Call { id, .. } | Event::Return { id, .. } => *id,
     };
@@ -182,7 +186,7 @@ fn torn_apart<I, O>(part: &[&Event<I, O>]) -> ! {
     panic!("malformed partition_event: event {index} calls id {}, which never returns", id_of(part[index]));
 }
 
-/// Operations are numbered in 32 bits, which halves what the search touches.
+/// The number of an operation. 32 bits halve the memory that the search touches.
 fn number_of(index: usize) -> u32 {
     u32::try_from(index).expect("a part of a history has fewer than 2^32 operations")
 }

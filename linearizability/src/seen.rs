@@ -1,28 +1,33 @@
-//! The configurations that a search has come upon, each kept once.
+//! The configurations that a search has entered.
+//!
+//! Optional reading: a hash map of configurations would do the same. This one keeps each configuration once, finds it by
+//! number too, and knows when a configuration is as good as another.
 
 use std::hash::{Hash, Hasher};
 
 use crate::bitset::Bitset;
 
-/// A configuration: which operations have been placed, and the state that they led to.
+/// All configurations that a search has entered. A configuration consists of the placed operations and of the state that
+/// they led to.
 ///
-/// Which ones is said by the first, in the order of returns, that has not been placed (the front), and by the set of
-/// seats of those placed beyond it.
+/// Two values say which operations are placed: the front, which is the first operation in the order of returns that is
+/// not placed, and the set of the seats of the placed operations that return after the front.
 pub(crate) struct Seen<S> {
-    // A hash table with open addressing: a configuration's number plus one, below the upper half of its hash. Zero is
-    // an empty place. Its length is a power of two.
+    /// A hash table with open addressing. The upper half of an entry is the upper half of the configuration's hash. The
+    /// lower half is the configuration's number plus one. An empty place is zero. The length is a power of two.
     table: Vec<u64>,
-    // Of each configuration, in the order in which they were come upon. A set takes `words` words of `sets`.
+    /// The front of each configuration, by number. Configurations are numbered in the order in which they were entered.
     fronts: Vec<u32>,
+    /// The sets of all configurations, one after the other. Each takes `words` words.
     sets: Vec<u64>,
     states: Vec<S>,
     words: usize,
-    // The seats of optional operations, as the words of a set.
+    /// The seats of optional operations, as the words of a set.
     optional: Vec<u64>,
 }
 
 impl<S: Eq + Hash> Seen<S> {
-    /// None yet, with room for some. `optional` is the set of the optional operations' seats.
+    /// No configurations, with room for `room` of them. `optional` is the set of the optional operations' seats.
     pub(crate) fn new(optional: &Bitset, room: usize) -> Seen<S> {
         let optional = optional.words().to_vec();
         Seen {
@@ -35,8 +40,8 @@ impl<S: Eq + Hash> Seen<S> {
         }
     }
 
-    /// Keeps a configuration, and gives its number, unless it was there before, or one that is as good: that differs
-    /// only in that fewer of the optional operations have been placed.
+    /// Keeps a configuration, and returns its number. Returns None, and keeps nothing, if this configuration was kept
+    /// before, or one that is as good: one that differs only in having fewer of the optional operations placed.
     pub(crate) fn insert(&mut self, front: u32, set: &[u64], state: S) -> Option<u32> {
         let mut hasher = FastHasher::default();
         hasher.write_u32(front);
@@ -70,7 +75,7 @@ impl<S: Eq + Hash> Seen<S> {
         Some(number)
     }
 
-    /// How many there are.
+    /// The number of configurations.
     pub(crate) fn len(&self) -> usize {
         self.states.len()
     }
@@ -81,7 +86,7 @@ impl<S: Eq + Hash> Seen<S> {
         (self.fronts[number], self.set(number), &self.states[number])
     }
 
-    /// Whether a configuration that has been seen has placed the same operations as `set`, or fewer of the optional ones.
+    /// True if the configuration has the same operations placed as `set`, or fewer of the optional ones.
     fn is_as_good(&self, number: usize, set: &[u64]) -> bool {
         let words = self.set(number).iter().zip(set).zip(&self.optional);
         words.fold(true, |so_far, ((&old, &new), &optional)| {
@@ -93,7 +98,7 @@ impl<S: Eq + Hash> Seen<S> {
         &self.sets[number * self.words..][..self.words]
     }
 
-    /// Where in the table the search for a tag begins: its upper bits say.
+    /// The place in the table at which the search for a tag begins. The tag's upper bits say it.
     fn home(&self, tag: u64) -> usize {
         (tag >> (64 - self.table.len().ilog2())) as usize
     }
@@ -114,7 +119,8 @@ impl<S: Eq + Hash> Seen<S> {
 /// The part of a table's entry that comes from the hash.
 const TAG: u64 = u64::MAX << 32;
 
-/// A hasher that is quick with numbers. It does not defend against inputs chosen to collide, which cost time only.
+/// A hasher that is fast for numbers. It has no defence against inputs that were chosen to collide; such inputs cost time,
+/// and do no other harm.
 #[derive(Default)]
 pub(crate) struct FastHasher(u64);
 

@@ -1,5 +1,5 @@
-//! Tests of the checker: histories whose verdict is known, agreement with a checker that tries every order, time
-//! limits, and malformed histories.
+//! Tests of the checker: histories with a known verdict, agreement with a checker that tries every order, time limits,
+//! and malformed histories.
 
 #![allow(clippy::unwrap_used, reason = "clippy.toml allows it in tests; this is for their helpers")]
 
@@ -25,7 +25,7 @@ type KvEvent = Event<KvInput, KvOutput>;
 type RegisterOperation = Operation<RegisterInput, u64>;
 type CasOperation = Operation<CasInput, CasOutput>;
 
-/// Far more than any check here needs; only a check that would never end gets there.
+/// Far more time than any check here needs. Only a check that would never end reaches this limit.
 const LONG: Duration = Duration::from_secs(60);
 
 fn kv(op: KvOp, key: &str, value: &str, call: i64, output: &str, ret: i64) -> KvOperation {
@@ -53,11 +53,11 @@ fn write(value: u64, call: i64, ret: i64) -> RegisterOperation {
     Operation { input: RegisterInput::Write(value), call, output: 0, ret }
 }
 
-/// The history as events: by time, and at equal times calls first, since intervals are closed.
+/// The history as events, sorted by time. At equal times calls come first, since intervals are closed.
 fn events_of<I: Clone, O: Clone>(history: &[Operation<I, O>]) -> Vec<Event<I, O>> {
     let mut events = Vec::new();
     for (index, operation) in history.iter().enumerate() {
-        // Neither the order nor the size of ids means anything.
+        // Ids may be in any order and of any size.
         let id = (index as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
         events.push((operation.call, 0, Event::Call { id, input: operation.input.clone() }));
         events.push((operation.ret, 1, Event::Return { id, output: operation.output.clone() }));
@@ -66,7 +66,7 @@ fn events_of<I: Clone, O: Clone>(history: &[Operation<I, O>]) -> Vec<Event<I, O>
     events.into_iter().map(|(_, _, event)| event).collect()
 }
 
-/// Asserts the verdict of all four functions, whatever the order in which the operations are listed.
+/// Asserts that all four functions give this verdict, in whatever order the operations are listed.
 #[track_caller]
 fn assert_verdict<M>(model: &M, history: &[Operation<M::Input, M::Output>], legal: bool, what: &str)
 where
@@ -211,7 +211,7 @@ fn key_value_histories() {
             ],
         ),
         (
-            "the same set of operations in two orders, of which only the second leads on",
+            "the same set of operations in two orders, only the second of which is right",
             true,
             vec![
                 append("x", "a", 0, 9),
@@ -303,10 +303,10 @@ fn operation_that_never_returned() {
     assert_verdict(&KvModel, &forever("aa"), false, "took effect twice");
 }
 
-/// The whole key/value store, all keys together, unlike the model under test.
+/// The whole key/value store. Unlike the state of the model under test, it holds all keys.
 type Store = BTreeMap<String, String>;
 
-/// Applies an input and gives the right output.
+/// Applies an input and returns the right output.
 fn run_store(store: &mut Store, input: &KvInput) -> String {
     match input.op {
         KvOp::Get => return store.get(&input.key).cloned().unwrap_or_default(),
@@ -316,7 +316,7 @@ fn run_store(store: &mut Store, input: &KvInput) -> String {
     String::new()
 }
 
-/// Operations at random times, few enough that many are equal; `run` fills in right outputs.
+/// Operations at random times. The times are so few that many are equal. `run` gives the right outputs.
 fn random_history<I, O>(
     rng: &mut StdRng,
     length: usize,
@@ -351,7 +351,7 @@ fn random_kv_history(rng: &mut StdRng, length: usize) -> Vec<KvOperation> {
     random_history(rng, length, input, |input| KvOutput { value: run_store(&mut store, input) })
 }
 
-/// The history of a correct server and fifteen busy clients, with the mix of operations of the lab's linearizability
+/// The history of a correct server and fifteen busy clients. The mix of operations is that of the lab's linearizability
 /// tests.
 fn lab_history(seed: u64, length: usize, keys: usize) -> Vec<KvOperation> {
     let rng = &mut StdRng::seed_from_u64(seed);
@@ -395,7 +395,7 @@ fn long_histories_of_the_lab() {
     }
 }
 
-/// The key/value store without what the search need not try.
+/// The key/value store without the optional methods that make the search shorter.
 #[derive(Clone, Copy)]
 struct Bare;
 
@@ -422,8 +422,8 @@ impl Model for Bare {
     }
 }
 
-/// Appends that all overlap, and a get that no order of them explains: without more knowledge a checker has to try every
-/// order, for each leads to a state of its own, and there are 20 factorial.
+/// Appends that all overlap, and a get that no order of them explains. Without the optional methods a checker has to try
+/// all 20! orders, because each leads to a different state.
 fn hard_history(key: &str) -> Vec<KvOperation> {
     let mut history: Vec<_> = ('a'..='t').map(|letter| append(key, &letter.to_string(), 0, 1)).collect();
     history.push(get(key, "abcdefghijklmnopqrss", 2, 3));
@@ -481,7 +481,7 @@ fn what_can_no_longer_be_read_ends_the_search() {
 
 #[test]
 fn what_was_seen_before_is_not_tried_again() {
-    // Sixteen gets can come in 16 factorial orders but only 2^16 sets of them can have come.
+    // Sixteen gets have 16! orders, but only 2^16 subsets.
     let mut history: Vec<_> = (0..16).map(|_| get("x", "", 0, 1)).collect();
     history.push(get("x", "a", 2, 3));
     assert_eq!(check_operations_timeout(&Bare, &history, LONG), CheckResult::Illegal);
@@ -527,7 +527,7 @@ fn malformed_histories_are_refused_by_name() {
     assert_eq!(*panic.downcast_ref::<String>().unwrap(), complaint);
 }
 
-/// A register whose partition of events loses the returns.
+/// A register with a wrong partition: it leaves out the returns.
 struct Forgetful;
 
 impl Model for Forgetful {

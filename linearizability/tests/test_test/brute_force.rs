@@ -1,4 +1,4 @@
-//! Random small histories, on which the checker must agree with one that tries every order.
+//! Small random histories. The checker must agree with one that tries every order.
 
 use std::collections::BTreeSet;
 
@@ -6,14 +6,14 @@ use linearizability::{Explanation, PartExplanation, explain_events, explain_oper
 
 use super::*;
 
-/// How many histories there are of each model.
+/// The number of histories for each model.
 const COUNT: u64 = 100_000;
 
-/// Of how many of them the explanations are compared too.
+/// For this many of them the explanations are compared too.
 const EXPLAINED: u64 = 10_000;
 
-/// Whether some order of the operations explains all outputs, found by trying all of them. `run` applies an operation
-/// and says whether its output is right.
+/// True if some order of the operations explains all outputs. Tries every order. `run` applies an operation and says
+/// whether its output is right.
 fn some_order_is_right<I, O, S: Clone>(
     left: &[&Operation<I, O>],
     state: &S,
@@ -30,7 +30,7 @@ fn some_order_is_right<I, O, S: Clone>(
         })
 }
 
-/// For each operation the length of the longest order with it, found by trying all; 0 if it can come in none.
+/// Finds, for each operation, the length of the longest order that contains it; 0 if there is none. Tries every order.
 fn longest_with<I, O, S: Clone>(
     history: &[&Operation<I, O>],
     state: &S,
@@ -52,13 +52,13 @@ fn longest_with<I, O, S: Clone>(
     }
 }
 
-/// Whether an operation is not in an order yet, and none of the others that are not had returned when it was called.
+/// True if the operation is not in the order yet, and none of the others that are not had returned when it was called.
 fn may_come_next<I, O>(history: &[&Operation<I, O>], order: &[usize], next: usize) -> bool {
     let open = |index: &usize| !order.contains(index);
     open(&next) && (0..history.len()).filter(open).all(|other| history[other].ret >= history[next].call)
 }
 
-/// Compares an explanation with what comes out of trying every order.
+/// Asserts that an explanation agrees with what trying every order finds.
 fn assert_explains<I: Debug, O: Debug, S: Clone>(
     explanation: &Explanation,
     history: &[Operation<I, O>],
@@ -102,19 +102,20 @@ fn assert_explains<I: Debug, O: Debug, S: Clone>(
     }
 }
 
-/// The numbers of operations within their part.
+/// The numbers of these operations within their part.
 fn local(part: &PartExplanation, indexes: &[usize]) -> Vec<usize> {
     let number = |index| part.operations.iter().position(|operation| operation == index);
     indexes.iter().map(|index| number(index).expect("an operation of the part")).collect()
 }
 
-/// For each operation of a part the length of the first prefix with it.
+/// For each operation of a part, the length of the first prefix that contains it.
 fn longest_in(part: &PartExplanation) -> Vec<usize> {
     let first = |index| part.prefixes.iter().find(|prefix| prefix.order.contains(index));
     part.operations.iter().map(|index| first(index).map_or(0, |prefix| prefix.order.len())).collect()
 }
 
-/// Asserts that an order is one, and that those refused are those that could come next, by their returns.
+/// Asserts that an order explains its outputs, and that the refused operations are those that could come next, sorted by
+/// their returns.
 fn assert_prefix<I: Debug, O: Debug, S: Clone>(
     operations: &[&Operation<I, O>],
     order: &[usize],
@@ -137,7 +138,7 @@ fn assert_prefix<I: Debug, O: Debug, S: Clone>(
     assert_eq!(sorted, next, "what follows {order:?} of {operations:#?}");
 }
 
-/// Names operations by their ranks among the calls, where an explanation names them by the indexes of the calls.
+/// Replaces the indexes of calls, by which an explanation names operations, by the ranks of the calls.
 fn name_by_call<I, O>(explanation: &mut Explanation, events: &[Event<I, O>]) {
     let is_call = |event: &&Event<I, O>| matches!(event, Event::Call { .. });
     for part in &mut explanation.parts {
@@ -149,8 +150,8 @@ fn name_by_call<I, O>(explanation: &mut Explanation, events: &[Event<I, O>]) {
     }
 }
 
-/// Lets an operation go without an answer now and then, and adds one that may have happened or not. `answer` is what
-/// stands for no answer, and `None` for what must have one.
+/// Sometimes takes away the answer of an operation, and sometimes adds an operation that may or may not have happened.
+/// `answer` gives the output that stands for no answer. It gives `None` if the operation must have an answer.
 fn leave_pending<I: Clone, O>(
     rng: &mut StdRng,
     history: &mut Vec<Operation<I, O>>,
@@ -170,8 +171,8 @@ fn leave_pending<I: Clone, O>(
     }
 }
 
-/// Changes a history a little, so that it may become illegal: one output becomes that of another operation or loses
-/// its last letter, or one operation moves in time.
+/// Changes a history a little; it may become illegal. Either one output becomes that of another operation, or `change` is
+/// applied to it, or one operation moves in time. `worth` picks the operations that are changed.
 fn disturb<I, O: Clone>(
     rng: &mut StdRng,
     history: &mut [Operation<I, O>],
@@ -191,7 +192,7 @@ fn disturb<I, O: Clone>(
     }
 }
 
-/// The same operations with all times distinct, equal ones being put in a random order.
+/// The same operations with distinct times. Equal times are put in a random order.
 fn without_ties<I: Clone, O: Clone>(rng: &mut StdRng, history: &[Operation<I, O>]) -> Vec<Operation<I, O>> {
     let mut ends: Vec<_> = history
         .iter()
@@ -212,8 +213,8 @@ fn without_ties<I: Clone, O: Clone>(rng: &mut StdRng, history: &[Operation<I, O>
     history.iter().enumerate().map(times).collect()
 }
 
-/// Compares the checker with the trial of all orders on random histories, and sees that both verdicts are frequent, and
-/// that equal times make a difference.
+/// Asserts that on random histories the checker agrees with trying every order, that both verdicts are frequent, and that
+/// equal times make a difference.
 fn agree_on_random_histories<M, S: Clone>(
     model: &M,
     start: &S,
@@ -240,7 +241,7 @@ fn agree_on_random_histories<M, S: Clone>(
         if seed < EXPLAINED {
             let what = format!("seed {seed}");
             assert_explains(&explain_operations(model, &history, LONG), &history, start, run, &what);
-            // Listed by their calls, operations have the same order in both forms.
+            // In the order of their calls, the operations of both forms correspond.
             let mut by_call = history;
             by_call.sort_by_key(|operation| operation.call);
             let mut by_event = explain_events(model, &events_of(&by_call), LONG);
@@ -310,7 +311,7 @@ fn register_agrees_with_trying_every_order() {
     });
 }
 
-/// A register with compare-and-set as the tests know it, which gives right outputs.
+/// A register with compare-and-set, written for these tests. Returns the right output.
 fn run_cas(register: &mut Option<u64>, input: &CasInput) -> CasOutput {
     match *input {
         CasInput::Read => return CasOutput::Read(*register),
