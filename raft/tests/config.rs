@@ -158,7 +158,7 @@ impl Config {
         reader.into_iter().for_each(Reader::stop);
     }
 
-    /// Starts a server. If it is up, kills the old instance first.
+    /// Starts a server, and leaves it disconnected. If the server is up, crashes it first.
     pub fn start1(&self, i: usize) {
         self.crash1(i);
         // Make new ends, so that the old instance cannot send through the ends of its successor.

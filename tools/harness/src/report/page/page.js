@@ -1,5 +1,5 @@
-// Draws the test that the JSON beside this script describes (tools/harness/src/report/page.rs writes it) on one canvas: lanes
-// of clients and servers over one time axis. Only what is in view is drawn, and of what falls into one pixel, one.
+// Draws a test on one canvas: lanes of clients and servers over one time axis. tools/harness/src/report/page.rs writes the
+// test's data as JSON beside this script. Items out of view are not drawn, and only one of the items in the same pixel is.
 "use strict";
 (() => {
   const data = JSON.parse(document.getElementById("data").textContent);
@@ -16,15 +16,15 @@
     NETWORK = 38,
     SERVER = 44,
     GAP = 3;
-  // More boxes of an order than this are not joined by its line: it would hide them.
+  // If an order has more boxes than this, no line joins them: the line would hide the boxes.
   const JOINED = 40;
-  // What is told beside a selected instant: so many microseconds before and after it, so many items.
+  // For a selected instant, the text lists items within this many microseconds of it, and at most this many items.
   const NEAR = 20000,
     MOST_NEAR = 60;
-  // Not closer than 20 microseconds across the whole width.
+  // The shortest time that the whole width may show: 20 microseconds.
   const CLOSEST = 20;
 
-  // Items: what can be selected. Each has a lane, a time `t`, an `end`, and a kind, which says how it is drawn and told.
+  // Items can be selected. Each has a lane, a time `t`, an `end`, and a kind, which says how to draw and describe the item.
   // Times are microseconds.
 
   const end = Math.max(data.end, 1);
@@ -107,7 +107,7 @@
     }
   }
 
-  // Operations that overlap, as those of a test that starts several, go into rows of their own.
+  // Operations that overlap go into rows of their own: a test may start several at once.
   function pack(lane) {
     lane.rows = [];
     for (const item of lane.items) {
@@ -120,7 +120,7 @@
     lane.height = Math.max(1, lane.rows.length) * OPERATION;
   }
 
-  // Which servers can reach each other, and how bad the network is, from each change on.
+  // After each change: which servers can reach each other, and the network's faults.
   function networkItems() {
     const modes = data.networks.map(([t, unreliable, reordering]) => {
       const words = [unreliable ? "unreliable" : "reliable"].concat(reordering ? ["long reordering"] : []);
@@ -129,7 +129,7 @@
     const groups = data.groups.map(([t, lowest]) => {
       const members = new Map();
       lowest.forEach((group, server) => members.set(group, [...(members.get(group) || []), server]));
-      // The largest first: group A has the majority, if any has.
+      // Sort the groups by size, the largest first: if a group has the majority, it is group A.
       const list = [...members.values()].sort((a, b) => b.length - a.length || a[0] - b[0]);
       const letters = [];
       list.forEach((group, i) =>
@@ -155,7 +155,7 @@
     return modes.concat(groups);
   }
 
-  // What a server was, from each change on: [from, to, {term, leads}], null: down, undefined: not known.
+  // A server's states in order: [from, to, {term, leads}]. null instead of the object: down; undefined: not known.
   function spansOf(lane) {
     const spans = [];
     let state,
@@ -183,7 +183,7 @@
   const groupItems = lanes[0].items.filter((item) => item.kind === "groups");
   for (const lane of serverLanes) lane.spans = spansOf(lane);
 
-  // What the checker found out.
+  // The checker's findings.
 
   for (const finding of data.findings) {
     const at = (ids) => ids.map((id) => operationById.get(id)).filter(Boolean);
@@ -197,14 +197,14 @@
     finding.order.forEach((item, i) => {
       item.verdict = "explained";
       item.number = i + 1;
-      // The earliest instants at which they can have taken effect.
+      // The earliest instants at which the operations can have taken effect.
       t = item.point = Math.max(t, item.t);
     });
     finding.refused.forEach((item, i) => {
       item.verdict = i === 0 ? "broken" : "refused";
     });
   }
-  // The part of the history that is shown: that of the selected operation, or the one that broke first.
+  // The part of the history that is shown: the selected operation's part, or else the part that broke first.
   const shownFinding = () => (selected && selected.finding) || data.findings[0];
   if (focus && !focus.verdict) focus.verdict = "broken";
 
@@ -325,7 +325,7 @@
     scroll(view.y);
   }
 
-  // Writes the first of the texts that has room, or else the beginning of the last.
+  // Writes the first of the texts that fits. If none fits, writes the beginning of the last one.
   function write(texts, left, right, y, colour, bold) {
     const space = right - left - 6;
     if (space < 7) return;
@@ -444,12 +444,12 @@
     drawInstants(lane, y + 30, SERVER - 30);
   }
 
-  // On a server's lane its lines need not begin with its name.
+  // A line on a server's lane need not begin with the server's name.
   const OWN = /^server \d+[:,] */;
-  // Their texts are in no other place of the lane.
+  // Kinds of items whose texts are shown nowhere else on the lane.
   const signs = new Set(["line", "start", "apply"]);
 
-  // Starts, applies, changes and lines of the log: a sign each, and its text where there is room.
+  // Draws starts, applies, changes and lines of the log: a sign for each, and its text if there is room.
   function drawInstants(lane, y, high) {
     const items = lane.items;
     let last = -1;
@@ -541,7 +541,7 @@
     outline(item, left, y + 1, wide, high);
   }
 
-  // What is selected, found, or breaks the history.
+  // Marks the items that are selected, are found by a search, or break the history.
   function outline(item, left, top, wide, high) {
     const rings = [
       [item === selected, colours.accent, 3],
@@ -614,7 +614,7 @@
     pen.fillRect(0, 0, NAMES - 4, AXIS);
   }
 
-  // The whole test in small, and which part of it is in view.
+  // Draws the whole test in small, and marks the part that is in view.
   const small = (t) => NAMES + (t / end) * (width - NAMES - 8);
   function drawOverview() {
     const top = height - OVERVIEW;
@@ -644,7 +644,7 @@
     pen.strokeRect(left, top + 2, Math.max(right - left, 4), OVERVIEW - 4);
   }
 
-  // Telling what is selected.
+  // The text about the selection.
 
   const kinds = {
     line: "log",
@@ -739,7 +739,7 @@
     }
     const lines = around(item);
     if (lines.length > 0) {
-      // Those from the selected instant back, or from the operation's call on.
+      // Begin with the operation's call, or half a list before the selected instant.
       const begin = Math.max(0, item.kind === "operation" ? 0 : lines.indexOf(item) - MOST_NEAR / 2);
       const shown = lines.slice(begin, begin + MOST_NEAR);
       const caption =
@@ -786,7 +786,7 @@
   function goToFailure() {
     chart.focus({ preventScroll: true });
     if (focus) return select(focus, true);
-    // Nothing is known but the time.
+    // Only the time is known.
     look(end - Math.min(end, 2e6), end + 1e5);
     $("said").replaceChildren(
       element("h2", `The test failed at ${seconds(end)}`),
@@ -795,7 +795,7 @@
     $("around").replaceChildren();
   }
 
-  // The next item in the lane that can be seen, in either direction.
+  // The next visible item in the lane, in either direction.
   function beside(direction) {
     const items = selected.lane.items;
     let i = items.indexOf(selected) + direction;
