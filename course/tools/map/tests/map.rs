@@ -10,13 +10,8 @@ const SOLUTION_PAGE: &str = "course/docs/go-to-rust.md";
 const GO_NAMES: &str = include_str!("../go-names.txt");
 const CRATES: [&str; 5] = ["labgob", "labrpc", "raft", "kvraft", "linearizability"];
 
-/// The files that a student writes, and the starter files that students get in their place.
-const YOURS: [(&str, &str); 4] = [
-    ("raft/src/raft.rs", "course/starter/raft.rs"),
-    ("kvraft/src/client.rs", "course/starter/client.rs"),
-    ("kvraft/src/common.rs", "course/starter/common.rs"),
-    ("kvraft/src/server.rs", "course/starter/server.rs"),
-];
+/// The places of the files that a student writes. Students get the starter's files of the same names.
+const STUDENT_FILES: &str = include_str!("../../../../tools/handin/files");
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(3).expect("it is in course/tools/map").to_path_buf()
@@ -38,8 +33,9 @@ fn names(of_starter: bool) -> Names {
     // The map also names items of the harness.
     for folder in CRATES.into_iter().chain(["tools/harness"]) {
         let instead = |path: &Path| {
-            let starter = YOURS.iter().find(|(yours, _)| Path::new(yours) == path)?.1;
-            of_starter.then(|| root.join(starter))
+            let is_students = STUDENT_FILES.lines().any(|place| Path::new(place) == path);
+            let name = path.file_name()?;
+            (of_starter && is_students).then(|| root.join("course/starter").join(name))
         };
         let mut of_crate = Names::of_crate(&root, folder, instead).unwrap_or_else(|e| panic!("{e}"));
         names.all.append(&mut of_crate.all);
