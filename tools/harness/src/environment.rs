@@ -26,6 +26,7 @@ const KEEP_GOING: &str = "LAB_KEEP_GOING";
 pub(crate) const STRATEGY: &str = "LAB_STRATEGY";
 const TRACE: &str = "LAB_TRACE";
 const TWICE: &str = "LAB_TWICE";
+const SIM_SWITCH: &str = "LAB_SIM_SWITCH";
 const PICTURE: &str = "LAB_PICTURE";
 const PEAK_THREADS: &str = "LAB_PEAK_THREADS";
 
@@ -34,7 +35,7 @@ const NUMBER: &str = "a whole number from 1 on";
 
 /// All `LAB_*` variables. 0 and the empty text turn a variable off, as if it were not set. `LAB_PICTURE` differs: 0
 /// means no picture at all, and the empty text means the default.
-pub const VARIABLES: [Variable; 9] = [
+pub const VARIABLES: [Variable; 10] = [
     Variable { name: SIM, values: SWITCH, default: "real time", is_for_simulations: false },
     Variable { name: SEED, values: NUMBER, default: "a new seed each time", is_for_simulations: true },
     Variable { name: RUNS, values: NUMBER, default: "one seed", is_for_simulations: true },
@@ -47,6 +48,7 @@ pub const VARIABLES: [Variable; 9] = [
     },
     Variable { name: TRACE, values: "a folder", default: "no traces", is_for_simulations: true },
     Variable { name: TWICE, values: SWITCH, default: "once", is_for_simulations: true },
+    Variable { name: SIM_SWITCH, values: "kernel", default: "by registers", is_for_simulations: true },
     Variable { name: PICTURE, values: SWITCH, default: "on failure", is_for_simulations: false },
     Variable { name: PEAK_THREADS, values: SWITCH, default: "not counted", is_for_simulations: false },
 ];
@@ -73,6 +75,8 @@ pub(crate) struct Simulations {
     pub(crate) traces: Option<PathBuf>,
     /// Whether each seed is run twice and the traces are compared.
     pub(crate) twice: bool,
+    /// Whether each simulated thread is a kernel thread.
+    pub(crate) on_kernel_threads: bool,
 }
 
 /// Why the environment makes no sense. The message says what to do about it.
@@ -169,6 +173,11 @@ impl Values {
             },
             traces: self.on(TRACE).map(PathBuf::from),
             twice: self.switch(TWICE)?,
+            on_kernel_threads: match self.on(SIM_SWITCH) {
+                Some("kernel") => true,
+                Some(_) => return Err(self.wrong(SIM_SWITCH)),
+                None => false,
+            },
         })
     }
 

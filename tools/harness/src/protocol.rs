@@ -47,11 +47,8 @@ pub(crate) struct Simulation {
     pub(crate) strategy: sim::Strategy,
     /// The file for the trace.
     pub(crate) trace: Option<PathBuf>,
-    /// The number of the processor to run on, among those that the process may use. None: any.
-    pub(crate) processor: Option<usize>,
-    /// Whether the simulation runs at normal priority, because somebody waits for the result. Otherwise it makes way
-    /// for other programs.
-    pub(crate) urgent: bool,
+    /// Whether each simulated thread is a kernel thread, for debuggers.
+    pub(crate) on_kernel_threads: bool,
     /// The command that replays this simulation, if a person can type one.
     pub(crate) replay: Option<String>,
 }

@@ -33,7 +33,7 @@ mod options;
 mod rng;
 mod strategy;
 
-pub use options::{Hooks, Options, Outcome, Place};
+pub use options::{Hooks, Options, Outcome, Place, Switcher};
 pub use strategy::{Strategy, UnknownStrategy};
 
 use std::fmt;

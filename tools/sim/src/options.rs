@@ -13,13 +13,22 @@ pub struct Options {
     pub strategy: Strategy,
     /// The file that the trace is written to.
     pub trace: Option<File>,
-    /// The processor that runs the simulation, as an index into the processors that the process may use. None: the
-    /// processor that the process runs on now.
-    pub processor: Option<usize>,
-    /// True if the simulation has the lowest priority, so that other programs get the processor first.
-    pub steps_back: bool,
+    /// How the simulation switches threads. This changes nothing in the run.
+    pub switcher: Switcher,
     /// The functions that the simulator calls.
     pub hooks: Hooks,
+}
+
+/// How a simulation switches from one thread to another. The same seed gives the same run with both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Switcher {
+    /// All simulated threads run on one kernel thread. A switch exchanges registers. This is the default. Where it does
+    /// not work, the simulation uses [`Switcher::Kernel`].
+    #[default]
+    Registers,
+    /// Each simulated thread runs on a kernel thread of its own, so that debuggers see all of them. A switch wakes one
+    /// kernel thread and puts another to sleep, which takes much longer.
+    Kernel,
 }
 
 /// Functions that the simulator calls.

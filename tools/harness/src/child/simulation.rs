@@ -31,13 +31,14 @@ pub fn latency() -> Latency {
 
 /// Runs the test as a simulation.
 pub(super) fn run(limit: Duration, (name, test): Test, simulation: &Simulation) {
-    let Simulation { seed, strategy, ref trace, processor, urgent, .. } = *simulation;
+    let Simulation { seed, strategy, ref trace, on_kernel_threads, .. } = *simulation;
     let trace = trace.as_ref().map(|path| {
         File::create(path).unwrap_or_else(|e| watch::fail(&format!("cannot write {}: {e}", path.display())))
     });
     logger::install_simulated();
     let hooks = sim::Hooks { describe: threads::name, fail: watch::fail, places: threads::places_of_the_lab };
-    let options = sim::Options { seed, strategy, trace, processor, steps_back: !urgent, hooks };
+    let switcher = if on_kernel_threads { sim::Switcher::Kernel } else { sim::Switcher::Registers };
+    let options = sim::Options { seed, strategy, trace, switcher, hooks };
     let outcome = sim::run(options, name, move || {
         let over = Arc::new(AtomicBool::new(false));
         let ends = over.clone();

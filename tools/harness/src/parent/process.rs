@@ -63,7 +63,7 @@ pub struct TestRun<'a> {
     /// The workspace that the test binary was compiled in. None: the one in which this crate was compiled.
     pub workspace: Option<&'a Path>,
     /// Simulates the test with this seed, by the uniform strategy, which finds only failures that can happen in real
-    /// time too. The simulation does not make way for other programs. None: the test runs in real time.
+    /// time too. None: the test runs in real time.
     pub seed: Option<u64>,
 }
 
@@ -127,8 +127,7 @@ pub fn run_test(run: TestRun<'_>, output: &mut dyn FnMut(&[u8])) -> Result<Optio
         seed,
         strategy: sim::Strategy::Uniform,
         trace: None,
-        processor: None,
-        urgent: true,
+        on_kernel_threads: false,
         replay: None,
     });
     let workspace = workspace.map(Path::to_path_buf);

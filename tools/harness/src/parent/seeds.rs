@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -39,7 +39,6 @@ struct Plan {
     traces: Traces,
     pictures: Pictures,
     prints_log: bool,
-    slots: Slots,
     /// The command that replays each failure; printed at the very end.
     replays: Mutex<Vec<String>>,
 }
@@ -104,29 +103,6 @@ impl fmt::Display for TraceError {
                 write!(f, "cannot read the trace {}: {source}", trace.display())
             }
         }
-    }
-}
-
-/// The numbers of the processors that are free. Each child that runs takes one.
-struct Slots {
-    free: Mutex<Vec<usize>>,
-    freed: Condvar,
-}
-
-impl Slots {
-    fn take(&self) -> usize {
-        let mut free = lock(&self.free);
-        loop {
-            if let Some(slot) = free.pop() {
-                return slot;
-            }
-            free = self.freed.wait(free).unwrap_or_else(PoisonError::into_inner);
-        }
-    }
-
-    fn give(&self, slot: usize) {
-        lock(&self.free).push(slot);
-        self.freed.notify_one();
     }
 }
 
@@ -196,7 +172,6 @@ pub(super) fn run(wanted: Simulations, environment: &Environment, tests: &'stati
         traces,
         pictures: environment.pictures,
         prints_log: environment.prints_log,
-        slots: Slots { free: Mutex::new((0..jobs).rev().collect()), freed: Condvar::new() },
         replays: Mutex::default(),
     });
     let trial = |&(name, _): &Test| {
@@ -298,20 +273,17 @@ fn run_seed(
     pictures: Pictures,
     output: &mut Vec<u8>,
 ) -> Result<(), SeedFailure> {
-    let slot = plan.slots.take();
-    let run = Run { plan, name, seed, slot, pictures };
-    let result = if plan.wanted.twice { run_twice(&run, output) } else { run_once(&run, output) };
-    plan.slots.give(slot);
-    result
+    let run = Run { plan, name, seed, on_kernel_threads: plan.wanted.on_kernel_threads, pictures };
+    if plan.wanted.twice { run_twice(&run, output) } else { run_once(&run, output) }
 }
 
-/// A test with one seed, in a slot.
+/// A test with one seed.
 #[derive(Clone, Copy)]
 struct Run<'a> {
     plan: &'a Plan,
     name: &'a str,
     seed: u64,
-    slot: usize,
+    on_kernel_threads: bool,
     pictures: Pictures,
 }
 
@@ -327,10 +299,10 @@ fn run_once(run: &Run<'_>, output: &mut Vec<u8>) -> Result<(), SeedFailure> {
     simulate(run, run.trace(""), output).map_err(SeedFailure::Test)
 }
 
-/// Runs one seed twice, and fails if the two traces differ.
+/// Runs one seed twice, once with each way of switching threads, and fails if the two traces differ.
 fn run_twice(run: &Run<'_>, output: &mut Vec<u8>) -> Result<(), SeedFailure> {
     run_once(run, output)?;
-    let again = Run { pictures: Pictures::Never, ..*run };
+    let again = Run { on_kernel_threads: !run.on_kernel_threads, pictures: Pictures::Never, ..*run };
     simulate(&again, run.trace("-again"), &mut Vec::new()).map_err(SeedFailure::Test)?;
     let (Some(first), Some(second)) = (run.trace(""), run.trace("-again")) else { return Ok(()) };
     let read = |trace: &PathBuf| {
@@ -364,15 +336,14 @@ fn first_difference(a: &[u8], b: &[u8]) -> Option<(usize, [String; 2])> {
 }
 
 fn simulate(run: &Run<'_>, trace: Option<PathBuf>, output: &mut Vec<u8>) -> Result<(), TestFailure> {
-    let Run { plan, name, seed, slot, pictures } = *run;
+    let Run { plan, name, seed, on_kernel_threads, pictures } = *run;
     let program = std::env::current_exe().map_err(TestFailure::NotStarted)?;
     let strategy = plan.wanted.strategy;
     let simulation = Simulation {
         seed,
         strategy,
         trace,
-        processor: Some(slot),
-        urgent: false,
+        on_kernel_threads,
         replay: Some(replay::command(strategy, name, seed)),
     };
     // A log that `RUST_LOG` asks for goes to standard error as always. Otherwise standard error is part of the output,

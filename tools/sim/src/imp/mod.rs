@@ -7,7 +7,7 @@
 //! | switch threads | `baton`: tells a thread to run; `thread`: knows the calling thread |
 //! | place memory | `memory`: the addresses; `arena`: the allocations |
 //! | report | `trace`; `deadlock`; `watch`: finds a thread that hangs; `progress`: what the watch looks at; `places` |
-//! | begin | `check`: tests the simulator; `processor`: pins it to a processor |
+//! | begin | `check`: tests the simulator |
 //! | call the C library's own functions | `real` |
 //!
 //! No two modules use each other, directly or through others.
@@ -21,7 +21,6 @@ mod deadlock;
 mod interpose;
 mod memory;
 mod places;
-mod processor;
 mod progress;
 mod real;
 mod scheduler;
@@ -52,10 +51,6 @@ pub(crate) fn run(options: Options, name: &str, f: impl FnOnce() + Send + 'stati
     let (done, finished) = channel();
     let name = name.to_string();
     let first = std::thread::Builder::new().name("simulation".to_string()).spawn(move || {
-        processor::pin(options.processor);
-        if options.steps_back {
-            processor::step_back();
-        }
         if let Err(why) = check::replay(hooks) {
             (hooks.fail)(&why.to_string());
         }
