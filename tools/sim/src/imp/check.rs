@@ -1,15 +1,16 @@
 //! Checks that the simulator works in this program. It runs before each simulation and takes a few milliseconds.
 
-use super::interpose::{CALLS, Call};
+use super::interpose::{CALLS, Call, PTHREAD_KEY_CREATE};
 use super::{progress, scheduler};
 use crate::options::Hooks;
 use crate::strategy::Strategy;
 use scheduler::Totals;
+use std::cell::Cell;
 use std::collections::hash_map::RandomState;
 use std::fmt;
 use std::hash::BuildHasher;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -43,7 +44,7 @@ impl fmt::Display for Fault {
 
 /// Checks that the linker gives each interposed function to all code.
 pub(crate) fn symbols() -> Result<(), Fault> {
-    for call in CALLS {
+    for call in CALLS.into_iter().chain([&PTHREAD_KEY_CREATE]) {
         // SAFETY: the name is a C string.
         let found = unsafe { libc::dlsym(libc::RTLD_DEFAULT, call.name.as_ptr()) };
         if found as usize != (call.address)() {
@@ -86,6 +87,20 @@ fn sample(hooks: Hooks) -> Run {
     (totals, left, seen)
 }
 
+/// Sends a number when its thread ends.
+struct Farewell(Sender<u64>, u64);
+
+impl Drop for Farewell {
+    fn drop(&mut self) {
+        // Ignore the error: the receiver exists until all senders are gone.
+        let _ = self.0.send(self.1);
+    }
+}
+
+thread_local! {
+    static FAREWELL: Cell<Option<Farewell>> = const { Cell::new(None) };
+}
+
 /// Makes every call that is simulated. Its numbers depend on the schedule, the clock and the random numbers.
 fn program() -> Vec<u64> {
     let begun = Instant::now();
@@ -104,6 +119,7 @@ fn program() -> Vec<u64> {
                     drop(shared);
                     std::thread::yield_now();
                 }
+                FAREWELL.set(Some(Farewell(tx.clone(), i)));
                 // std draws a random number in each thread at the first use of `RandomState`.
                 let _ = tx.send(RandomState::new().hash_one(i));
             });

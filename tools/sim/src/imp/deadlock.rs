@@ -1,13 +1,12 @@
 //! The report of a deadlock: each thread says what it does and where it is.
 
-use super::baton::Message;
+use super::inbox::Message;
 use super::thread::{Statement, Thread};
-use super::{places, real};
+use super::{baton, places};
 use crate::options::Hooks;
 use backtrace::Backtrace;
 use std::fmt::Write;
 use std::sync::PoisonError;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 /// A thread that waits forever.
 pub(crate) struct Waiting {
@@ -19,26 +18,17 @@ pub(crate) struct Waiting {
     pub(crate) is_shown: bool,
 }
 
-/// How many threads have made their statements.
-static STATEMENTS: AtomicU32 = AtomicU32::new(0);
-
 /// Makes the calling thread, which is `me`, say where it is.
 pub(crate) fn make_statement(me: &Thread, describe: fn() -> Option<String>) {
     let statement = Statement { task: describe(), backtrace: Backtrace::new_unresolved() };
     *me.statement.lock().unwrap_or_else(PoisonError::into_inner) = Some(statement);
-    STATEMENTS.fetch_add(1, Ordering::Release);
-    real::wake(&STATEMENTS);
 }
 
 /// Asks each waiting thread for its statement, and fails with the report. The calling thread is `me`, one of them.
 pub(crate) fn fail(me: &Thread, waiting: &[Waiting], hooks: Hooks) -> ! {
     make_statement(me, hooks.describe);
     for other in waiting.iter().filter(|waiting| waiting.thread.id != me.id) {
-        let statements = STATEMENTS.load(Ordering::Acquire);
-        other.thread.inbox.send(Message::Locate);
-        while STATEMENTS.load(Ordering::Acquire) == statements {
-            real::wait(&STATEMENTS, statements);
-        }
+        baton::pass(me, other.thread, Message::Locate);
     }
     let mut text = "deadlock: every thread waits, and no wait has a time limit\n".to_string();
     for waiting in waiting.iter().filter(|waiting| waiting.is_shown) {

@@ -2,12 +2,12 @@
 //! random numbers. The executable defines these functions itself, so the linker uses these definitions for std,
 //! parking_lot and crossbeam too. On a thread that is not simulated they call the C library's own functions.
 
+use super::destructors::{self, Destructor};
 use super::thread::{Thread, current, outside};
 use super::threads::State;
-use super::{clock, real, scheduler, stacks};
+use super::{baton, clock, real, scheduler, stacks};
 use clock::SECOND;
 use std::ffi::{CStr, c_char, c_int, c_long, c_void};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 /// An interposed function.
@@ -33,8 +33,14 @@ static PTHREAD_SETNAME_NP: Call =
 static PTHREAD_GETATTR_NP: Call =
     Call::new(c"pthread_getattr_np", || pthread_getattr_np as *const () as usize);
 
-/// All interposed functions.
-pub(crate) static CALLS: [&Call; 11] = [
+static CXA_THREAD_ATEXIT_IMPL: Call =
+    Call::new(c"__cxa_thread_atexit_impl", || __cxa_thread_atexit_impl as *const () as usize);
+/// This function is not simulated. The simulator notes the keys.
+pub(crate) static PTHREAD_KEY_CREATE: Call =
+    Call::new(c"pthread_key_create", || pthread_key_create as *const () as usize);
+
+/// All functions that are simulated.
+pub(crate) static CALLS: [&Call; 12] = [
     &SYSCALL,
     &CLOCK_GETTIME,
     &NANOSLEEP,
@@ -46,6 +52,7 @@ pub(crate) static CALLS: [&Call; 11] = [
     &PTHREAD_DETACH,
     &PTHREAD_SETNAME_NP,
     &PTHREAD_GETATTR_NP,
+    &CXA_THREAD_ATEXIT_IMPL,
 ];
 
 impl Call {
@@ -232,7 +239,7 @@ unsafe extern "C" fn getrandom(bytes: *mut c_void, count: usize, flags: u32) -> 
     count as isize
 }
 
-/// What a new kernel thread needs to become a simulated thread.
+/// What a new thread needs to become a simulated thread.
 struct Start {
     thread: &'static Thread,
     routine: extern "C" fn(*mut c_void) -> *mut c_void,
@@ -252,71 +259,76 @@ unsafe extern "C" fn pthread_create(
         // SAFETY: the caller vouches for the arguments.
         return unsafe { real::pthread_create()(created, attributes, routine, argument) };
     };
-    let (thread, stack) = scheduler::new_thread(me);
-    let (error, kernel_thread) = outside(|| {
+    let mut stack_size = 0;
+    if !attributes.is_null() {
+        // SAFETY: the caller vouches for the attributes.
+        unsafe { libc::pthread_attr_getstacksize(attributes, &mut stack_size) };
+    }
+    let (thread, stack) = scheduler::new_thread(me, stack_size);
+    let started = outside(|| {
         let start = Box::into_raw(Box::new(Start { thread, routine, argument }));
-        let mut kernel_thread: libc::pthread_t = 0;
-        // SAFETY: the attributes are initialised before they are used, and destroyed afterwards. The stack is mapped
-        // and no other thread uses it. `run` takes over `start`.
-        let error = unsafe {
-            let mut own: libc::pthread_attr_t = std::mem::zeroed();
-            libc::pthread_attr_init(&mut own);
-            libc::pthread_attr_setstack(&mut own, stack as *mut c_void, stacks::SIZE);
-            let error = real::pthread_create()(&mut kernel_thread, &own, run, start.cast());
-            libc::pthread_attr_destroy(&mut own);
-            error
-        };
-        if error != 0 {
+        // SAFETY: `run` takes this box, and ends with the end of the thread. The stack is the new thread's.
+        let started = unsafe { baton::start(thread, stack, run, start.cast()) };
+        if started.is_err() {
             // SAFETY: no thread was started, so nobody else has the box.
             drop(unsafe { Box::from_raw(start) });
         }
-        (error, kernel_thread)
+        started
     });
-    if error != 0 {
-        scheduler::not_started(thread);
-        return error;
+    match started {
+        Ok(kernel_thread) => {
+            // SAFETY: the caller vouches for the pointer.
+            unsafe { created.write(handle(thread)) };
+            scheduler::started(me, thread, kernel_thread);
+            0
+        }
+        Err(error) => {
+            scheduler::not_started(thread);
+            error
+        }
     }
-    // SAFETY: the caller vouches for the pointer.
-    unsafe { created.write(handle(thread)) };
-    scheduler::started(me, thread, kernel_thread);
+}
+
+/// The first function of each simulated thread.
+unsafe extern "C" fn run(start: *mut c_void) {
+    // SAFETY: this is the box that `pthread_create` made for this thread, and nobody else has it.
+    let Start { thread, routine, argument } = *unsafe { Box::from_raw(start.cast::<Start>()) };
+    scheduler::enter(thread);
+    routine(argument);
+    destructors::run();
+    scheduler::exit(thread);
+}
+
+/// # Safety
+/// The same as for the C library's function, which compilers use for the destructors of thread-local values.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn __cxa_thread_atexit_impl(
+    destructor: Destructor,
+    value: *mut c_void,
+    library: *mut c_void,
+) -> c_int {
+    if CXA_THREAD_ATEXIT_IMPL.simulated().is_none() {
+        // SAFETY: the caller vouches for the arguments.
+        return unsafe { real::__cxa_thread_atexit_impl()(destructor, value, library) };
+    }
+    destructors::register(destructor, value);
     0
 }
 
-/// The first function of each simulated thread's kernel thread.
-extern "C" fn run(start: *mut c_void) -> *mut c_void {
-    // SAFETY: this is the box that `pthread_create` made for this thread, and nobody else has it.
-    let start = unsafe { Box::from_raw(start.cast::<Start>()) };
-    let Start { thread, routine, argument } = *start;
-    at_end(ROUNDS);
-    scheduler::enter(thread);
-    routine(argument)
-}
-
-/// The largest number of rounds in which the C library calls the destructors of a thread's thread-specific values when
-/// the thread ends. One round may not be enough, because destructors may set values anew.
-const ROUNDS: usize = 4;
-
-/// Makes the C library call `ending` with `rounds` when the calling thread ends.
-fn at_end(rounds: usize) {
-    static KEY: OnceLock<libc::pthread_key_t> = OnceLock::new();
-    let key = KEY.get_or_init(|| {
-        let mut key = 0;
-        // SAFETY: `key` is valid for writing, and `ending` takes any value.
-        let error = unsafe { libc::pthread_key_create(&mut key, Some(ending)) };
-        assert!(error == 0, "the C library has no key left for thread-specific values");
-        key
-    });
-    // SAFETY: the key was created. The value is a number; nobody dereferences it.
-    unsafe { libc::pthread_setspecific(*key, rounds as *const c_void) };
-}
-
-/// A destructor that ends the simulated thread in the last round. Before that, destructors of other values may still
-/// run, and they are part of the simulation.
-unsafe extern "C" fn ending(rounds: *mut c_void) {
-    match rounds as usize {
-        0 | 1 => scheduler::exit(),
-        rounds => at_end(rounds - 1),
+/// # Safety
+/// The same as for the C library's function.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn pthread_key_create(
+    key: *mut libc::pthread_key_t,
+    destructor: Option<Destructor>,
+) -> c_int {
+    // SAFETY: the caller vouches for the arguments.
+    let error = unsafe { real::pthread_key_create()(key, destructor) };
+    if error == 0 {
+        // SAFETY: the call above has written the key.
+        destructors::add_key(unsafe { *key }, destructor);
     }
+    error
 }
 
 /// # Safety
@@ -360,6 +372,9 @@ unsafe extern "C" fn pthread_setname_np(thread: libc::pthread_t, name: *const c_
         // SAFETY: the caller vouches for the C string.
         let name = unsafe { CStr::from_ptr(name) };
         outside(|| scheduler::set_name(me.id, &name.to_string_lossy()));
+        if !baton::on_kernel_threads() {
+            return 0;
+        }
     }
     // SAFETY: the caller vouches for the arguments.
     unsafe { real::pthread_setname_np()(thread, name) }
@@ -372,15 +387,21 @@ unsafe extern "C" fn pthread_getattr_np(
     thread: libc::pthread_t,
     attributes: *mut libc::pthread_attr_t,
 ) -> c_int {
-    // SAFETY: the caller vouches for the arguments.
-    let error = unsafe { real::pthread_getattr_np()(thread, attributes) };
-    if error == 0 && PTHREAD_GETATTR_NP.simulated().is_some() {
-        // The C library says that a stack has no guard page if it did not make the stack itself. std needs to know the
-        // guard page to report a stack overflow.
-        // SAFETY: the call above has initialised the attributes.
-        unsafe { libc::pthread_attr_setguardsize(attributes, stacks::GUARD_SIZE) };
+    // SAFETY: the function takes no arguments.
+    let own = unsafe { libc::pthread_self() } == thread;
+    let simulated = PTHREAD_GETATTR_NP.simulated();
+    let id = if own { simulated.map(|me| me.id) } else { simulated.and(id(thread)) };
+    let Some(stack) = id.and_then(scheduler::stack) else {
+        // SAFETY: the caller vouches for the arguments.
+        return unsafe { real::pthread_getattr_np()(thread, attributes) };
+    };
+    // std needs to know the guard page to report a stack overflow.
+    // SAFETY: the caller vouches for the pointer. The attributes are initialised before they are used.
+    unsafe {
+        libc::pthread_attr_init(attributes);
+        libc::pthread_attr_setstack(attributes, stack.address as *mut c_void, stack.size);
+        libc::pthread_attr_setguardsize(attributes, stacks::GUARD_SIZE)
     }
-    error
 }
 
 /// Instrumented code calls this at each edge of its control flow (`-sanitizer-coverage-trace-pc-guard`).

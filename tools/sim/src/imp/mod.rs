@@ -4,7 +4,8 @@
 //! | --- | --- |
 //! | serve the program's calls | `interpose`: the C library's functions; `allocator` |
 //! | decide which thread runs | `scheduler`; its `clock`, `threads`, `timers` and `stacks` |
-//! | switch threads | `baton`: tells a thread to run; `thread`: knows the calling thread |
+//! | switch threads | `baton`: passes the baton on; `inbox`, `context`, `husk`; `thread`: knows the calling thread |
+//! | end threads | `destructors` |
 //! | place memory | `memory`: the addresses; `arena`: the allocations |
 //! | report | `trace`; `deadlock`; `watch`: finds a thread that hangs; `progress`: what the watch looks at; `places` |
 //! | begin | `check`: tests the simulator |
@@ -17,7 +18,11 @@ mod arena;
 mod baton;
 mod check;
 mod clock;
+mod context;
 mod deadlock;
+mod destructors;
+mod husk;
+mod inbox;
 mod interpose;
 mod memory;
 mod places;
@@ -51,6 +56,7 @@ pub(crate) fn run(options: Options, name: &str, f: impl FnOnce() + Send + 'stati
     let (done, finished) = channel();
     let name = name.to_string();
     let first = std::thread::Builder::new().name("simulation".to_string()).spawn(move || {
+        baton::choose(options.switcher);
         if let Err(why) = check::replay(hooks) {
             (hooks.fail)(&why.to_string());
         }

@@ -36,6 +36,7 @@ fn next(name: &CStr) -> *mut c_void {
 }
 
 type Start = extern "C" fn(*mut c_void) -> *mut c_void;
+type Destructor = unsafe extern "C" fn(*mut c_void);
 
 real!(syscall: unsafe extern "C" fn(c_long, ...) -> c_long);
 real!(clock_gettime: unsafe extern "C" fn(libc::clockid_t, *mut libc::timespec) -> c_int);
@@ -47,6 +48,8 @@ real!(pthread_create: unsafe extern "C" fn(*mut libc::pthread_t, *const libc::pt
 real!(pthread_join: unsafe extern "C" fn(libc::pthread_t, *mut *mut c_void) -> c_int);
 real!(pthread_detach: unsafe extern "C" fn(libc::pthread_t) -> c_int);
 real!(pthread_setname_np: unsafe extern "C" fn(libc::pthread_t, *const c_char) -> c_int);
+real!(__cxa_thread_atexit_impl: unsafe extern "C" fn(Destructor, *mut c_void, *mut c_void) -> c_int);
+real!(pthread_key_create: unsafe extern "C" fn(*mut libc::pthread_key_t, Option<Destructor>) -> c_int);
 real!(pthread_getattr_np: unsafe extern "C" fn(libc::pthread_t, *mut libc::pthread_attr_t) -> c_int);
 
 /// Sleeps in the kernel until another thread wakes the word. Returns at once if the word does not have this value. May

@@ -5,14 +5,14 @@
 //! seed and strategy decide which thread gets the baton. When no thread can run, the clock jumps to the earliest
 //! deadline of a waiting thread. When no waiting thread has a deadline, the threads are deadlocked.
 
-use super::baton::Message;
 use super::clock::{ALLOCATION, CLOCK_READ, Clock, EDGE, SECOND, STEP, YIELD};
 use super::deadlock::{self, Waiting};
-use super::stacks::Stacks;
+use super::inbox::Message;
+use super::stacks::{NoStack, Stack, Stacks};
 use super::thread::{self, Thread, current, is_simulated, outside};
 use super::threads::{Record, State, Threads};
 use super::trace::Trace;
-use super::{progress, real};
+use super::{baton, progress, real};
 use crate::options::Hooks;
 use crate::rng::Rng;
 use crate::strategy::{Chooser, Strategy};
@@ -56,10 +56,12 @@ struct Simulation {
     reads: u32,
     steps: u64,
     fingerprint: u64,
-    /// The thread that ended last, until its kernel thread is joined. The kernel thread may still run its last
-    /// instructions.
+    /// The thread that ended last, until the next thread has the baton: the last instructions of the one that ended
+    /// still use its stack.
     dying: Option<usize>,
     stacks: Stacks,
+    /// The thread that reports a deadlock.
+    reporter: Option<&'static Thread>,
     trace: Option<Trace>,
     hooks: Hooks,
 }
@@ -106,6 +108,7 @@ impl Simulation {
             fingerprint: seed,
             dying: None,
             stacks: Stacks::default(),
+            reporter: None,
             trace: trace.map(Trace::new),
             hooks,
         }
@@ -165,14 +168,19 @@ impl Simulation {
         self.threads.iter().skip(1).filter(|record| record.is_alive())
     }
 
-    /// Waits for the end of the kernel thread whose simulated thread has ended.
+    /// Takes back the stack of the thread that has ended.
     fn bury(&mut self) {
         if let Some(id) = self.dying.take() {
             let record = self.threads.get(id);
-            // SAFETY: the thread has not been joined yet: the program knows only the simulator's handle of the thread,
-            // and `dying` names each thread once. The join does not wait for long, because the thread is about to end.
-            unsafe { real::pthread_join()(record.kernel_thread, std::ptr::null_mut()) };
-            self.stacks.give(record.stack);
+            if let Some(kernel_thread) = record.kernel_thread {
+                // SAFETY: the thread has not been joined yet: the program knows only the simulator's handle of the
+                // thread, and `dying` names each thread once. The join does not wait for long, because the thread is
+                // about to end.
+                unsafe { real::pthread_join()(kernel_thread, std::ptr::null_mut()) };
+            }
+            if let Some(stack) = record.stack {
+                self.stacks.give(stack);
+            }
         }
     }
 }
@@ -183,18 +191,25 @@ impl Simulation {
 fn switch(me: &'static Thread, next: Option<&'static Thread>) {
     let Some(next) = next else { report_deadlock(me) };
     if next.id != me.id {
-        next.inbox.send(Message::Run);
-        wait_for_baton(me);
+        obey(me, baton::pass(me, next, Message::Run));
     } else {
         with(Simulation::bury);
     }
 }
 
-fn wait_for_baton(me: &'static Thread) {
+/// Does what the calling thread was told when it got the baton, and returns when it may run.
+fn obey(me: &'static Thread, mut message: Message) {
     loop {
-        match me.inbox.receive() {
+        match message {
             Message::Run => break,
-            Message::Locate => outside(|| deadlock::make_statement(me, with(|s| s.hooks.describe))),
+            Message::Locate => {
+                let (describe, reporter) = with(|s| (s.hooks.describe, s.reporter));
+                outside(|| deadlock::make_statement(me, describe));
+                message = match reporter {
+                    Some(reporter) => baton::pass(me, reporter, Message::Run),
+                    None => baton::receive(me),
+                };
+            }
             Message::ReportDeadlock => report_deadlock(me),
         }
     }
@@ -206,6 +221,7 @@ fn wait_for_baton(me: &'static Thread) {
 fn report_deadlock(me: &'static Thread) -> ! {
     flush_trace();
     let (waiting, hooks) = with(|s| {
+        s.reporter = Some(me);
         let records = s.threads.iter().filter(|r| r.thread.id == me.id || (r.thread.id > 0 && r.is_alive()));
         let waiting = records.map(|record| Waiting {
             thread: record.thread,
@@ -334,42 +350,49 @@ pub(crate) fn fill_random(bytes: &mut [u8]) {
 
 // How threads start and end.
 
-/// Adds a thread, which the caller is about to start, and returns it with its stack.
-pub(crate) fn new_thread(me: &Thread) -> (&'static Thread, usize) {
-    with(|s| {
-        let stack = s.stacks.take();
+/// Adds a thread, which the caller is about to start, and returns it with its stack of at least `stack_size` bytes.
+pub(crate) fn new_thread(me: &Thread, stack_size: usize) -> (&'static Thread, Stack) {
+    let new = with(|s| {
+        let stack = s.stacks.take(stack_size).map_err(|e| (e, s.others().count(), s.hooks))?;
         let thread = s.add_thread(State::Ready);
         // As in Linux, a new thread has its parent's name until it gets a name of its own.
         let name = s.threads.get(me.id).name.clone();
         let record = s.threads.get_mut(thread.id);
-        (record.name, record.stack) = (name, stack);
-        (thread, stack)
+        (record.name, record.stack) = (name, Some(stack));
+        Ok((thread, stack))
+    });
+    new.unwrap_or_else(|(NoStack { size }, others, hooks): (NoStack, usize, Hooks)| {
+        (hooks.fail)(&format!(
+            "simulation: there is no memory for the stack of another thread, of {} KiB, beside those of {others} \
+             threads that have not ended (ulimit -v and vm.max_map_count limit what a process may have)",
+            size >> 10
+        ))
     })
 }
 
-/// Notes that the kernel thread of a new thread has been started.
-pub(crate) fn started(me: &'static Thread, thread: &'static Thread, kernel_thread: libc::pthread_t) {
+/// Notes that a new thread has been started.
+pub(crate) fn started(me: &'static Thread, thread: &'static Thread, kernel_thread: Option<libc::pthread_t>) {
     with(|s| s.threads.get_mut(thread.id).kernel_thread = kernel_thread);
     maybe_switch(me, START_ODDS);
 }
 
-/// Removes a new thread, because its kernel thread could not be started.
+/// Removes a new thread, because it could not be started.
 pub(crate) fn not_started(thread: &'static Thread) {
     with(|s| {
-        let stack = s.threads.discard(thread.id);
-        s.stacks.give(stack);
+        if let Some(stack) = s.threads.discard(thread.id) {
+            s.stacks.give(stack);
+        }
     });
 }
 
-/// Makes the calling kernel thread `thread`, and waits until it may run.
+/// Makes the calling thread `thread`, and waits until it may run.
 pub(crate) fn enter(thread: &'static Thread) {
     thread.enter();
-    wait_for_baton(thread);
+    obey(thread, baton::receive(thread));
 }
 
-/// Ends the calling thread, if it is simulated: its later calls are real.
-pub(crate) fn exit() {
-    let Some(me) = thread::this() else { return };
+/// Ends the calling thread, `me`. Returns only if it has a kernel thread of its own, whose later calls are real.
+pub(crate) fn exit(me: &'static Thread) {
     let (next, message) = with(|s| {
         s.threads.exit(me.id);
         s.dying = Some(me.id);
@@ -383,7 +406,7 @@ pub(crate) fn exit() {
         }
     });
     thread::leave();
-    next.inbox.send(message);
+    baton::pass_for_good(me, next, message);
 }
 
 /// Waits for the end of a thread.
@@ -391,6 +414,11 @@ pub(crate) fn join(me: &'static Thread, id: usize) {
     if with(|s| s.threads.get(id).is_alive()) {
         block(me, State::Join(id), None);
     }
+}
+
+/// The stack of a thread. None: a real one.
+pub(crate) fn stack(id: usize) -> Option<Stack> {
+    with(|s| s.threads.get(id).stack)
 }
 
 pub(crate) fn set_name(id: usize, name: &str) {

@@ -1,43 +1,120 @@
 //! The stacks of simulated threads.
 
-use super::memory;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use super::{memory, real};
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::{c_int, c_void};
+use std::sync::{Mutex, PoisonError};
 
-/// The distance in bytes from one stack to the next. The memory between two stacks is never mapped: a stack overflow
-/// ends the program, as it does without simulation.
-const DISTANCE: usize = 16 << 20;
-/// The size of a stack: std's default.
-pub(crate) const SIZE: usize = 2 << 20;
+/// std's default size of a stack.
+const DEFAULT_SIZE: usize = 2 << 20;
+/// The C library keeps a thread's storage at the upper end of its stack. The program's part of the stack is below.
+const STORAGE: usize = 64 << 10;
 /// The size of the guard page below each stack. It is a part of the memory that is never mapped.
 pub(crate) const GUARD_SIZE: usize = 4096;
 
-/// How many stacks this process has mapped. They remain mapped when a simulation ends, and the next one uses them
-/// again.
-static MAPPED: AtomicUsize = AtomicUsize::new(0);
+/// The distance in bytes from one stack of the default size to the next. The memory between two stacks is never mapped:
+/// a stack overflow ends the program, as it does without simulation.
+const DISTANCE: usize = 16 << 20;
+/// All stacks of one size lie in a range of addresses that is as long as this.
+const RANGE: usize = 1 << 40;
+/// There are this many sizes, each twice as large as the one before.
+const SIZES: usize = 10;
 
-/// The stacks of one simulation, each known by its lowest address.
+/// The stacks that this process has mapped, by address. They remain mapped when a simulation ends, and the next one uses
+/// them again.
+static MAPPED: Mutex<BTreeSet<usize>> = Mutex::new(BTreeSet::new());
+
+/// A stack. It is mapped.
+#[derive(Clone, Copy)]
+pub(crate) struct Stack {
+    /// The lowest address.
+    pub(crate) address: usize,
+    pub(crate) size: usize,
+}
+
+impl Stack {
+    /// The upper end of the program's part. A thread begins here, so that its variables have the same addresses in each
+    /// run.
+    pub(crate) fn top(self) -> usize {
+        self.address + self.size - STORAGE
+    }
+
+    /// Starts a kernel thread on this stack.
+    ///
+    /// # Errors
+    /// The number of the error with which the C library did not start it.
+    pub(crate) fn start(
+        self,
+        routine: extern "C" fn(*mut c_void) -> *mut c_void,
+        argument: *mut c_void,
+    ) -> Result<libc::pthread_t, c_int> {
+        let mut kernel_thread: libc::pthread_t = 0;
+        // SAFETY: the attributes are initialised before they are used, and destroyed afterwards. The stack is mapped,
+        // and the caller has it for the new thread.
+        let error = unsafe {
+            let mut attributes: libc::pthread_attr_t = std::mem::zeroed();
+            libc::pthread_attr_init(&mut attributes);
+            libc::pthread_attr_setstack(&mut attributes, self.address as *mut c_void, self.size);
+            let error = real::pthread_create()(&mut kernel_thread, &attributes, routine, argument);
+            libc::pthread_attr_destroy(&mut attributes);
+            error
+        };
+        if error == 0 { Ok(kernel_thread) } else { Err(error) }
+    }
+}
+
+/// There is no memory for another stack.
+#[derive(Debug)]
+pub(crate) struct NoStack {
+    pub(crate) size: usize,
+}
+
+/// The stacks of one simulation.
 #[derive(Default)]
 pub(crate) struct Stacks {
-    free: Vec<usize>,
+    /// By size.
+    sizes: BTreeMap<usize, Free>,
+}
+
+/// The stacks of one size that no thread has.
+#[derive(Default)]
+struct Free {
+    addresses: Vec<usize>,
+    /// How many stacks threads have had so far.
     used: usize,
 }
 
 impl Stacks {
-    /// A stack for a new thread.
-    pub(crate) fn take(&mut self) -> usize {
-        self.free.pop().unwrap_or_else(|| {
-            let stack = memory::STACKS + self.used * DISTANCE;
-            if self.used >= MAPPED.load(Ordering::Relaxed) {
-                assert!(memory::map(stack, SIZE), "no memory for a thread's stack at {stack:#x}");
-                MAPPED.store(self.used + 1, Ordering::Relaxed);
+    /// A stack for a new thread whose program wants `size` bytes.
+    ///
+    /// # Errors
+    /// When there is no memory for it.
+    pub(crate) fn take(&mut self, size: usize) -> Result<Stack, NoStack> {
+        let rank = size.div_ceil(DEFAULT_SIZE).max(1).next_power_of_two().trailing_zeros() as usize;
+        let error = NoStack { size };
+        if rank >= SIZES {
+            return Err(error);
+        }
+        let (size, distance) = ((DEFAULT_SIZE << rank) + STORAGE, DISTANCE << rank);
+        let free = self.sizes.entry(size).or_default();
+        if let Some(address) = free.addresses.pop() {
+            return Ok(Stack { address, size });
+        }
+        let offset = free.used * distance;
+        let address = memory::STACKS + rank * RANGE + offset;
+        let mut mapped = MAPPED.lock().unwrap_or_else(PoisonError::into_inner);
+        if !mapped.contains(&address) {
+            if offset + distance > RANGE || !memory::map(address, size) {
+                return Err(error);
             }
-            self.used += 1;
-            stack
-        })
+            mapped.insert(address);
+        }
+        free.used += 1;
+        Ok(Stack { address, size })
     }
 
     /// Takes back the stack of a thread that has ended.
-    pub(crate) fn give(&mut self, stack: usize) {
-        self.free.push(stack);
+    pub(crate) fn give(&mut self, stack: Stack) {
+        self.sizes.entry(stack.size).or_default().addresses.push(stack.address);
     }
 }

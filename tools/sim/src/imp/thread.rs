@@ -1,6 +1,7 @@
 //! Simulated threads, and whether the calling thread is one of them.
 
-use super::baton::Inbox;
+use super::context::Context;
+use super::inbox::Inbox;
 use backtrace::Backtrace;
 use std::cell::Cell;
 use std::sync::Mutex;
@@ -12,6 +13,8 @@ pub(crate) struct Thread {
     pub(crate) id: usize,
     /// The inbox at which the thread waits while it does not run.
     pub(crate) inbox: Inbox,
+    /// Where the thread goes on, if it shares its kernel thread with others.
+    pub(crate) context: Context,
     /// The thread's statement for the report of a deadlock. The thread writes it when it is asked.
     pub(crate) statement: Mutex<Option<Statement>>,
     kernel_id: AtomicI32,
@@ -36,25 +39,27 @@ impl Thread {
         Box::leak(Box::new(Thread {
             id,
             inbox: Inbox::new(),
+            context: Context::new(),
             statement: Mutex::new(None),
             kernel_id: AtomicI32::new(0),
         }))
     }
 
-    /// Makes the calling kernel thread this simulated thread.
+    /// Makes the calling thread this simulated thread.
     pub(crate) fn enter(&'static self) {
+        self.context.enter();
         // SAFETY: gettid takes no argument and always succeeds.
         self.kernel_id.store(unsafe { libc::gettid() }, Ordering::Relaxed);
         SELF.set(Some(self));
     }
 
-    /// The kernel's id of this thread.
+    /// The kernel's id of the kernel thread on which this thread runs.
     pub(crate) fn kernel_id(&self) -> libc::pid_t {
         self.kernel_id.load(Ordering::Relaxed)
     }
 }
 
-/// Makes the calling kernel thread one that is not simulated.
+/// Makes the calling thread one that is not simulated.
 pub(crate) fn leave() {
     SELF.set(None);
 }

@@ -1,5 +1,6 @@
 //! The scheduler's record of each thread: what it does, and what it waits for.
 
+use super::stacks::Stack;
 use super::thread::Thread;
 use super::timers::Timers;
 use std::fmt;
@@ -48,10 +49,10 @@ pub(crate) struct Record {
     pub(crate) yields: u32,
     /// True if the thread only watches the others (see `crate::stand_by`).
     pub(crate) stands_by: bool,
-    /// The thread's kernel thread, which is joined after the simulated thread has ended.
-    pub(crate) kernel_thread: libc::pthread_t,
-    /// The lowest address of the thread's stack.
-    pub(crate) stack: usize,
+    /// The thread's own kernel thread, if it has one. It is joined after the simulated thread has ended.
+    pub(crate) kernel_thread: Option<libc::pthread_t>,
+    /// The thread's stack. None: the first thread, which begins on a real one.
+    pub(crate) stack: Option<Stack>,
 }
 
 impl Record {
@@ -92,8 +93,8 @@ impl Threads {
             timed_out: false,
             yields: 0,
             stands_by: false,
-            kernel_thread: 0,
-            stack: 0,
+            kernel_thread: None,
+            stack: None,
         });
         if state == State::Ready {
             self.ready.push(thread.id);
@@ -185,7 +186,7 @@ impl Threads {
     }
 
     /// Ends a ready thread that has never run. Returns its stack.
-    pub(crate) fn discard(&mut self, id: usize) -> usize {
+    pub(crate) fn discard(&mut self, id: usize) -> Option<Stack> {
         self.ready.retain(|ready| *ready != id);
         self.records[id].state = State::Exited;
         self.records[id].stack
