@@ -69,7 +69,9 @@ impl Plan {
         );
         ensure!((0.0..=1.0).contains(&self.broken_part), "--broken: the percentage must be from 0 to 100");
         if self.seeds > 0 && !run::CAN_SIMULATE {
-            bail!("--seeds: the simulator needs x86-64 Linux with glibc; grade there, or without --seeds");
+            bail!(
+                "--seeds: the simulator needs x86-64 or aarch64 Linux with glibc; grade there, or without --seeds"
+            );
         }
         let tests = self.tests();
         ensure!(

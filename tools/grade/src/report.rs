@@ -94,7 +94,7 @@ pub fn gradescope(outcomes: &[Outcome], broken: Option<&str>) -> String {
 /// What a student can do about a seed that has failed.
 pub fn replay(function: &str, seed: u64) -> String {
     format!(
-        "    This was a simulated run (docs/simulation.md): its seconds are virtual. To run this seed at home, on x86-64 Linux:\n      \
+        "    This was a simulated run (docs/simulation.md): its seconds are virtual. To run this seed at home, on Linux:\n      \
          {}\n    A seed means the same run only in the same binary, and yours may differ from the grader's. If the test passes\n    \
          at home, put LAB_RUNS=100 in front of the command: it then runs a hundred seeds, from this one on.\n",
         run::replay_command(function, seed)

@@ -16,7 +16,7 @@ use std::time::Duration;
 /// How long a test may take by its own clock.
 pub const LIMIT: Duration = harness::LIMIT;
 
-/// True if this machine can simulate tests: the simulator is for x86-64 Linux.
+/// True if this machine can simulate tests: the simulator is for x86-64 and aarch64 Linux with glibc.
 pub const CAN_SIMULATE: bool = harness::CAN_SIMULATE;
 
 /// A seed that nobody can know in advance.

@@ -242,7 +242,12 @@ fn a_grader_cuts_off_a_test_at_the_limit() {
 }
 
 /// A grader's simulation is the grader's order alone: the environment has no say in it.
-#[cfg(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu", not(lab_without_sim)))]
+#[cfg(all(
+    target_os = "linux",
+    any(target_arch = "x86_64", target_arch = "aarch64"),
+    target_env = "gnu",
+    not(lab_without_sim)
+))]
 #[test]
 fn a_grader_simulates() {
     let mut command = samples(&[]);

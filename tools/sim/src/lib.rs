@@ -13,19 +13,34 @@
 //! | [`threads`] | lists the simulated threads |
 //! | [`stand_by`] | marks a thread that only watches the others |
 //!
-//! This is the only crate of the workspace with unsafe code. The simulator runs on x86-64 Linux with the GNU C library;
+//! This is the only crate of the workspace with unsafe code. The simulator runs on x86-64 and aarch64 Linux with the GNU C library;
 //! elsewhere, and with `--cfg lab_without_sim`, [`SUPPORTED`] is false and the crate contains no unsafe code.
 // The grader forbids unsafe code in every crate when it builds the lab, except in this one when it simulates.
 #![cfg_attr(not(lab_without_sim), allow(unsafe_code))]
 #![cfg_attr(
-    not(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu", not(lab_without_sim))),
+    not(all(
+        target_os = "linux",
+        any(target_arch = "x86_64", target_arch = "aarch64"),
+        target_env = "gnu",
+        not(lab_without_sim)
+    )),
     allow(dead_code, reason = "without the simulator, only the names of the strategies are used")
 )]
 
-#[cfg(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu", not(lab_without_sim)))]
+#[cfg(all(
+    target_os = "linux",
+    any(target_arch = "x86_64", target_arch = "aarch64"),
+    target_env = "gnu",
+    not(lab_without_sim)
+))]
 mod imp;
 
-#[cfg(not(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu", not(lab_without_sim))))]
+#[cfg(not(all(
+    target_os = "linux",
+    any(target_arch = "x86_64", target_arch = "aarch64"),
+    target_env = "gnu",
+    not(lab_without_sim)
+)))]
 #[path = "none.rs"]
 mod imp;
 

@@ -96,7 +96,12 @@ fn a_missing_element_is_looked_for() {
     assert_eq!(check("misses_an_element", &[], &one("find === \"x 0 1 y\"", "find")), 1);
 }
 
-#[cfg(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu", not(lab_without_sim)))]
+#[cfg(all(
+    target_os = "linux",
+    any(target_arch = "x86_64", target_arch = "aarch64"),
+    target_env = "gnu",
+    not(lab_without_sim)
+))]
 #[test]
 #[ignore = "needs chromium; make page-check runs it"]
 fn a_simulated_failure_says_how_it_is_replayed() {
