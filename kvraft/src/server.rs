@@ -16,7 +16,7 @@
 //! across `Raft::snapshot`. Raft takes no lock of the service. No thread waits for anything while it holds this lock.
 
 use crate::common::{Err, GetArgs, GetReply, PutAppendArgs, PutAppendReply, PutOrAppend, RequestId};
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use crossbeam_channel::{Receiver, RecvError, Select, Sender, after, bounded, select};
 use labrpc::{ClientEnd, Service};
 use parking_lot::Mutex;
 use raft::{ApplyMsg, Persister, Raft, dprintf};
@@ -173,18 +173,18 @@ impl KVServer {
             (index, term, outcome)
         };
         loop {
-            match outcome.recv_timeout(LEADERSHIP_CHECK) {
-                Ok(output) => return Some(output),
-                Err(RecvTimeoutError::Disconnected) => return None,
-                Err(RecvTimeoutError::Timeout) if self.rf.get_state() == (term, true) => {}
-                Err(RecvTimeoutError::Timeout) => {
-                    let mut state = self.state.lock();
-                    if state.waiting.get(&index).is_some_and(|waiting| waiting.id == id) {
-                        state.waiting.remove(&index);
-                    }
-                    // The operation may have been executed meanwhile.
-                    return outcome.try_recv().ok();
+            select! {
+                // An error means that the slot was dropped without a result.
+                recv(outcome) -> output => return output.ok(),
+                recv(after(LEADERSHIP_CHECK)) -> _ => {}
+            }
+            if self.rf.get_state() != (term, true) {
+                let mut state = self.state.lock();
+                if state.waiting.get(&index).is_some_and(|waiting| waiting.id == id) {
+                    state.waiting.remove(&index);
                 }
+                // The operation may have been executed meanwhile.
+                return outcome.try_recv().ok();
             }
         }
     }
@@ -194,7 +194,7 @@ impl KVServer {
         let mut last_applied = 0;
         // The size of the commands executed since the last snapshot.
         let mut executed_bytes = 0;
-        while let Ok(first) = committed.recv() {
+        while let Ok(first) = receive(committed) {
             let mut state = self.state.lock();
             for msg in std::iter::once(first).chain(committed.try_iter().take(APPLY_QUEUE)) {
                 if msg.command_valid {
@@ -266,6 +266,14 @@ impl KVServer {
             let _ = slot.try_send(output);
         }
     }
+}
+
+/// Waits for a message as a channel of Go does. `Receiver::recv` does the same, but looks for a message in a loop before
+/// it waits, which takes the processor from the threads that send.
+fn receive<T>(channel: &Receiver<T>) -> Result<T, RecvError> {
+    let mut select = Select::new();
+    select.recv(channel);
+    select.select().recv(channel)
 }
 
 impl Machine {

@@ -30,10 +30,10 @@ use self::progress::{Message, Progress, Sent};
 use self::saved::Saved;
 use crate::dprintf;
 use crate::persister::Persister;
-use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+use crossbeam_channel::{Receiver, Sender, at, select, unbounded};
 use labgob::Bytes;
 use labrpc::{ClientEnd, Service};
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
@@ -172,8 +172,8 @@ pub struct Raft {
     killed: AtomicBool,
     /// The main loop's channel.
     events: Sender<Event>,
-    /// Wakes the applier. The channel has room for one message: one pending wake is enough.
-    apply_wake: Sender<()>,
+    /// Wakes the applier, which waits with `state` until there is something to apply.
+    apply_cond: Condvar,
 }
 
 impl Raft {
@@ -202,19 +202,17 @@ impl Raft {
         apply_ch: Sender<ApplyMsg>,
     ) -> Arc<Raft> {
         let (events, event_queue) = unbounded();
-        let (apply_wake, apply_wakes) = bounded(1);
         let state = State::read_persist(&persister.read_raft_state(), timing.election_timeout.clone());
         let (state, killed) = (Mutex::new(state), AtomicBool::new(false));
-        let rf = Arc::new(Raft { peers, me, timing, persister, state, killed, events, apply_wake });
-        // The persister may hold a snapshot for the service.
-        rf.wake_applier();
+        let apply_cond = Condvar::new();
+        let rf = Arc::new(Raft { peers, me, timing, persister, state, killed, events, apply_cond });
         labrpc::go(format!("server {me}: raft main loop"), {
             let rf = rf.clone();
             move || rf.run(&event_queue)
         });
         labrpc::go(format!("server {me}: raft applier"), {
             let rf = rf.clone();
-            move || rf.apply(&apply_wakes, &apply_ch)
+            move || rf.apply(&apply_ch)
         });
         rf
     }
@@ -272,7 +270,7 @@ impl Raft {
     pub fn kill(&self) {
         self.killed.store(true, Ordering::SeqCst);
         self.wake(&mut self.state.lock());
-        self.wake_applier();
+        self.apply_cond.notify_one();
     }
 
     fn is_killed(&self) -> bool {
@@ -286,12 +284,6 @@ impl Raft {
             // Ignore the error: the main loop of a killed server no longer receives.
             let _ = self.events.send(Event::Wake);
         }
-    }
-
-    /// Makes the applier look at the state.
-    fn wake_applier(&self) {
-        // Ignore the error: the channel is full if a wake is pending, and disconnected if the server is killed.
-        let _ = self.apply_wake.try_send(());
     }
 
     fn is_majority(&self, servers: usize) -> bool {
@@ -563,7 +555,7 @@ impl Raft {
         let commit_index = args.leader_commit.min(index);
         if commit_index > state.commit_index {
             state.commit_index = commit_index;
-            self.wake_applier();
+            self.apply_cond.notify_one();
         }
     }
 
@@ -597,7 +589,7 @@ impl Raft {
         if n > *commit_index && log.term(n) == Some(*current_term) {
             *commit_index = n;
             leader.committed_at = Instant::now();
-            self.wake_applier();
+            self.apply_cond.notify_one();
         }
     }
 
@@ -680,7 +672,7 @@ impl Raft {
                 // Figure 13, InstallSnapshot receiver, step 5.
                 self.persist_with_snapshot(&mut state, args.data.clone());
                 // Figure 13, InstallSnapshot receiver, step 8: the applier sends the snapshot to the service.
-                self.wake_applier();
+                self.apply_cond.notify_one();
             }
         }
         self.persist(&mut state);
@@ -725,7 +717,10 @@ impl Raft {
     fn run(&self, events: &Receiver<Event>) {
         let mut next_timer = Instant::now();
         while !self.is_killed() {
-            let event = events.recv_deadline(next_timer).ok();
+            let event = select! {
+                recv(events) -> event => event.ok(),
+                recv(at(next_timer)) -> _ => None,
+            };
             let mut requests = Vec::new();
             {
                 let mut state = self.state.lock();
@@ -818,8 +813,8 @@ impl Raft {
 impl Raft {
     /// The applier: sends committed entries and snapshots to the service, in order. It ends when the server is killed,
     /// or when the service no longer receives.
-    fn apply(&self, wakes: &Receiver<()>, apply_ch: &Sender<ApplyMsg>) {
-        while wakes.recv().is_ok() && !self.is_killed() {
+    fn apply(&self, apply_ch: &Sender<ApplyMsg>) {
+        while !self.is_killed() {
             for msg in self.take_committed() {
                 if self.is_killed() || apply_ch.send(msg).is_err() {
                     return;
@@ -828,11 +823,14 @@ impl Raft {
         }
     }
 
-    /// Figure 2, All Servers, rule 1: returns the committed entries that have not been applied, and marks them as
-    /// applied. If some of them are only in the snapshot, the first message is the snapshot. No entry is returned
-    /// twice.
+    /// Figure 2, All Servers, rule 1: waits for committed entries that have not been applied, returns them, and marks
+    /// them as applied. If some of them are only in the snapshot, the first message is the snapshot. No entry is
+    /// returned twice. Returns nothing if the server is killed.
     fn take_committed(&self) -> Vec<ApplyMsg> {
         let mut state = self.state.lock();
+        while state.last_applied == state.commit_index && !self.is_killed() {
+            self.apply_cond.wait(&mut state);
+        }
         let mut msgs = Vec::new();
         let snapshot_index = state.log.base_index();
         if state.last_applied < snapshot_index {

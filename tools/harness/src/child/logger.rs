@@ -106,43 +106,47 @@ fn printed(record: &Record<'_>, text: String) -> LogLine {
     line(record::elapsed(), record, text).printed()
 }
 
-/// The first [`LONGEST`] bytes of a text.
+/// Stands for what is left out.
+const DOTS: &str = "...";
+
+/// The first [`LONGEST`] bytes of a text. They lie on the stack until it is known how many there are.
 struct Cut {
-    text: String,
+    bytes: [u8; LONGEST + DOTS.len()],
+    len: usize,
     /// False if something was cut off.
     is_whole: bool,
 }
 
-/// Stands for what is left out.
-const DOTS: &str = "...";
-
 impl Cut {
-    /// Formats a record. In a simulation the formatting is simulated, because it may take the servers' locks; only the
-    /// harness's own buffer is allocated outside.
+    /// Formats a record. In a simulation the formatting is simulated, because it may take the servers' locks.
     fn of(record: &Record<'_>) -> Cut {
-        let text = sim::outside(|| String::with_capacity(LONGEST + DOTS.len()));
-        let mut cut = Cut { text, is_whole: false };
+        let mut cut = Cut { bytes: [0; LONGEST + DOTS.len()], len: 0, is_whole: false };
         // An error means that the text is cut.
         cut.is_whole = write!(cut, "{}", record.args()).is_ok();
         cut
     }
 
-    fn into_text(mut self) -> String {
-        self.text.shrink_to_fit();
-        self.text
+    fn text(&self) -> &str {
+        // All parts of the text end where a character ends, so there is no error.
+        std::str::from_utf8(&self.bytes[..self.len]).unwrap_or_default()
+    }
+
+    fn add(&mut self, text: &str) {
+        self.bytes[self.len..self.len + text.len()].copy_from_slice(text.as_bytes());
+        self.len += text.len();
     }
 }
 
 impl fmt::Write for Cut {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        let room = LONGEST - self.text.len().min(LONGEST);
+        let room = LONGEST - self.len.min(LONGEST);
         if text.len() <= room {
-            self.text.push_str(text);
+            self.add(text);
             return Ok(());
         }
         let end = (0..=room).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
-        self.text.push_str(&text[..end]);
-        self.text.push_str(DOTS);
+        self.add(&text[..end]);
+        self.add(DOTS);
         Err(fmt::Error)
     }
 }
@@ -175,7 +179,7 @@ impl Log for RealTime {
 
     fn log(&self, record: &Record<'_>) {
         if self.keeps && record.level() <= KEPT_LEVEL {
-            record::keep_within_budget(|at| line(at, record, Cut::of(record).into_text()));
+            record::keep_within_budget(|at| line(at, record, Cut::of(record).text().to_string()));
         }
         if record.level() <= self.printed {
             // The printer itself checks whether the target is wanted too.
@@ -193,6 +197,8 @@ impl Log for RealTime {
 /// written outside of the simulation. Records below [`KEPT_LEVEL`] are formatted only if they are printed or traced.
 struct Simulated {
     wanted: env_logger::Logger,
+    /// The highest level of a record that is wanted.
+    printed: LevelFilter,
     /// Standard error without std's lock: a simulated thread may hold that lock, and wait.
     stderr: File,
 }
@@ -202,16 +208,17 @@ pub(super) fn install_simulated() {
     let wanted = env_logger::Builder::from_default_env().build();
     let stderr =
         session::stderr().unwrap_or_else(|e| watch::fail(&format!("cannot write to standard error: {e}")));
-    log::set_boxed_logger(Box::new(Simulated { wanted, stderr }))
+    let printed = wanted.filter();
+    log::set_boxed_logger(Box::new(Simulated { wanted, printed, stderr }))
         .expect("this is the process's first logger");
     log::set_max_level(LevelFilter::Trace);
 }
 
 impl Simulated {
     /// Prints a record if it is wanted. `text`: the whole text, if it is known.
-    fn print(&self, record: &Record<'_>, text: Option<&String>) {
-        if self.wanted.matches(record) {
-            let text = text.map_or_else(|| record.args().to_string(), String::clone);
+    fn print(&self, record: &Record<'_>, text: Option<&str>) {
+        if record.level() <= self.printed && self.wanted.matches(record) {
+            let text = text.map_or_else(|| record.args().to_string(), str::to_string);
             let line = format!("{}\n", printed(record, text));
             // Ignore the error: without standard error, nobody could read a message about it.
             let _ = (&self.stderr).write_all(line.as_bytes());
@@ -230,10 +237,11 @@ impl Log for Simulated {
             return sim::outside(|| self.print(record, None));
         }
         let cut = Cut::of(record);
-        sim::trace(format_args!("{}", cut.text));
+        let text = cut.text();
+        sim::trace(format_args!("{text}"));
         sim::outside(|| {
-            self.print(record, cut.is_whole.then_some(&cut.text));
-            record::keep(line(record::elapsed(), record, cut.into_text()));
+            self.print(record, cut.is_whole.then_some(text));
+            record::keep(line(record::elapsed(), record, text.to_string()));
         });
     }
 

@@ -3,9 +3,8 @@
 use super::memory::{ARENA, map};
 use std::alloc::Layout;
 use std::cell::UnsafeCell;
-use std::hint::spin_loop;
+use std::ffi::c_void;
 use std::ptr::null_mut;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The arena grows by this many bytes at a time.
 const CHUNK: usize = 32 << 20;
@@ -94,6 +93,8 @@ impl Arena {
             if self.mapped_to + CHUNK > ARENA.end || !map(self.mapped_to, CHUNK) {
                 return null_mut();
             }
+            // SAFETY: the memory is the arena's. The kernel may ignore the advice: the memory is only slower then.
+            unsafe { libc::madvise(self.mapped_to as *mut c_void, CHUNK, libc::MADV_HUGEPAGE) };
             self.mapped_to += CHUNK;
         }
         self.next = end;
@@ -113,41 +114,32 @@ impl Arena {
     }
 }
 
-struct Guarded {
-    locked: AtomicBool,
-    arena: UnsafeCell<Arena>,
-}
+struct Shared(UnsafeCell<Arena>);
 
-// SAFETY: a thread accesses the arena only while it has set `locked`.
-unsafe impl Sync for Guarded {}
+// SAFETY: only `with_arena` accesses the content; it says why no other thread does so at that time.
+unsafe impl Sync for Shared {}
 
-static GUARDED: Guarded = Guarded {
-    locked: AtomicBool::new(false),
-    arena: UnsafeCell::new(Arena {
-        free: [null_mut(); CLASSES],
-        free_aligned: [null_mut(); ALIGNED_CLASSES],
-        next: ARENA.start,
-        mapped_to: ARENA.start,
-    }),
-};
+static ARENA_STATE: Shared = Shared(UnsafeCell::new(Arena {
+    free: [null_mut(); CLASSES],
+    free_aligned: [null_mut(); ALIGNED_CLASSES],
+    next: ARENA.start,
+    mapped_to: ARENA.start,
+}));
 
+/// Runs `f` with the arena. The calling thread must be a simulated one.
+#[inline]
 fn with_arena<T>(f: impl FnOnce(&mut Arena) -> T) -> T {
-    // Simulated threads run one at a time, so the arena is hardly ever locked here.
-    while GUARDED.locked.swap(true, Ordering::Acquire) {
-        spin_loop();
-    }
-    // SAFETY: this thread has set `locked`.
-    let result = f(unsafe { &mut *GUARDED.arena.get() });
-    GUARDED.locked.store(false, Ordering::Release);
-    result
+    // SAFETY: simulated threads run one at a time, and `f` does not call `with_arena`.
+    f(unsafe { &mut *ARENA_STATE.0.get() })
 }
 
-/// A block that fits the layout, and that nobody else has; null when there is no memory.
+/// A block that fits the layout, and that nobody else has; null when there is no memory. The calling thread must be a
+/// simulated one.
 pub(crate) fn allocate(layout: Layout) -> *mut u8 {
     with_arena(|arena| arena.take(Class::of(layout)))
 }
 
-/// Takes a block back.
+/// Takes a block back. The calling thread must be a simulated one.
 ///
 /// # Safety
 /// `allocate` must have returned the block for this layout, or for one with an equal block (see `have_equal_blocks`).

@@ -14,6 +14,17 @@ pub(crate) const STACKS: usize = 0x2000_0000_0000;
 /// The allocations of simulated threads.
 pub(crate) const ARENA: Range<usize> = 0x3000_0000_0000..0x3800_0000_0000;
 
+/// Makes the C library's allocator, which serves what is not simulated, use one heap for all threads, and enlarge it in
+/// large steps. Usually it has a heap for each of the first threads, and asks the kernel for a few pages at a time.
+pub(crate) fn economise() {
+    const STEP: libc::c_int = 4 << 20;
+    // SAFETY: the calls take only numbers.
+    unsafe {
+        libc::mallopt(libc::M_ARENA_MAX, 1);
+        libc::mallopt(libc::M_TOP_PAD, STEP);
+    }
+}
+
 /// Maps memory at a fixed address. Returns false when there is no memory, or when something is mapped there already.
 pub(crate) fn map(address: usize, size: usize) -> bool {
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_FIXED_NOREPLACE;

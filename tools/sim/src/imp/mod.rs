@@ -53,6 +53,7 @@ pub(crate) fn run(options: Options, name: &str, f: impl FnOnce() + Send + 'stati
     if let Err(why) = check::symbols() {
         (hooks.fail)(&why.to_string());
     }
+    memory::economise();
     let (done, finished) = channel();
     let name = name.to_string();
     let first = std::thread::Builder::new().name("simulation".to_string()).spawn(move || {

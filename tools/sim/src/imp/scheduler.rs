@@ -22,8 +22,9 @@ use std::fs::File;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// A thread that reads the clock this many times, without any other call to the scheduler, passes the baton on.
-const READS_IN_A_ROW: u32 = 2_000;
+/// A thread that reads the clock this many times, without any other call to the scheduler, waits for a time to pass. It
+/// passes the baton on.
+const READS_IN_A_ROW: u32 = 32;
 
 /// A thread that yields this many times without waiting passes the baton on at each further yield. Libraries yield a
 /// few times before they wait; passing the baton on at those yields would cost time for nothing.

@@ -73,8 +73,7 @@ pub(crate) struct Threads {
     records: Vec<Record>,
     /// The numbers of the threads that can run.
     ready: Vec<usize>,
-    /// The threads that wait for a futex, the longest-waiting first: address and thread.
-    waiters: Vec<(usize, usize)>,
+    waiters: Waiters,
     timers: Timers,
     /// How many threads have a deadline that counts (see `Record::counts`).
     timed: usize,
@@ -137,7 +136,7 @@ impl Threads {
         (record.state, record.deadline, record.timed_out, record.yields) = (state, deadline, false, 0);
         record.waits += 1;
         if let State::Futex(address) = state {
-            self.waiters.push((address, id));
+            self.waiters.add(address, id);
         }
         if let Some(deadline) = deadline {
             self.timed += usize::from(record.counts());
@@ -151,10 +150,8 @@ impl Threads {
         if record.deadline.take().is_some() {
             self.timed -= usize::from(record.counts());
         }
-        if let State::Futex(_) = record.state
-            && timed_out
-        {
-            self.waiters.retain(|(_, waiter)| *waiter != id);
+        if let State::Futex(address) = record.state {
+            self.waiters.remove(address, id);
         }
         record.timed_out = timed_out;
         self.set_ready(id);
@@ -163,16 +160,14 @@ impl Threads {
     /// Ends the waits of up to `count` threads that wait for the futex at `address`, the longest-waiting first. Returns
     /// the number of threads that it has woken.
     pub(crate) fn wake(&mut self, address: usize, count: usize) -> usize {
-        let mut woken = Vec::new();
-        self.waiters.retain(|&(waited_for, id)| {
-            let wakes = waited_for == address && woken.len() < count;
-            if wakes {
-                woken.push(id);
-            }
-            !wakes
-        });
-        woken.iter().for_each(|id| self.unpark(*id, false));
-        woken.len()
+        let mut woken = 0;
+        while woken < count
+            && let Some(id) = self.waiters.first(address)
+        {
+            self.unpark(id, false);
+            woken += 1;
+        }
+        woken
     }
 
     /// Ends a thread, and the waits of those that join it.
@@ -214,5 +209,40 @@ impl Threads {
     fn first_timer(&mut self) -> Option<(u64, usize)> {
         let records = &self.records;
         self.timers.first(|id, wait| records[id].deadline.is_some() && records[id].waits == wait)
+    }
+}
+
+/// The threads that wait for a futex, in a table that is hashed by the futex's address.
+struct Waiters([Vec<Waiter>; WAITER_LISTS]);
+
+const WAITER_LISTS: usize = 64;
+
+/// The address of a futex, and a thread that waits for it.
+type Waiter = (usize, usize);
+
+impl Default for Waiters {
+    fn default() -> Waiters {
+        Waiters([const { Vec::new() }; WAITER_LISTS])
+    }
+}
+
+impl Waiters {
+    /// The waiters for the futex at this address and at some others, the longest-waiting first.
+    fn list(&mut self, address: usize) -> &mut Vec<Waiter> {
+        // The addresses are multiples of 4, and neighbours are often in one allocation.
+        &mut self.0[(address >> 2 ^ address >> 8) % WAITER_LISTS]
+    }
+
+    fn add(&mut self, address: usize, thread: usize) {
+        self.list(address).push((address, thread));
+    }
+
+    fn remove(&mut self, address: usize, thread: usize) {
+        self.list(address).retain(|waiter| *waiter != (address, thread));
+    }
+
+    /// The thread that has waited longest for the futex at this address.
+    fn first(&mut self, address: usize) -> Option<usize> {
+        self.list(address).iter().find(|(waited_for, _)| *waited_for == address).map(|(_, thread)| *thread)
     }
 }
