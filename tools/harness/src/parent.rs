@@ -3,6 +3,7 @@
 mod process;
 mod replay;
 mod seeds;
+mod stream;
 
 pub use process::{TestFailure, TestRun, Trust, run_test};
 pub use replay::replay;
