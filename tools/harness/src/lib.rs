@@ -53,7 +53,7 @@ use std::time::Duration;
 /// How long a test may take, in real time (`checkTimeout` in the Go lab's config.go).
 pub const LIMIT: Duration = Duration::from_secs(120);
 
-/// Whether tests can be simulated: the simulator is for x86-64 Linux.
+/// Whether tests can be simulated: the simulator is for x86-64 and aarch64 Linux with glibc.
 pub const CAN_SIMULATE: bool = sim::SUPPORTED;
 
 /// The `main` of a test binary: runs the tests that the command line asks for.

@@ -242,7 +242,12 @@ fn a_grader_cuts_off_a_test_at_the_limit() {
 }
 
 /// A grader's simulation is the grader's order alone: the environment has no say in it.
-#[cfg(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu", not(lab_without_sim)))]
+#[cfg(all(
+    target_os = "linux",
+    any(target_arch = "x86_64", target_arch = "aarch64"),
+    target_env = "gnu",
+    not(lab_without_sim)
+))]
 #[test]
 fn a_grader_simulates() {
     let mut command = samples(&[]);
@@ -252,6 +257,20 @@ fn a_grader_simulates() {
     run_test(run, &mut |text| output.extend_from_slice(text)).unwrap();
     let output = String::from_utf8(output).unwrap();
     assert!(output.contains("(virtual time, seed 7)\n"), "{output}");
+}
+
+/// Nothing runs in real time instead.
+#[cfg(not(all(
+    target_os = "linux",
+    any(target_arch = "x86_64", target_arch = "aarch64"),
+    target_env = "gnu",
+    not(lab_without_sim)
+)))]
+#[test]
+fn a_simulation_is_refused_where_there_is_no_simulator() {
+    let (output, text) = output_of(samples(&["--exact", "passes"]).env("LAB_SIM", "1"));
+    assert_eq!(output.status.code(), Some(2), "{text}");
+    assert!(text.starts_with("LAB_SIM=1: simulation works only on ") && text.lines().count() == 1, "{text}");
 }
 
 /// The message of a failure is cut, and not lost: a line without end would not be read.

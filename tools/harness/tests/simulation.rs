@@ -1,5 +1,10 @@
 //! Sample tests in simulation: each is run as a user would run it, and its output is read.
-#![cfg(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu", not(lab_without_sim)))]
+#![cfg(all(
+    target_os = "linux",
+    any(target_arch = "x86_64", target_arch = "aarch64"),
+    target_env = "gnu",
+    not(lab_without_sim)
+))]
 #![allow(clippy::unwrap_used, reason = "clippy.toml allows it in tests; this is for their helpers")]
 
 use std::path::{Path, PathBuf};
