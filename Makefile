@@ -39,6 +39,7 @@ sim:
 
 # This build differs from the usual one, and goes to a directory of its own.
 sim-races:
+	@tools/sim/rustc-races --check
 	RUSTC_WORKSPACE_WRAPPER="$(CURDIR)/tools/sim/rustc-races" CARGO_TARGET_DIR="$(CURDIR)/target/races" $(SIMULATE)
 
 test:

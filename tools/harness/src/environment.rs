@@ -88,6 +88,8 @@ pub(crate) enum EnvironmentError {
     Wrong { name: &'static str, value: String, allowed: &'static str },
     /// A variable for simulations is set, but the tests run in real time.
     RealTime(&'static str),
+    /// A simulation is wanted, but there is no simulator for this system.
+    NoSimulator,
     /// From this seed on, there are fewer than `runs` seeds.
     LastSeed { seed: u64, runs: u64 },
 }
@@ -103,6 +105,11 @@ impl fmt::Display for EnvironmentError {
                 write!(f, "{name}={value}: it must be {allowed}; 0 or nothing turns it off")
             }
             EnvironmentError::RealTime(name) => write!(f, "{name} is for simulations: set {SIM}=1 too"),
+            EnvironmentError::NoSimulator => write!(
+                f,
+                "{SIM}=1: simulation works only on x86-64 and aarch64 Linux with glibc; without {SIM} the tests run in \
+                 real time"
+            ),
             EnvironmentError::LastSeed { seed, runs } => {
                 write!(
                     f,
@@ -124,7 +131,7 @@ impl Environment {
         let of_the_lab = of_the_lab.filter(|(name, _)| name.starts_with("LAB_"));
         let values = Values(of_the_lab.map(|(name, value)| (name, text(value))).collect());
         let prints_log = variable("RUST_LOG").is_some();
-        Ok(Environment { prints_log, ..values.environment()? })
+        Ok(Environment { prints_log, ..values.environment(sim::SUPPORTED)? })
     }
 }
 
@@ -132,7 +139,7 @@ impl Environment {
 struct Values(BTreeMap<String, String>);
 
 impl Values {
-    fn environment(&self) -> Result<Environment, EnvironmentError> {
+    fn environment(&self, can_simulate: bool) -> Result<Environment, EnvironmentError> {
         let is_known = |name: &str| VARIABLES.iter().any(|variable| variable.name == name);
         if let Some(name) = self.0.keys().find(|name| !is_known(name)) {
             return Err(EnvironmentError::Unknown(name.clone()));
@@ -144,6 +151,9 @@ impl Values {
             && let Some(set) = for_simulations.map(|v| v.name).find(|name| self.on(name).is_some())
         {
             return Err(EnvironmentError::RealTime(set));
+        }
+        if is_simulated && !can_simulate {
+            return Err(EnvironmentError::NoSimulator);
         }
         let pictures = match (self.0.get(PICTURE).map(String::as_str), self.switch(PICTURE)?) {
             (_, true) => Pictures::Always,
@@ -215,5 +225,27 @@ pub(crate) fn variable(name: &str) -> Option<String> {
         Ok(value) => Some(value).filter(|value| !value.is_empty()),
         Err(VarError::NotUnicode(value)) => Some(value.to_string_lossy().into_owned()),
         Err(VarError::NotPresent) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error_of(variables: &[(&str, &str)], can_simulate: bool) -> Option<EnvironmentError> {
+        let values = variables.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
+        Values(values).environment(can_simulate).err()
+    }
+
+    #[test]
+    fn a_simulation_is_refused_where_there_is_no_simulator() {
+        assert_eq!(error_of(&[(SIM, "1")], false), Some(EnvironmentError::NoSimulator));
+        assert_eq!(
+            error_of(&[(SIM, "1"), (SEED, "7"), (RUNS, "10")], false),
+            Some(EnvironmentError::NoSimulator)
+        );
+        assert_eq!(error_of(&[(SIM, "1")], true), None);
+        assert_eq!(error_of(&[(SIM, "0")], false), None);
+        assert_eq!(error_of(&[], false), None);
     }
 }

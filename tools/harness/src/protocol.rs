@@ -132,10 +132,15 @@ pub(crate) fn receive<T: DeserializeOwned>(from: &mut impl BufRead) -> Option<T>
     loop {
         let mut line = Vec::new();
         let Ok(1..) = from.take(LONGEST_LINE).read_until(b'\n', &mut line) else { return None };
-        if let Ok(message) = serde_json::from_slice(&line) {
+        if let Some(message) = decode(&line) {
             return Some(message);
         }
     }
+}
+
+/// The message in a line. None: the line is not a message.
+pub(crate) fn decode<T: DeserializeOwned>(line: &[u8]) -> Option<T> {
+    serde_json::from_slice(line).ok()
 }
 
 /// A strategy is sent as its name.

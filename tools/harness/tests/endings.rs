@@ -259,6 +259,20 @@ fn a_grader_simulates() {
     assert!(output.contains("(virtual time, seed 7)\n"), "{output}");
 }
 
+/// Nothing runs in real time instead.
+#[cfg(not(all(
+    target_os = "linux",
+    any(target_arch = "x86_64", target_arch = "aarch64"),
+    target_env = "gnu",
+    not(lab_without_sim)
+)))]
+#[test]
+fn a_simulation_is_refused_where_there_is_no_simulator() {
+    let (output, text) = output_of(samples(&["--exact", "passes"]).env("LAB_SIM", "1"));
+    assert_eq!(output.status.code(), Some(2), "{text}");
+    assert!(text.starts_with("LAB_SIM=1: simulation works only on ") && text.lines().count() == 1, "{text}");
+}
+
 /// The message of a failure is cut, and not lost: a line without end would not be read.
 #[test]
 fn a_failure_of_any_length_is_reported() {
@@ -279,8 +293,99 @@ fn processes_that_are_left_are_killed() {
         let (_, id) = output.split_once("left: ").unwrap();
         let (id, _) = id.split_once('.').unwrap();
         // It is a zombie until init gets round to it.
-        let state = Command::new("ps").args(["-o", "state=", "-p", id]).output().unwrap().stdout;
-        assert!(state.is_empty() || state.starts_with(b"Z"), "{}", String::from_utf8_lossy(&state));
+        let state = state_of(id);
+        assert!(state.is_empty() || state.starts_with('Z'), "{state}");
+    }
+}
+
+/// The state of a process, as `ps` prints it; empty if there is no such process.
+fn state_of(id: &str) -> String {
+    let output = Command::new("ps").args(["-o", "state=", "-p", id]).output().unwrap();
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// A child that is a shell script instead of a test binary. `$token` is the token from the order that the child gets,
+/// and the function `pass` reports that the test has passed.
+fn script(text: &str) -> Command {
+    let begin = r#"
+        IFS= read -r start
+        token=${start#*\"token\":\"}
+        token=${token%%\"*}
+        pass() { echo "{\"Passed\":{\"token\":\"$token\",\"line\":null}}" >&0; }
+    "#;
+    let mut command = Command::new("sh");
+    command.arg("-c").arg(format!("{begin}\n{text}"));
+    command
+}
+
+/// Writes much text, but no more than a pipe or a socket holds.
+const MUCH: &str = "{ head -c 50000 /dev/zero | tr '\\0' x; }";
+
+/// How long a process takes to end depends on the machine.
+#[test]
+fn a_process_that_does_not_end_after_its_report_has_passed() {
+    let began = Instant::now();
+    let (result, output) = judge(script("echo first; pass; echo last; sleep 600"), "lingers");
+    assert!(matches!(result, Ok(None)), "{result:?}");
+    assert_eq!(output, "first\nlast\n");
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    // It is the token that counts.
+    let (result, _) = judge(script("token=0; pass; echo last; exec sleep 0"), "forges");
+    assert!(matches!(result, Err(TestFailure::Ended { .. })), "{result:?}");
+}
+
+/// The harness gets no processor from the test's first line until after the limit.
+#[test]
+fn a_report_counts_even_if_it_is_read_after_the_limit() {
+    let folder = tempfile::tempdir().unwrap();
+    let done = folder.path().join("done");
+    let limit = Duration::from_secs(2);
+    let began = Instant::now();
+    let command =
+        script(&format!("echo begin; {MUCH} >&0; echo >&0; pass; touch '{}'; sleep 600", done.display()));
+    let result = run_test(foreign(command, "passes", limit), &mut |_| {
+        while !done.exists() || began.elapsed() < limit {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    });
+    assert!(matches!(result, Ok(None)), "{result:?}");
+}
+
+/// The harness gets no processor from the test's first line until its process has ended.
+#[test]
+fn nothing_is_lost_of_a_process_that_has_ended() {
+    let command = script(&format!("echo $$; {MUCH}; {MUCH} >&0; echo >&0; pass; exit"));
+    let mut output = Vec::new();
+    let result = run_test(foreign(command, "passes", Duration::from_secs(600)), &mut |text| {
+        if output.is_empty() {
+            let id = String::from_utf8(text.to_vec()).unwrap();
+            while state_of(id.trim()).chars().next().is_some_and(|state| state != 'Z') {}
+        }
+        output.extend_from_slice(text);
+    });
+    assert!(matches!(result, Ok(None)), "{result:?}");
+    assert!(output.ends_with(&[b'x'; 50_000]), "{} bytes", output.len());
+}
+
+/// It is in another group, holds the output and the socket, and writes to both.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_process_that_escapes_does_not_hide_how_the_test_ended() {
+    for (report, passes) in [("pass", true), ("", false)] {
+        let folder = tempfile::tempdir().unwrap();
+        let escaped = folder.path().join("escaped");
+        let command = script(&format!(
+            "exec 3<&0
+            setsid sh -c 'echo tick; touch {0}; yes tick & while echo tick >&3; do :; done' <&3 &
+            until [ -e {0} ]; do :; done
+            {report}
+            echo last
+            exit",
+            escaped.display()
+        ));
+        let (result, output) = judge(command, "escapes");
+        assert_eq!(result.is_ok(), passes, "{result:?}");
+        assert!(output.starts_with("tick\n") && output.contains("last\n"), "{output}");
     }
 }
 

@@ -6,36 +6,34 @@
 //! opened for reading by its name in /proc. The environment, the arguments and the files hold nothing that helps a
 //! cheat.
 
-use crate::protocol::{self, CHILD_VARIABLE, Drawing, LONGEST_LINE, Pictures, Report, Simulation, Start};
+use super::stream::Stream;
+use crate::protocol::{self, CHILD_VARIABLE, Drawing, Pictures, Report, Simulation, Start};
 use lines::PassedLine;
+use rustix::event::{PollFd, Timespec, poll};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 use std::fmt;
-use std::io::{BufRead, BufReader, PipeReader, Read, Write, pipe};
+use std::io::{PipeReader, Write, pipe};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
-/// How long a child may take to end once it has reported.
-const EXIT_GRACE: Duration = Duration::from_secs(5);
+/// How long a child may take to end once it has reported; then it is killed. The verdict stands already. Tools that
+/// measure coverage write their files when a process ends.
+const EXIT_GRACE: Duration = Duration::from_secs(1);
 
-/// How long a child may take to draw a picture and to end.
+/// How long a child may take to draw a picture and to end. The verdict stands already: on an overloaded machine, only
+/// the picture may be lost.
 const DRAW_GRACE: Duration = Duration::from_secs(30);
-
-/// How long to wait for the output and the reports of a process that has ended. The wait ends early when all writing
-/// ends are closed; another process may keep one open. On an overloaded machine, the threads that read need more than
-/// a second.
-const DRAIN_GRACE: Duration = Duration::from_secs(5);
 
 /// How often to look whether the child has ended. Its output may stay open after that: a process that it started may
 /// hold the writing end.
 const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 
-/// How many events may wait to be handled.
-const EVENTS_AHEAD: usize = 64;
+/// How often to look once the child has closed its output and its socket: it is about to end.
+const LAST_LOOK_INTERVAL: Duration = Duration::from_millis(1);
 
 /// Whose code runs in the test's process.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -72,8 +70,6 @@ pub struct TestRun<'a> {
 pub enum TestFailure {
     /// The test's process could not be started.
     NotStarted(std::io::Error),
-    /// The process runs, but no thread could be started to read what it writes.
-    NotConnected(std::io::Error),
     /// The test said why.
     Failed {
         /// The reason.
@@ -88,17 +84,12 @@ pub enum TestFailure {
     },
     /// There was no result within this time.
     Hung(Duration),
-    /// The test has passed, but its process did not end.
-    Lingered,
 }
 
 impl fmt::Display for TestFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             TestFailure::NotStarted(e) => write!(f, "cannot start a process for the test: {e}"),
-            TestFailure::NotConnected(e) => {
-                write!(f, "cannot start a thread: {e}. {}", labrpc::thread_census())
-            }
             TestFailure::Failed { message, drawing: None } => f.write_str(message),
             TestFailure::Failed { message, drawing: Some(drawing) } => write!(f, "{message}\n{drawing}"),
             TestFailure::Ended { status } => write!(
@@ -109,7 +100,6 @@ impl fmt::Display for TestFailure {
             TestFailure::Hung(limit) => {
                 write!(f, "it hung: no result {} s after the start; killed", limit.as_secs())
             }
-            TestFailure::Lingered => f.write_str("it passed, but its process did not end; killed"),
         }
     }
 }
@@ -172,25 +162,21 @@ pub(super) fn run(
     let sealed = trust == Trust::Foreign;
     let start = Start { test, token: token.clone(), sealed, workspace, simulation, pictures, counts_threads };
     let start = protocol::encode(&start).map_err(|e| TestFailure::NotStarted(e.into()))?;
-    let mut process = Process::start(command, trust)?;
-    // An error means that the process has ended already; the code below reports that.
-    let _ = process.channel.write_all(&start);
-    let verdict = process.wait_for_verdict(&token, deadline, output);
-    let grace = match (&verdict, trust) {
-        (Some(Verdict::Failed(_)), Trust::Own | Trust::OneOfMany) => DRAW_GRACE,
-        (Some(_), _) => EXIT_GRACE,
-        (None, _) => Duration::ZERO,
-    };
-    let exited = process.wait_for_exit(grace, output);
-    let status = process.kill(output);
-    match (verdict, exited) {
-        (Some(Verdict::Passed(line)), true) => Ok(line),
-        (Some(Verdict::Passed(_)), false) => Err(TestFailure::Lingered),
-        (Some(Verdict::Failed(message)), _) => {
-            Err(TestFailure::Failed { message, drawing: process.drawing.filter(|_| !sealed) })
+    let mut process = Process::start(command, trust, &start, token)?;
+    let has_ended = process.follow(deadline, |heard| heard.verdict.is_some(), output);
+    if !has_ended && let Some(verdict) = &process.heard.verdict {
+        let draws = matches!(verdict, Verdict::Failed(_)) && trust != Trust::Foreign;
+        let grace = if draws { DRAW_GRACE } else { EXIT_GRACE };
+        process.follow(Instant::now() + grace, |_| false, output);
+    }
+    let status = process.end(output);
+    match process.heard.verdict {
+        Some(Verdict::Passed(line)) => Ok(line),
+        Some(Verdict::Failed(message)) => {
+            Err(TestFailure::Failed { message, drawing: process.heard.drawing.filter(|_| !sealed) })
         }
-        (None, true) => Err(TestFailure::Ended { status }),
-        (None, false) => Err(TestFailure::Hung(limit)),
+        None if has_ended => Err(TestFailure::Ended { status }),
+        None => Err(TestFailure::Hung(limit)),
     }
 }
 
@@ -206,158 +192,112 @@ enum Verdict {
     Failed(String),
 }
 
-enum Event {
-    Output(Vec<u8>),
-    /// A message from the child's end of the sockets.
-    Said(Report),
-}
-
-struct Process {
-    child: Child,
-    /// Stays open: its end tells the child that its parent is gone.
-    channel: UnixStream,
-    /// Closed when everything that the child wrote has been read.
-    events: Receiver<Event>,
+/// What the child has reported.
+struct Heard {
+    token: String,
+    /// The first verdict counts.
+    verdict: Option<Verdict>,
     /// What became of the child's picture.
     drawing: Option<Drawing>,
 }
 
+impl Heard {
+    /// Takes a line that came from the child's socket. The code under test can write there too.
+    fn line(&mut self, line: &[u8]) {
+        match protocol::decode(line) {
+            // Anybody in the process can say that the test has passed; only its harness knows the token.
+            Some(Report::Passed { token, line }) if token == self.token => {
+                self.verdict.get_or_insert(Verdict::Passed(line));
+            }
+            Some(Report::Failed { message }) => {
+                self.verdict.get_or_insert(Verdict::Failed(message));
+            }
+            Some(Report::Picture(drawing)) => self.drawing = Some(drawing),
+            Some(Report::Passed { .. }) | None => {}
+        }
+    }
+}
+
+struct Process {
+    child: Child,
+    output: Stream<PipeReader>,
+    /// Stays open: its end tells the child that its parent is gone.
+    channel: Stream<UnixStream>,
+    heard: Heard,
+}
+
 impl Process {
-    fn start(mut command: Command, trust: Trust) -> Result<Process, TestFailure> {
+    fn start(
+        mut command: Command,
+        trust: Trust,
+        start: &[u8],
+        token: String,
+    ) -> Result<Process, TestFailure> {
         let failed = TestFailure::NotStarted;
-        let (channel, childs) = UnixStream::pair().map_err(failed)?;
+        let (mut channel, childs) = UnixStream::pair().map_err(failed)?;
         let (stdout, writer) = pipe().map_err(failed)?;
         if trust != Trust::Own {
             command.stderr(writer.try_clone().map_err(failed)?);
         }
         command.env(CHILD_VARIABLE, "1").stdin(OwnedFd::from(childs)).stdout(writer).process_group(0);
+        // The order waits in the socket, which has room for it, until the child reads it.
+        channel.write_all(start).map_err(failed)?;
+        let (output, channel) = (Stream::new(stdout).map_err(failed)?, Stream::new(channel).map_err(failed)?);
         let child = command.spawn().map_err(failed)?;
-        // The command holds the child's ends of the sockets and of the pipe.
-        drop(command);
-        let said = channel.try_clone().map_err(failed)?;
-        let (tx, events) = sync_channel(EVENTS_AHEAD);
-        let mut process = Process { child, channel, events, drawing: None };
-        // Reading has no time limit, so threads of their own read. Each ends when what it reads ends.
-        let readers = std::thread::Builder::new()
-            .spawn({
-                let tx = tx.clone();
-                move || read_output(stdout, &tx)
-            })
-            .and_then(|_| std::thread::Builder::new().spawn(move || read_reports(said, &tx)));
-        if let Err(e) = readers {
-            process.kill(&mut |_| {});
-            return Err(TestFailure::NotConnected(e));
-        }
-        Ok(process)
+        // `command` ends here, and with it this process's copies of the child's ends.
+        Ok(Process { child, output, channel, heard: Heard { token, verdict: None, drawing: None } })
     }
 
-    /// None: the process has ended, or the time is over, without a verdict.
-    fn wait_for_verdict(
+    /// Passes on what the child prints and reports, until it has ended (true), or until `is_enough` or the deadline
+    /// (false). Something may be left to read then: [`end`](Process::end) reads it.
+    fn follow(
         &mut self,
-        token: &str,
         deadline: Instant,
+        is_enough: impl Fn(&Heard) -> bool,
         output: &mut dyn FnMut(&[u8]),
-    ) -> Option<Verdict> {
+    ) -> bool {
         loop {
-            // Look at this first: the loop below still receives what the child said before it ended.
-            let ended = self.has_exited();
-            if ended {
-                // Other processes of the group may hold the child's end of the sockets.
-                self.kill_group();
-            }
-            let until = (Instant::now() + if ended { DRAIN_GRACE } else { LOOK_INTERVAL }).min(deadline);
-            // `recv_timeout` returns a waiting event even with no time left, and events may never cease: so look at the
-            // time before each.
-            while let Some(left) = until.checked_duration_since(Instant::now()) {
-                match self.events.recv_timeout(left) {
-                    // Anybody in the process can say that the test has passed; only its harness knows the token.
-                    Ok(Event::Said(Report::Passed { token: said, line })) if said == token => {
-                        return Some(Verdict::Passed(line));
-                    }
-                    Ok(Event::Said(Report::Failed { message })) => return Some(Verdict::Failed(message)),
-                    Ok(event) => self.handle(event, output),
-                    Err(RecvTimeoutError::Timeout) => break,
-                    Err(RecvTimeoutError::Disconnected) if ended => return None,
-                    // The child has closed its ends, but still runs.
-                    Err(RecvTimeoutError::Disconnected) => std::thread::sleep(left),
-                }
-            }
-            if ended || Instant::now() >= deadline {
-                return None;
-            }
-        }
-    }
-
-    fn handle(&mut self, event: Event, output: &mut dyn FnMut(&[u8])) {
-        match event {
-            Event::Output(text) => output(&text),
-            Event::Said(Report::Picture(drawing)) => self.drawing = Some(drawing),
-            Event::Said(Report::Passed { .. } | Report::Failed { .. }) => {}
-        }
-    }
-
-    /// Waits for the child to end by itself. Returns false if it still runs after `grace`.
-    fn wait_for_exit(&mut self, grace: Duration, output: &mut dyn FnMut(&[u8])) -> bool {
-        let deadline = Instant::now() + grace;
-        loop {
-            if self.has_exited() {
+            if self.has_ended() {
                 return true;
             }
-            if Instant::now() >= deadline {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() || is_enough(&self.heard) {
                 return false;
             }
-            match self.events.recv_timeout(Duration::from_millis(1)) {
-                Ok(event) => self.handle(event, output),
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => std::thread::sleep(Duration::from_millis(1)),
-            }
+            self.wait_for_text(left);
+            // A piece of each at a time: the child may write without end.
+            self.output.read(output);
+            self.channel.read(&mut |line| self.heard.line(line));
         }
+    }
+
+    /// Waits until there is something to read, or until it is time to look whether the child has ended.
+    fn wait_for_text(&self, longest: Duration) {
+        let mut open: Vec<PollFd<'_>> =
+            [self.output.poll_fd(), self.channel.poll_fd()].into_iter().flatten().collect();
+        let interval = if open.is_empty() { LAST_LOOK_INTERVAL } else { LOOK_INTERVAL };
+        let timeout = Timespec::try_from(interval.min(longest)).ok();
+        // Ignore an error, such as an interruption by a signal: the caller looks again.
+        let _ = poll(&mut open, timeout.as_ref());
     }
 
     /// Whether the child has ended. Does not reap it: until it is reaped, no other process or group can get its
-    /// number, which `kill_group` uses.
-    fn has_exited(&self) -> bool {
+    /// number, which `end` uses.
+    fn has_ended(&self) -> bool {
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
         // An error means that there is no such child.
         !matches!(waitid(WaitId::Pid(Pid::from_child(&self.child)), options), Ok(None))
     }
 
-    fn kill_group(&self) {
+    /// Kills the child and the other processes that are left in its group. Then passes on the rest of what the child
+    /// wrote: it has ended, and therefore all of it is there. Returns the child's exit status as text.
+    fn end(&mut self, output: &mut dyn FnMut(&[u8])) -> String {
         // An error means that no process is left in the group.
         let _ = kill_process_group(Pid::from_child(&self.child), Signal::KILL);
-    }
-
-    /// Kills the processes that are left in the group, and passes on the rest of their output. Returns the child's exit
-    /// status as text.
-    fn kill(&mut self, output: &mut dyn FnMut(&[u8])) -> String {
-        self.kill_group();
         let status =
             self.child.wait().map_or_else(|e| e.to_string(), |status: ExitStatus| status.to_string());
-        let deadline = Instant::now() + DRAIN_GRACE;
-        while let Some(left) = deadline.checked_duration_since(Instant::now())
-            && let Ok(event) = self.events.recv_timeout(left)
-        {
-            self.handle(event, output);
-        }
+        self.output.read_the_rest(output);
+        self.channel.read_the_rest(&mut |line| self.heard.line(line));
         status
-    }
-}
-
-fn read_output(output: PipeReader, events: &SyncSender<Event>) {
-    let mut reader = BufReader::new(output);
-    let mut line = Vec::new();
-    while let Ok(1..) = reader.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut line) {
-        if events.send(Event::Output(std::mem::take(&mut line))).is_err() {
-            return;
-        }
-    }
-}
-
-fn read_reports(channel: UnixStream, events: &SyncSender<Event>) {
-    let mut reader = BufReader::new(channel);
-    while let Some(report) = protocol::receive(&mut reader) {
-        if events.send(Event::Said(report)).is_err() {
-            return;
-        }
     }
 }

@@ -16,7 +16,7 @@ pub(super) fn command(strategy: sim::Strategy, test: &str, seed: u64) -> String 
     if sim::is_instrumented() {
         // The program must be built as this one was.
         let build = ["RUSTC_WORKSPACE_WRAPPER", "CARGO_TARGET_DIR"];
-        words.extend(build.iter().filter_map(|name| Some(format!("{name}={}", variable(name)?))));
+        words.extend(build.iter().filter_map(|name| Some(format!("{name}={}", quoted(&variable(name)?)))));
     }
     let program = std::env::current_exe().unwrap_or_default();
     let file = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -26,8 +26,30 @@ pub(super) fn command(strategy: sim::Strategy, test: &str, seed: u64) -> String 
         (Some(package), Some((binary, _))) => {
             words.push(format!("cargo test -p {package} --test {binary} --"));
         }
-        _ => words.push(program.display().to_string()),
+        _ => words.push(quoted(&program.display().to_string())),
     }
     words.push(format!("--exact {test}"));
     words.join(" ")
+}
+
+/// A text as one word of a shell's command line.
+fn quoted(text: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=+,@%".contains(c);
+    if text.chars().all(is_plain) { text.to_string() } else { format!("'{}'", text.replace('\'', r"'\''")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::Command;
+
+    #[test]
+    fn a_shell_reads_a_quoted_text_as_one_word() {
+        assert_eq!(quoted("/home/me/lab/target"), "/home/me/lab/target");
+        assert_eq!(quoted("/a b"), "'/a b'");
+        for text in ["/a b/c", "it's", "$HOME `x` \"y\" \\ * ~ # ; é", "''"] {
+            let output = Command::new("sh").arg("-c").arg(format!("printf %s {}", quoted(text))).output();
+            assert_eq!(String::from_utf8_lossy(&output.unwrap().stdout), text);
+        }
+    }
 }

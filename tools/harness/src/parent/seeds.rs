@@ -1,4 +1,9 @@
-//! Runs simulated tests: chooses the seeds, prints how far the runs are, and says how to replay a failure.
+//! Runs simulated tests: chooses the seeds, runs as many at once as there are processors, and says how to replay a
+//! failure.
+
+mod progress;
+mod slots;
+mod traces;
 
 use super::process::{self, Order, TestFailure, Trust};
 use super::replay;
@@ -6,22 +11,20 @@ use crate::environment::{Environment, Simulations};
 use crate::protocol::{Pictures, Simulation};
 use crate::test::Test;
 use libtest_mimic::{Arguments, Failed, Trial};
+use progress::Progress;
+use slots::Slots;
 use std::fmt;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, ExitCode};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-use tempfile::TempDir;
+use traces::{Difference, TraceError, Traces};
 
 /// How long a simulated test may take in real time. It usually ends within seconds, and the simulator itself finds a
-/// test that hangs. The limit is long because somebody may be using a debugger.
+/// test that hangs. The limit is long because somebody may be using a debugger, and because the machine may be
+/// overloaded: how fast it is must not decide whether a test passes.
 const REAL_LIMIT: Duration = Duration::from_secs(3600);
-
-/// How often to print how many seeds have run.
-const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The largest fresh seed: short enough to be typed.
 const LARGEST_FRESH: u64 = 1_000_000_000;
@@ -39,71 +42,11 @@ struct Plan {
     traces: Traces,
     pictures: Pictures,
     prints_log: bool,
+    /// One for each processor.
+    slots: Slots,
+    progress: Progress,
     /// The command that replays each failure; printed at the very end.
     replays: Mutex<Vec<String>>,
-}
-
-/// Where the traces are written.
-enum Traces {
-    Nowhere,
-    /// The user's folder.
-    Kept(PathBuf),
-    /// A temporary folder, for traces that are only compared.
-    Compared(TempDir),
-}
-
-impl Traces {
-    /// Makes the folder, and checks that files can be written there.
-    fn new(wanted: &Simulations) -> Result<Traces, TraceError> {
-        match &wanted.traces {
-            Some(folder) => {
-                let made = fs::create_dir_all(folder).and_then(|()| tempfile::tempfile_in(folder));
-                made.map_err(|source| TraceError::NoFolder { folder: folder.clone(), source })?;
-                Ok(Traces::Kept(folder.clone()))
-            }
-            None if wanted.twice => match tempfile::tempdir() {
-                Ok(folder) => Ok(Traces::Compared(folder)),
-                Err(source) => Err(TraceError::NoTemporaryFolder(source)),
-            },
-            None => Ok(Traces::Nowhere),
-        }
-    }
-
-    fn folder(&self) -> Option<&Path> {
-        match self {
-            Traces::Nowhere => None,
-            Traces::Kept(folder) => Some(folder),
-            Traces::Compared(folder) => Some(folder.path()),
-        }
-    }
-}
-
-/// Traces that cannot be written or read.
-#[derive(Debug)]
-enum TraceError {
-    NoFolder { folder: PathBuf, source: std::io::Error },
-    NoTemporaryFolder(std::io::Error),
-    Unreadable { trace: PathBuf, source: std::io::Error },
-}
-
-impl fmt::Display for TraceError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            TraceError::NoFolder { folder, source } => write!(
-                f,
-                "LAB_TRACE={}: it must be a folder in which traces can be written: {source}",
-                folder.display()
-            ),
-            TraceError::NoTemporaryFolder(source) => write!(
-                f,
-                "LAB_TWICE: cannot make a folder for traces in {}: {source}",
-                std::env::temp_dir().display()
-            ),
-            TraceError::Unreadable { trace, source } => {
-                write!(f, "cannot read the trace {}: {source}", trace.display())
-            }
-        }
-    }
 }
 
 /// The locks are held for a moment, by code that does not panic.
@@ -120,27 +63,12 @@ enum SeedFailure {
     Trace(TraceError),
 }
 
-/// Where two traces differ first.
-#[derive(Debug)]
-struct Difference {
-    /// The number of the line, and both lines. None: one trace is longer.
-    line: Option<(usize, [String; 2])>,
-    traces: [PathBuf; 2],
-}
-
 impl fmt::Display for SeedFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             SeedFailure::Test(failure) => failure.fmt(f),
+            SeedFailure::Differs(difference) => difference.fmt(f),
             SeedFailure::Trace(e) => e.fmt(f),
-            SeedFailure::Differs(Difference { line, traces: [first, second] }) => {
-                f.write_str("a second run with the same seed went another way, from here on:\n")?;
-                match line {
-                    Some((number, [first, second])) => writeln!(f, "line {number}\n  {first}\n  {second}")?,
-                    None => f.write_str("one trace is longer than the other\n")?,
-                }
-                write!(f, "The traces: {} {}", first.display(), second.display())
-            }
         }
     }
 }
@@ -162,93 +90,102 @@ pub(super) fn run(wanted: Simulations, environment: &Environment, tests: &'stati
         }
     };
     let mut arguments = Arguments::from_args();
-    // Tests in virtual time do not disturb each other: run as many at once as there are processors.
-    let jobs = std::thread::available_parallelism().map_or(1, usize::from);
-    arguments.test_threads = Some(jobs);
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let shows_progress = wanted.runs > 1;
+    // Tests in virtual time do not disturb each other. With one thread, libtest prints a test's name at its begin, in the
+    // line in which the progress is shown.
+    arguments.test_threads = Some(if shows_progress { processors.max(2) } else { processors });
+    let is_wanted = |name: &str| !arguments.is_filtered_out(&Trial::test(name, || Ok(())));
+    let tests_wanted = tests.iter().filter(|(name, _)| is_wanted(name)).count() as u64;
     let last_first = u64::MAX - (wanted.runs - 1);
     let plan = Arc::new(Plan {
         first: wanted.seed.unwrap_or_else(|| fresh().min(last_first)),
+        progress: Progress::new(tests_wanted.saturating_mul(wanted.runs), environment.prints_log),
         wanted,
         traces,
         pictures: environment.pictures,
         prints_log: environment.prints_log,
+        slots: Slots::new(processors),
         replays: Mutex::default(),
     });
     let trial = |&(name, _): &Test| {
         let plan = plan.clone();
-        Trial::test(name, move || run_trial(&plan, jobs, name))
+        Trial::test(name, move || run_trial(&plan, name))
     };
-    let conclusion = libtest_mimic::run(&arguments, tests.iter().map(trial).collect());
+    let trials = tests.iter().map(trial).collect();
+    let conclusion = std::thread::scope(|scope| {
+        let (running, end) = channel();
+        let progress = &plan.progress;
+        if shows_progress {
+            scope.spawn(move || progress.show_until(&end));
+        }
+        let conclusion = libtest_mimic::run(&arguments, trials);
+        drop(running);
+        conclusion
+    });
     for replay in lock(&plan.replays).iter() {
         println!("{replay}");
     }
     conclusion.exit_code()
 }
 
-fn run_trial(plan: &Plan, jobs: usize, name: &str) -> Result<(), Failed> {
-    if plan.wanted.runs == 1 {
-        let mut output = Vec::new();
-        let result = run_seed(plan, name, plan.first, plan.pictures, &mut output);
-        process::print(&[b"\n", &output[..]].concat());
-        return result.map_err(|why| {
-            let why = why.to_string();
-            failed(plan, name, &[Failure { seed: plan.first, why, output }], 1)
-        });
+fn run_trial(plan: &Plan, name: &'static str) -> Result<(), Failed> {
+    if plan.wanted.runs > 1 {
+        return run_seeds(plan, name);
     }
-    let begun = Instant::now();
-    let (tx, ended) = channel();
-    let (next, stop) = (AtomicU64::new(0), AtomicBool::new(false));
-    let (mut runs, mut failures) = (0, Vec::new());
-    std::thread::scope(|scope| {
-        for _ in 0..jobs {
-            let tx = tx.clone();
-            scope.spawn(|| run_seeds(plan, name, &next, &stop, tx));
-        }
-        drop(tx);
-        let mut spoken = Instant::now();
-        loop {
-            match ended.recv_timeout(PROGRESS_INTERVAL) {
-                Ok(ended) => {
-                    runs += 1;
-                    failures.extend(ended);
-                }
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => break,
-            }
-            if !failures.is_empty() && !plan.wanted.keep_going {
-                stop.store(true, Ordering::Relaxed);
-            }
-            if spoken.elapsed() >= PROGRESS_INTERVAL {
-                spoken = Instant::now();
-                eprintln!("  {name}: {runs} of {} seeds, {} failed", plan.wanted.runs, failures.len());
-            }
-        }
-    });
-    let seconds = begun.elapsed().as_secs_f64();
-    if failures.is_empty() {
-        process::print(format!("  {name}: {runs} seeds from {} on, {seconds:.1} s\n", plan.first).as_bytes());
-        return Ok(());
-    }
-    failures.sort_by_key(|failure| failure.seed);
-    draw(plan, name, &mut failures[0]);
-    process::print(&[b"\n", &failures[0].output[..]].concat());
-    Err(failed(plan, name, &failures, runs))
+    let mut output = Vec::new();
+    let result = run_seed(plan, name, plan.first, plan.pictures, &mut output);
+    process::print(&[b"\n", &output[..]].concat());
+    result.map_err(|why| {
+        let why = why.to_string();
+        failed(plan, name, &[Failure { seed: plan.first, why, output }], 1)
+    })
 }
 
-/// Runs seeds that nobody has run yet, until all are run or `stop` is set.
-fn run_seeds(plan: &Plan, name: &str, next: &AtomicU64, stop: &AtomicBool, ended: Sender<Option<Failure>>) {
-    while !stop.load(Ordering::Relaxed) {
-        let number = next.fetch_add(1, Ordering::Relaxed);
-        if number >= plan.wanted.runs {
-            return;
+/// Runs all seeds of a test, or seeds until one fails.
+fn run_seeds(plan: &Plan, name: &'static str) -> Result<(), Failed> {
+    plan.progress.begin(name);
+    let begun = Instant::now();
+    let failures = Mutex::new(Vec::new());
+    let mut runs = 0;
+    std::thread::scope(|scope| {
+        while runs < plan.wanted.runs {
+            let slot = plan.slots.take();
+            if !plan.wanted.keep_going && !lock(&failures).is_empty() {
+                break;
+            }
+            let (seed, failures) = (plan.first + runs, &failures);
+            runs += 1;
+            scope.spawn(move || {
+                let failure = try_seed(plan, name, seed);
+                plan.progress.count(failure.is_some());
+                lock(failures).extend(failure);
+                // The next seed looks at the failures.
+                drop(slot);
+            });
         }
-        let (seed, mut output) = (plan.first + number, Vec::new());
-        let result = run_seed(plan, name, seed, Pictures::Never, &mut output);
-        let failure = result.err().map(|why| Failure { seed, why: why.to_string(), output });
-        if ended.send(failure).is_err() {
-            return;
+    });
+    let mut failures = failures.into_inner().unwrap_or_else(PoisonError::into_inner);
+    failures.sort_by_key(|failure| failure.seed);
+    let output = match failures.first_mut() {
+        None => {
+            let seconds = begun.elapsed().as_secs_f64();
+            format!("  {name}: {runs} seeds from {} on, {seconds:.1} s\n", plan.first).into_bytes()
         }
-    }
+        Some(first) => {
+            draw(plan, name, first);
+            [b"\n", &first.output[..]].concat()
+        }
+    };
+    plan.progress.end(name, plan.wanted.runs - runs, &output);
+    if failures.is_empty() { Ok(()) } else { Err(failed(plan, name, &failures, runs)) }
+}
+
+/// Runs one of many seeds. None: the test has passed.
+fn try_seed(plan: &Plan, name: &str, seed: u64) -> Option<Failure> {
+    let mut output = Vec::new();
+    let why = run_seed(plan, name, seed, Pictures::Never, &mut output).err()?.to_string();
+    Some(Failure { seed, why, output })
 }
 
 /// Runs the lowest failed seed again, to draw its picture. Pictures of all failed seeds would fill the disk.
@@ -256,6 +193,7 @@ fn draw(plan: &Plan, name: &str, failure: &mut Failure) {
     if plan.pictures == Pictures::Never {
         return;
     }
+    let _slot = plan.slots.take();
     let mut output = Vec::new();
     match run_seed(plan, name, failure.seed, plan.pictures, &mut output).map_err(|why| why.to_string()) {
         Err(why) if why.lines().next() == failure.why.lines().next() => {
@@ -288,10 +226,8 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// The file for the trace. `mark` tells the traces of one seed apart.
     fn trace(&self, mark: &str) -> Option<PathBuf> {
-        let folder = self.plan.traces.folder()?;
-        Some(folder.join(format!("{}-{}{mark}", self.name, self.seed)))
+        self.plan.traces.file(self.name, self.seed, mark)
     }
 }
 
@@ -305,34 +241,11 @@ fn run_twice(run: &Run<'_>, output: &mut Vec<u8>) -> Result<(), SeedFailure> {
     let again = Run { on_kernel_threads: !run.on_kernel_threads, pictures: Pictures::Never, ..*run };
     simulate(&again, run.trace("-again"), &mut Vec::new()).map_err(SeedFailure::Test)?;
     let (Some(first), Some(second)) = (run.trace(""), run.trace("-again")) else { return Ok(()) };
-    let read = |trace: &PathBuf| {
-        let unreadable = |source| SeedFailure::Trace(TraceError::Unreadable { trace: trace.clone(), source });
-        fs::read(trace).map_err(unreadable)
-    };
-    let (a, b) = (read(&first)?, read(&second)?);
-    let is_kept = matches!(run.plan.traces, Traces::Kept(_));
-    if a == b {
-        if !is_kept {
-            // Ignore the error: the temporary folder is removed when the program ends.
-            let _ = fs::remove_file(first).and_then(|()| fs::remove_file(second));
-        }
-        return Ok(());
+    match run.plan.traces.compare(first, second) {
+        Ok(None) => Ok(()),
+        Ok(Some(difference)) => Err(SeedFailure::Differs(difference)),
+        Err(e) => Err(SeedFailure::Trace(e)),
     }
-    let traces = if is_kept { [first, second] } else { [rescued(first), rescued(second)] };
-    Err(SeedFailure::Differs(Difference { line: first_difference(&a, &b), traces }))
-}
-
-/// Moves a trace that the user should look at out of the temporary folder. Returns its new path.
-fn rescued(trace: PathBuf) -> PathBuf {
-    let name = trace.file_name().unwrap_or_default().to_string_lossy();
-    let to = std::env::temp_dir().join(format!("{name}-{}", std::process::id()));
-    if fs::rename(&trace, &to).is_ok() { to } else { trace }
-}
-
-fn first_difference(a: &[u8], b: &[u8]) -> Option<(usize, [String; 2])> {
-    let mut lines = a.split(|byte| *byte == b'\n').zip(b.split(|byte| *byte == b'\n')).enumerate();
-    let (number, (a, b)) = lines.find(|(_, (a, b))| a != b)?;
-    Some((number + 1, [a, b].map(|line| String::from_utf8_lossy(line).into_owned())))
 }
 
 fn simulate(run: &Run<'_>, trace: Option<PathBuf>, output: &mut Vec<u8>) -> Result<(), TestFailure> {
