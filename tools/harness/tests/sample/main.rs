@@ -53,6 +53,11 @@ fn main() -> ExitCode {
             ("panics_at_length", panics_at_length),
             ("misses_an_element", misses_an_element),
             ("differs_from_run_to_run", differs_from_run_to_run),
+            ("starts_a_thousand_threads", starts_a_thousand_threads),
+            ("starts_threads_without_end", starts_threads_without_end),
+            ("overflows_its_stack", overflows_its_stack),
+            ("needs_a_large_stack", needs_a_large_stack),
+            ("ends_threads_with_values", ends_threads_with_values),
         ],
     )
 }
@@ -234,6 +239,77 @@ fn leaves_nobody() {
     std::thread::spawn(|| log::debug!("server 1: ends"));
     let _ = rx.recv();
     drop(tx);
+}
+
+/// All of them run at the same time.
+fn starts_a_thousand_threads() {
+    harness::begin("Test: sample");
+    let all_run = Arc::new(Barrier::new(1001));
+    let threads: Vec<_> = (0..1000)
+        .map(|_| {
+            let all_run = all_run.clone();
+            std::thread::spawn(move || drop(all_run.wait()))
+        })
+        .collect();
+    sleep(Duration::from_millis(1));
+    if let Ok(kernel_threads) = std::fs::read_dir("/proc/self/task") {
+        println!("  kernel threads: {}", kernel_threads.count());
+    }
+    all_run.wait();
+    threads.into_iter().for_each(|thread| thread.join().expect("it does not panic"));
+    harness::passed(PASSED);
+}
+
+fn starts_threads_without_end() {
+    loop {
+        drop(std::thread::spawn(|| sleep(FOREVER)));
+    }
+}
+
+fn overflows_its_stack() {
+    fn recurse(n: u64) -> u64 {
+        if n == 0 { 0 } else { 1 + std::hint::black_box(recurse(n - 1)) }
+    }
+    let thread = std::thread::Builder::new().name("my own thread".to_string());
+    let thread = thread.spawn(|| println!("{}", recurse(u64::MAX))).expect("a thread starts");
+    let _ = thread.join();
+}
+
+fn needs_a_large_stack() {
+    fn fill(n: usize) -> usize {
+        let bytes = std::hint::black_box([1u8; 1 << 20]);
+        if n == 0 { 0 } else { fill(n - 1) + usize::from(bytes[n]) }
+    }
+    let thread = std::thread::Builder::new().stack_size(100 << 20);
+    let thread = thread.spawn(|| assert_eq!(fill(64), 64)).expect("a thread starts");
+    thread.join().expect("it does not panic");
+    harness::passed(PASSED);
+}
+
+/// Each of the threads begins with the initial value, and drops what it has put there when it ends.
+fn ends_threads_with_values() {
+    struct Last(crossbeam_channel::Sender<u32>, u32);
+    impl Drop for Last {
+        fn drop(&mut self) {
+            sleep(Duration::from_millis(1));
+            let _ = self.0.send(self.1);
+        }
+    }
+    thread_local! {
+        static NUMBER: std::cell::Cell<u32> = const { std::cell::Cell::new(7) };
+        static LAST: std::cell::RefCell<Option<Last>> = const { std::cell::RefCell::new(None) };
+    }
+    let (ended, numbers) = crossbeam_channel::unbounded();
+    for i in 0..5 {
+        let ended = ended.clone();
+        let thread = std::thread::spawn(move || {
+            assert_eq!(NUMBER.replace(i), 7);
+            assert!(LAST.replace(Some(Last(ended, i))).is_none());
+        });
+        thread.join().expect("it does not panic");
+        assert_eq!(numbers.try_recv(), Ok(i));
+    }
+    harness::passed(PASSED);
 }
 
 fn differs_from_run_to_run() {

@@ -22,7 +22,7 @@ pub(crate) struct Watch {
     /// The process's processor time at the last look.
     processor_time: Duration,
     /// How long there has been no progress. This leaves out the time in which the simulation could run but got no
-    /// processor: on a busy machine the simulation has the lowest priority.
+    /// processor, and the time in which it waited until somebody reads its output: on a busy machine both may be long.
     stuck: Duration,
 }
 
@@ -39,6 +39,8 @@ impl Watch {
         // The time since the last look is not measured: when a debugger stops the process, real time passes.
         self.stuck += if others_run() {
             processor_time.saturating_sub(self.processor_time).min(interval)
+        } else if waits_for_its_reader() {
+            Duration::ZERO
         } else {
             interval
         };
@@ -65,6 +67,18 @@ fn others_run() -> bool {
         // The file of a thread that has just ended cannot be read.
         is_running(&std::fs::read_to_string(task.path().join("stat")).unwrap_or_default())
     })
+}
+
+/// True if standard output or standard error is full: whoever reads it does not get on.
+fn waits_for_its_reader() -> bool {
+    is_full(libc::STDOUT_FILENO) || is_full(libc::STDERR_FILENO)
+}
+
+/// True if a thread that writes to the file now would wait.
+fn is_full(file: c_int) -> bool {
+    let mut wanted = libc::pollfd { fd: file, events: libc::POLLOUT, revents: 0 };
+    // SAFETY: the pointer is valid for one element. The call does not wait.
+    unsafe { libc::poll(&mut wanted, 1, 0) == 0 }
 }
 
 /// True if the thread with this `stat` file runs or waits for a disk: its third field is R or D. The second field is a
@@ -114,6 +128,8 @@ fn places_of_holder() -> Vec<Place> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::{Read, Write};
+    use std::os::fd::AsRawFd;
     use std::sync::Arc;
 
     #[test]
@@ -121,6 +137,22 @@ mod tests {
         assert!(is_running("7 (a) S 1) R 1 7 7 0"));
         assert!(!is_running("7 (R) S 1 7 7 0"));
         assert!(!is_running(""));
+    }
+
+    #[test]
+    fn a_pipe_is_full_until_somebody_reads() {
+        let (mut reader, mut writer) = std::io::pipe().unwrap();
+        let file = writer.as_raw_fd();
+        // SAFETY: the file is open; only its flags change.
+        assert_eq!(unsafe { libc::fcntl(file, libc::F_SETFL, libc::O_NONBLOCK) }, 0);
+        assert!(!is_full(file));
+        let mut written = 0;
+        while let Ok(count) = writer.write(&[0; 4096]) {
+            written += count;
+        }
+        assert!(is_full(file));
+        reader.read_exact(&mut vec![0; written]).unwrap();
+        assert!(!is_full(file));
     }
 
     #[test]
