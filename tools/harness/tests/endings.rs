@@ -131,7 +131,10 @@ fn list_and_filters_are_those_of_libtest() {
     let (_, text) = output_of(&mut samples(&["--list", "dies"]));
     assert_eq!(text, "dies_by_exit: test\ndies_by_abort: test\ndies_not: test\n");
     let (_, text) = output_of(&mut samples(&["dies", "--skip", "by"]));
-    assert!(text.contains("1 passed; 0 failed; 0 ignored; 0 measured; 29 filtered out"), "{text}");
+    let (_, all) = output_of(&mut samples(&["--list"]));
+    let others = all.lines().count() - 1;
+    let counts = format!("1 passed; 0 failed; 0 ignored; 0 measured; {others} filtered out");
+    assert!(text.contains(&counts), "{text}");
 }
 
 #[test]

@@ -36,9 +36,19 @@ fn text(output: &Output) -> String {
     String::from_utf8([&output.stdout[..], &output.stderr[..]].concat()).unwrap()
 }
 
+/// The ways of switching threads, as values of LAB_SIM_SWITCH. A test must end in the same way with both.
+const SWITCHERS: [&str; 2] = ["", "kernel"];
+
 #[track_caller]
 fn fails(test: &str, messages: &[&str]) {
-    let (passed, text) = simulate(test, &[("LAB_SEED", "7")]);
+    let [by_registers, by_kernel] = SWITCHERS.map(|switcher| fails_with(switcher, test, messages));
+    assert_eq!(by_registers, by_kernel);
+}
+
+/// Returns what the test said when it failed.
+#[track_caller]
+fn fails_with(switcher: &str, test: &str, messages: &[&str]) -> String {
+    let (passed, text) = simulate(test, &[("LAB_SEED", "7"), ("LAB_SIM_SWITCH", switcher)]);
     assert!(!passed, "{text}");
     for message in messages {
         assert!(text.contains(message), "{message:?} is missing in: {text}");
@@ -50,6 +60,14 @@ fn fails(test: &str, messages: &[&str]) {
     // What is in quotes there has a backslash before each.
     let message = messages[0].replace('"', "\\\"");
     assert!(log.contains(messages[0]) && picture.contains(&message), "{log}");
+    let (_, failure) = text.split_once("  ... FAILED after ").unwrap();
+    failure.split("\n  log: ").next().unwrap().to_string()
+}
+
+#[track_caller]
+fn passes(test: &str, environment: &[(&str, &str)], said: &str) {
+    let (passed, text) = simulate(test, &[&[("LAB_SEED", "7")], environment].concat());
+    assert!(passed && text.contains(said), "{text}");
 }
 
 /// The log and the picture that are named behind a failure, before what replays it. Both say that too.
@@ -152,6 +170,52 @@ fn a_watcher_that_holds_a_lock_is_no_deadlock() {
     let environment = [("LAB_SEED", "1"), ("LAB_RUNS", "20"), ("LAB_STRATEGY", "pauses")];
     let (passed, text) = simulate("shares_a_lock", &environment);
     assert!(passed, "{text}");
+}
+
+/// However many threads the test starts.
+#[test]
+fn a_simulation_has_few_kernel_threads() {
+    passes("starts_a_thousand_threads", &[], "  kernel threads: 3\n");
+    passes("starts_a_thousand_threads", &[("LAB_SIM_SWITCH", "kernel")], "  kernel threads: 1006\n");
+}
+
+#[test]
+fn stacks_are_as_large_as_the_program_wants() {
+    SWITCHERS.iter().for_each(|switcher| {
+        passes("needs_a_large_stack", &[("LAB_SIM_SWITCH", switcher)], "Passed");
+    });
+}
+
+#[test]
+fn a_thread_has_values_of_its_own_and_drops_them_when_it_ends() {
+    SWITCHERS.iter().for_each(|switcher| {
+        passes("ends_threads_with_values", &[("LAB_SIM_SWITCH", switcher)], "Passed");
+    });
+}
+
+#[test]
+fn a_stack_overflow_names_the_thread() {
+    for switcher in SWITCHERS {
+        let (passed, text) =
+            simulate("overflows_its_stack", &[("LAB_SEED", "7"), ("LAB_SIM_SWITCH", switcher)]);
+        assert!(!passed, "{text}");
+        assert!(text.contains("\nthread 'my own thread'"), "{text}");
+        assert!(text.contains("has overflowed its stack\n"), "{text}");
+    }
+}
+
+#[test]
+fn a_stack_for_which_there_is_no_memory_is_an_error() {
+    for switcher in SWITCHERS {
+        let program = env!("CARGO_BIN_EXE_sample-tests");
+        let mut command = Command::new("bash");
+        command.args(["-c", "ulimit -v 1500000; exec \"$0\" --exact starts_threads_without_end", program]);
+        command.envs([("LAB_SIM", "1"), ("LAB_SIM_SWITCH", switcher)]);
+        let output = command.output().unwrap();
+        let text = text(&output);
+        assert!(!output.status.success(), "{text}");
+        assert!(text.contains("there is no memory for the stack of another thread, of 2048 KiB"), "{text}");
+    }
 }
 
 #[test]
@@ -264,7 +328,8 @@ fn a_picture_shows_what_happened_in_virtual_time() {
     assert!(states.starts_with('[') && states.split_once("]]").unwrap().0.contains(",1,7,1"), "{states}");
     let (_, end) = picture.split_once("\"end\":").unwrap();
     let end: u64 = end.split_once(',').unwrap().0.parse().unwrap();
-    assert!((30_000..1_000_000).contains(&end), "after {end} us");
+    // The test sleeps for 18 ms.
+    assert!((18_000..1_000_000).contains(&end), "after {end} us");
     let line = log.lines().find(|line| line.contains("server 1, term 7: applies")).unwrap();
     assert!(line.contains(" S1 ") && text.contains(line), "{line}: printed as it is kept");
 }
