@@ -253,7 +253,9 @@ fn starts_a_thousand_threads() {
     let threads: Vec<_> = (0..1000)
         .map(|_| {
             let all_run = all_run.clone();
-            std::thread::spawn(move || drop(all_run.wait()))
+            std::thread::spawn(move || {
+                all_run.wait();
+            })
         })
         .collect();
     sleep(Duration::from_millis(1));
