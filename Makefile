@@ -10,7 +10,7 @@ help-students:
 	@echo "make lab3a    Lab 3A's fifteen tests (key/value service): about 4 minutes"
 	@echo "make lab3b    Lab 3B's eight tests (the same with log compaction): about 2.5 minutes"
 	@echo "make lab2     Lab 2's seventeen tests (Raft): about 2.5 minutes"
-	@echo "make sim      simulates the tests of both labs; a failure prints a seed that replays it: about half a minute"
+	@echo "make sim      simulates the tests of both labs; a failure prints a seed that replays it: about ten seconds"
 	@echo "make sim-races  the same, but threads can lose the processor anywhere: finds short races"
 	@echo "make test     every test of the workspace: about 11 minutes"
 	@echo "make check    formatting and lints; runs no test"
