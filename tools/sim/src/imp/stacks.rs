@@ -19,6 +19,8 @@ const DISTANCE: usize = if cfg!(target_arch = "aarch64") { 4 << 20 } else { 16 <
 const SIZES: usize = 10;
 /// All stacks of one size lie in a range of addresses that is as long as this.
 const RANGE: usize = (memory::STACKS.end - memory::STACKS.start) / SIZES;
+/// The largest number of stacks of the default size.
+pub(crate) const MOST: usize = RANGE / DISTANCE;
 
 /// The stacks that this process has mapped, by address. They remain mapped when a simulation ends, and the next one uses
 /// them again.
