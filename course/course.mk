@@ -9,6 +9,7 @@ help-course: help-students
 	@echo "make starter-check  unpacks and lints the starter, and runs tests on it; each must fail, soon and with a message"
 	@echo "make handin-check   tests \"make handin\""
 	@echo "make page-check     tests, in a browser, the page that a failed test leaves (needs chromium)"
+	@echo "make arm-check      runs the simulator on aarch64 in an emulator (needs gcc-aarch64-linux-gnu and qemu-user-binfmt): about 8 minutes"
 	@echo "make e2e            hands the reference solution in, and grades it in a job like Autolab's: about 8 minutes"
 	@echo "make gallery        grades hand-ins of every kind, and checks the score of each: about 20 minutes"
 	@echo "make mutants        breaks the reference solution in 42 ways, and shows which test notices each"
@@ -17,7 +18,7 @@ help-course: help-students
 	@echo "make bench-porcupine PORCUPINE=DIR   compares the linearizability checker with porcupine (Go), whose source is in DIR: about 10 minutes"
 	@echo "make compare GO_LAB=path   compares a Go lab's tests of 3A with ours; PART=2A, 2B, 2C or 3B: of another part; PART=rpc or ops: other workloads"
 
-.PHONY: help-course lab3.tar starter-check handin-check page-check assessment e2e gallery memory mutants bench-porcupine compare bench
+.PHONY: help-course lab3.tar starter-check arm-check handin-check page-check assessment e2e gallery memory mutants bench-porcupine compare bench
 
 lab3.tar:
 	course/starter/pack lab3.tar
@@ -27,6 +28,9 @@ starter-check:
 
 handin-check:
 	course/handin/check
+
+arm-check:
+	course/arm/check
 
 page-check:
 	$(CARGO) test --package page --test page -- --ignored --nocapture

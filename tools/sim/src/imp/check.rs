@@ -1,6 +1,7 @@
 //! Checks that the simulator works in this program. It runs before each simulation and takes a few milliseconds.
 
 use super::interpose::{CALLS, Call, PTHREAD_KEY_CREATE};
+use super::memory::{self, ARENA, STACKS};
 use super::{progress, scheduler};
 use crate::options::Hooks;
 use crate::strategy::Strategy;
@@ -18,6 +19,8 @@ use std::time::{Duration, Instant, SystemTime};
 pub(crate) enum Fault {
     /// The program was linked to another function than the simulator's.
     Hidden(String),
+    /// The kernel does not give this process memory at the simulator's addresses.
+    NoMemory,
     /// std does not call this function, although the simulator relies on it.
     NotCalled(String),
     /// The sample program ran differently the second time.
@@ -32,6 +35,15 @@ impl fmt::Display for Fault {
                 f,
                 "the program does not use the simulator's {name}. Was it linked in an unusual way (statically, or \
                  with -C prefer-dynamic)?"
+            ),
+            Fault::NoMemory => write!(
+                f,
+                "the simulator puts memory at fixed addresses from {:#x} to {:#x}, and cannot map it there: either \
+                 this kernel gives a program fewer than {} bits of addresses, or something else lies there, or \
+                 ulimit -v is too low",
+                STACKS.start,
+                ARENA.end,
+                usize::BITS - ARENA.end.leading_zeros()
             ),
             Fault::NotCalled(name) => write!(f, "std does not call {name} as it is expected to"),
             Fault::Differs(runs) => {
@@ -52,6 +64,11 @@ pub(crate) fn symbols() -> Result<(), Fault> {
         }
     }
     Ok(())
+}
+
+/// Checks that memory can be mapped at the simulator's addresses.
+pub(crate) fn addresses() -> Result<(), Fault> {
+    if memory::can_map() { Ok(()) } else { Err(Fault::NoMemory) }
 }
 
 /// Simulates a sample program twice. Checks that all its calls are simulated and that both runs are the same.

@@ -9,10 +9,38 @@
 use std::ffi::c_void;
 use std::ops::Range;
 
+// Kernels for x86-64 give a program 47 bits of addresses. Those for aarch64 may give it only 39 bits, as in Raspberry Pi
+// OS. The ranges for aarch64 are therefore shorter: they have room for 2048 stacks of the default size and for 128 GiB of
+// allocations. Such a kernel puts programs above 0x55_5555_5555, and libraries above that or, when the stack has no size
+// limit, above 0x20_0000_0000.
+
 /// The stacks of simulated threads.
-pub(crate) const STACKS: usize = 0x2000_0000_0000;
+pub(crate) const STACKS: Range<usize> = if cfg!(target_arch = "aarch64") {
+    0x4_0000_0000..0x18_0000_0000
+} else {
+    0x2000_0000_0000..0x2a00_0000_0000
+};
 /// The allocations of simulated threads.
-pub(crate) const ARENA: Range<usize> = 0x3000_0000_0000..0x3800_0000_0000;
+pub(crate) const ARENA: Range<usize> = if cfg!(target_arch = "aarch64") {
+    0x30_0000_0000..0x50_0000_0000
+} else {
+    0x3000_0000_0000..0x3800_0000_0000
+};
+
+/// The largest size of a page that kernels use. Sizes of mapped memory are multiples of it.
+const PAGE: usize = 64 << 10;
+
+/// True if the kernel gives this process memory at the upper ends of both ranges. The simulator does not use the upper
+/// ends unless it needs all of a range.
+pub(crate) fn can_map() -> bool {
+    is_usable(&STACKS) && is_usable(&ARENA)
+}
+
+fn is_usable(range: &Range<usize>) -> bool {
+    let page = range.end - PAGE;
+    // SAFETY: the page is unmapped only if this function has mapped it, and nobody else knows of it.
+    map(page, PAGE) && unsafe { libc::munmap(page as *mut c_void, PAGE) } == 0
+}
 
 /// Makes the C library's allocator, which serves what is not simulated, use one heap for all threads, and enlarge it in
 /// large steps. Usually it has a heap for each of the first threads, and asks the kernel for a few pages at a time.
@@ -32,4 +60,19 @@ pub(crate) fn map(address: usize, size: usize) -> bool {
     // SAFETY: MAP_FIXED_NOREPLACE makes the kernel refuse to replace a mapping that exists.
     let got = unsafe { libc::mmap(address as *mut c_void, size, access, flags, -1, 0) };
     got as usize == address
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_range_is_usable_until_something_lies_at_its_upper_end() {
+        // The simulator does not use the addresses between its two ranges.
+        let range = STACKS.end..STACKS.end + 16 * PAGE;
+        assert!(is_usable(&range));
+        assert!(is_usable(&range), "nothing remains mapped");
+        assert!(map(range.end - PAGE, PAGE));
+        assert!(!is_usable(&range));
+    }
 }

@@ -50,7 +50,7 @@ pub(crate) const SUPPORTED: bool = true;
 
 pub(crate) fn run(options: Options, name: &str, f: impl FnOnce() + Send + 'static) -> Outcome {
     let hooks = options.hooks;
-    if let Err(why) = check::symbols() {
+    if let Err(why) = check::symbols().and_then(|()| check::addresses()) {
         (hooks.fail)(&why.to_string());
     }
     memory::economise();

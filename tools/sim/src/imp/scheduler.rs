@@ -8,7 +8,7 @@
 use super::clock::{ALLOCATION, CLOCK_READ, Clock, EDGE, SECOND, STEP, YIELD};
 use super::deadlock::{self, Waiting};
 use super::inbox::Message;
-use super::stacks::{NoStack, Stack, Stacks};
+use super::stacks::{self, NoStack, Stack, Stacks};
 use super::thread::{self, Thread, current, is_simulated, outside};
 use super::threads::{Record, State, Threads};
 use super::trace::Trace;
@@ -365,8 +365,10 @@ pub(crate) fn new_thread(me: &Thread, stack_size: usize) -> (&'static Thread, St
     new.unwrap_or_else(|(NoStack { size }, others, hooks): (NoStack, usize, Hooks)| {
         (hooks.fail)(&format!(
             "simulation: there is no memory for the stack of another thread, of {} KiB, beside those of {others} \
-             threads that have not ended (ulimit -v and vm.max_map_count limit what a process may have)",
-            size >> 10
+             threads that have not ended (a simulation has room for {} stacks of the usual size; ulimit -v and \
+             vm.max_map_count may allow fewer)",
+            size >> 10,
+            stacks::MOST
         ))
     })
 }

@@ -14,11 +14,13 @@ pub(crate) const GUARD_SIZE: usize = 4096;
 
 /// The distance in bytes from one stack of the default size to the next. The memory between two stacks is never mapped:
 /// a stack overflow ends the program, as it does without simulation.
-const DISTANCE: usize = 16 << 20;
-/// All stacks of one size lie in a range of addresses that is as long as this.
-const RANGE: usize = 1 << 40;
+const DISTANCE: usize = if cfg!(target_arch = "aarch64") { 4 << 20 } else { 16 << 20 };
 /// There are this many sizes, each twice as large as the one before.
 const SIZES: usize = 10;
+/// All stacks of one size lie in a range of addresses that is as long as this.
+const RANGE: usize = (memory::STACKS.end - memory::STACKS.start) / SIZES;
+/// The largest number of stacks of the default size.
+pub(crate) const MOST: usize = RANGE / DISTANCE;
 
 /// The stacks that this process has mapped, by address. They remain mapped when a simulation ends, and the next one uses
 /// them again.
@@ -101,7 +103,7 @@ impl Stacks {
             return Ok(Stack { address, size });
         }
         let offset = free.used * distance;
-        let address = memory::STACKS + rank * RANGE + offset;
+        let address = memory::STACKS.start + rank * RANGE + offset;
         let mut mapped = MAPPED.lock().unwrap_or_else(PoisonError::into_inner);
         if !mapped.contains(&address) {
             if offset + distance > RANGE || !memory::map(address, size) {
