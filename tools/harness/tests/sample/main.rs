@@ -304,6 +304,7 @@ fn ends_threads_with_values() {
     }
     thread_local! {
         static NUMBER: std::cell::Cell<u32> = const { std::cell::Cell::new(7) };
+        static LARGE: std::cell::Cell<[u8; 200_000]> = const { std::cell::Cell::new([0; 200_000]) };
         static LAST: std::cell::RefCell<Option<Last>> = const { std::cell::RefCell::new(None) };
     }
     let (ended, numbers) = crossbeam_channel::unbounded();
@@ -311,6 +312,7 @@ fn ends_threads_with_values() {
         let ended = ended.clone();
         let thread = std::thread::spawn(move || {
             assert_eq!(NUMBER.replace(i), 7);
+            assert_eq!(LARGE.replace([1; 200_000]), [0; 200_000]);
             assert!(LAST.replace(Some(Last(ended, i))).is_none());
         });
         thread.join().expect("it does not panic");

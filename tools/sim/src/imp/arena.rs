@@ -126,10 +126,11 @@ static ARENA_STATE: Shared = Shared(UnsafeCell::new(Arena {
     mapped_to: ARENA.start,
 }));
 
-/// Runs `f` with the arena. The calling thread must be a simulated one.
+/// Runs `f` with the arena. The calling thread must be a simulated one, and have the baton.
 #[inline]
 fn with_arena<T>(f: impl FnOnce(&mut Arena) -> T) -> T {
-    // SAFETY: simulated threads run one at a time, and `f` does not call `with_arena`.
+    // SAFETY: a thread is a simulated one from the moment at which it first gets the baton, and only one thread has that.
+    // `f` does not call `with_arena`.
     f(unsafe { &mut *ARENA_STATE.0.get() })
 }
 

@@ -2,7 +2,7 @@
 //!
 //! There are two ways to do it (see `Switcher`): the simulated threads share one kernel thread, which exchanges its
 //! registers, or they have a kernel thread each, of which all but one sleep. The modules above this one do not know which
-//! way it is, so a seed gives the same run in both.
+//! way it is. Therefore a seed gives the same run in both.
 
 use super::inbox::Message;
 use super::stacks::Stack;
@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 static ON_KERNEL_THREADS: AtomicBool = AtomicBool::new(false);
 
 /// Chooses how the baton is passed on. Call this before the simulation begins.
-pub(crate) fn choose(switcher: Switcher) {
+pub(crate) fn choose_switcher(switcher: Switcher) {
     let on_kernel_threads = switcher == Switcher::Kernel || !context::can_switch();
     ON_KERNEL_THREADS.store(on_kernel_threads, Ordering::Relaxed);
 }

@@ -1,10 +1,10 @@
 //! The end of a simulated thread: the destructors of its thread-local values.
 //!
-//! The C library calls these when its kernel thread ends. A simulated thread may have none, and ends earlier in any
-//! case, because its destructors are a part of the simulation. So the simulator keeps the list of destructors, and calls
-//! them as the C library would.
+//! The C library calls these when a kernel thread ends. A simulated thread may have no kernel thread. If it has one, the
+//! destructors must run before that ends, because they are a part of the simulation. So the simulator keeps the list of
+//! destructors, and calls them as the C library would.
 
-use super::thread::outside;
+use super::thread::{current, outside};
 use std::cell::Cell;
 use std::ffi::c_void;
 use std::ptr::{null, null_mut};
@@ -20,6 +20,8 @@ const ROUNDS: usize = 4;
 struct Registered {
     destructor: Destructor,
     value: *mut c_void,
+    /// Whether it was registered inside `outside`. It runs there too.
+    is_outside: bool,
     before: *mut Registered,
 }
 
@@ -33,7 +35,7 @@ static KEYS: Mutex<Vec<(libc::pthread_key_t, Option<Destructor>)>> = Mutex::new(
 
 /// Notes that `destructor(value)` is to be called when the calling thread ends.
 pub(crate) fn register(destructor: Destructor, value: *mut c_void) {
-    let registered = Registered { destructor, value, before: LAST.get() };
+    let registered = Registered { destructor, value, is_outside: current().is_none(), before: LAST.get() };
     LAST.set(outside(|| Box::into_raw(Box::new(registered))));
 }
 
@@ -51,9 +53,10 @@ pub(crate) fn add_key(key: libc::pthread_key_t, destructor: Option<Destructor>) 
 /// Calls the destructors of the calling thread's values: first those of its thread-local values, the newest first, then
 /// those of its thread-specific values.
 pub(crate) fn run() {
-    while let Some(registered) = take_last() {
+    while let Some(Registered { destructor, value, is_outside, .. }) = take_last() {
         // SAFETY: whoever registered the destructor vouches for this one call of it.
-        unsafe { (registered.destructor)(registered.value) };
+        let destroy = || unsafe { destructor(value) };
+        if is_outside { outside(destroy) } else { destroy() }
     }
     let mut round = 0;
     while round < ROUNDS && destroy_specific_values() {
@@ -97,7 +100,7 @@ fn destroy_specific_values() -> bool {
     has_called
 }
 
-/// The keys of now. The copy is allocated outside of the simulation, and must be freed there too.
+/// All keys, in order. The lock is held only while one key is read, because destructors may make keys.
 fn keys() -> impl Iterator<Item = (libc::pthread_key_t, Option<Destructor>)> {
     let mut next = 0;
     std::iter::from_fn(move || {

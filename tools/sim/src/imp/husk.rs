@@ -25,8 +25,7 @@ static HUSKS: Mutex<BTreeMap<usize, usize>> = Mutex::new(BTreeMap::new());
 /// The number of the error with which the C library did not start a thread.
 ///
 /// # Safety
-/// Nobody may use the stack, and `function` must not return. The calling thread must be on the kernel thread that will
-/// run the husk.
+/// Nobody may use the stack, and `function` must not return.
 pub(crate) unsafe fn begin(
     context: &Context,
     stack: Stack,
@@ -87,7 +86,7 @@ fn make(stack: Stack) -> Result<usize, c_int> {
     Ok(making.thread_pointer.load(Ordering::Relaxed))
 }
 
-/// The first function of a husk's kernel thread, and the last.
+/// What a husk's kernel thread does: it says where the thread-local storage is, and ends.
 extern "C" fn become_husk(making: *mut c_void) -> *mut c_void {
     // SAFETY: this is the maker's `Making`, which lives until the kernel has set `runs` to 0.
     let making = unsafe { &*making.cast::<Making>() };

@@ -3,7 +3,7 @@
 //! parking_lot and crossbeam too. On a thread that is not simulated they call the C library's own functions.
 
 use super::destructors::{self, Destructor};
-use super::thread::{Thread, current, outside};
+use super::thread::{Thread, current, is_simulated, outside, this};
 use super::threads::State;
 use super::{baton, clock, real, scheduler, stacks};
 use clock::SECOND;
@@ -307,12 +307,14 @@ unsafe extern "C" fn __cxa_thread_atexit_impl(
     value: *mut c_void,
     library: *mut c_void,
 ) -> c_int {
-    if CXA_THREAD_ATEXIT_IMPL.simulated().is_none() {
-        // SAFETY: the caller vouches for the arguments.
-        return unsafe { real::__cxa_thread_atexit_impl()(destructor, value, library) };
+    CXA_THREAD_ATEXIT_IMPL.simulated();
+    // A simulated thread's values are destroyed when that thread ends, even those that it first uses inside `outside`.
+    if is_simulated() {
+        destructors::register(destructor, value);
+        return 0;
     }
-    destructors::register(destructor, value);
-    0
+    // SAFETY: the caller vouches for the arguments.
+    unsafe { real::__cxa_thread_atexit_impl()(destructor, value, library) }
 }
 
 /// # Safety
@@ -390,7 +392,8 @@ unsafe extern "C" fn pthread_getattr_np(
     // SAFETY: the function takes no arguments.
     let own = unsafe { libc::pthread_self() } == thread;
     let simulated = PTHREAD_GETATTR_NP.simulated();
-    let id = if own { simulated.map(|me| me.id) } else { simulated.and(id(thread)) };
+    // The C library cannot answer for a thread without a kernel thread, so this holds inside `outside` too.
+    let id = if own { this().map(|me| me.id) } else { simulated.and(id(thread)) };
     let Some(stack) = id.and_then(scheduler::stack) else {
         // SAFETY: the caller vouches for the arguments.
         return unsafe { real::pthread_getattr_np()(thread, attributes) };

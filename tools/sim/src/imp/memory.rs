@@ -28,7 +28,7 @@ pub(crate) const ARENA: Range<usize> = if cfg!(target_arch = "aarch64") {
 };
 
 /// The largest size of a page that kernels use. Sizes of mapped memory are multiples of it.
-const PAGE: usize = 64 << 10;
+pub(crate) const PAGE: usize = 64 << 10;
 
 /// True if the kernel gives this process memory at the upper ends of both ranges. The simulator does not use the upper
 /// ends unless it needs all of a range.

@@ -57,7 +57,7 @@ pub(crate) fn run(options: Options, name: &str, f: impl FnOnce() + Send + 'stati
     let (done, finished) = channel();
     let name = name.to_string();
     let first = std::thread::Builder::new().name("simulation".to_string()).spawn(move || {
-        baton::choose(options.switcher);
+        baton::choose_switcher(options.switcher);
         if let Err(why) = check::replay(hooks) {
             (hooks.fail)(&why.to_string());
         }

@@ -390,8 +390,9 @@ pub(crate) fn not_started(thread: &'static Thread) {
 
 /// Makes the calling thread `thread`, and waits until it may run.
 pub(crate) fn enter(thread: &'static Thread) {
+    let message = baton::receive(thread);
     thread.enter();
-    obey(thread, baton::receive(thread));
+    obey(thread, message);
 }
 
 /// Ends the calling thread, `me`. Returns only if it has a kernel thread of its own, whose later calls are real.

@@ -3,12 +3,10 @@
 use super::{memory, real};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{c_int, c_void};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 /// std's default size of a stack.
 const DEFAULT_SIZE: usize = 2 << 20;
-/// The C library keeps a thread's storage at the upper end of its stack. The program's part of the stack is below.
-const STORAGE: usize = 64 << 10;
 /// The size of the guard page below each stack. It is a part of the memory that is never mapped.
 pub(crate) const GUARD_SIZE: usize = 4096;
 
@@ -38,7 +36,7 @@ impl Stack {
     /// The upper end of the program's part. A thread begins here, so that its variables have the same addresses in each
     /// run.
     pub(crate) fn top(self) -> usize {
-        self.address + self.size - STORAGE
+        self.address + self.size - storage()
     }
 
     /// Starts a kernel thread on this stack.
@@ -63,6 +61,36 @@ impl Stack {
         };
         if error == 0 { Ok(kernel_thread) } else { Err(error) }
     }
+}
+
+/// The size of the upper end of each stack, where the C library keeps the thread's storage and calls its first function.
+/// The program's part of the stack is below. The size depends on the program's thread-local values.
+fn storage() -> usize {
+    /// Enough for the C library's record of the thread, the room that it leaves for libraries that are loaded later, and
+    /// its own calls.
+    const OF_THE_C_LIBRARY: usize = 48 << 10;
+    static SIZE: OnceLock<usize> = OnceLock::new();
+    *SIZE.get_or_init(|| {
+        let mut size = OF_THE_C_LIBRARY;
+        // SAFETY: `add_thread_locals` takes this argument.
+        unsafe { libc::dl_iterate_phdr(Some(add_thread_locals), (&raw mut size).cast()) };
+        size.next_multiple_of(memory::PAGE)
+    })
+}
+
+/// Adds the size of an object's thread-local values.
+unsafe extern "C" fn add_thread_locals(
+    object: *mut libc::dl_phdr_info,
+    _size: libc::size_t,
+    sum: *mut c_void,
+) -> c_int {
+    // SAFETY: the C library passes a valid object and the argument of the caller, who waits.
+    let (object, sum) = unsafe { (&*object, &mut *sum.cast::<usize>()) };
+    // SAFETY: the object's headers are in memory, and never change.
+    let headers = unsafe { std::slice::from_raw_parts(object.dlpi_phdr, usize::from(object.dlpi_phnum)) };
+    let thread_locals = headers.iter().filter(|header| header.p_type == libc::PT_TLS);
+    *sum += thread_locals.map(|header| (header.p_memsz + header.p_align) as usize).sum::<usize>();
+    0
 }
 
 /// There is no memory for another stack.
@@ -97,7 +125,7 @@ impl Stacks {
         if rank >= SIZES {
             return Err(error);
         }
-        let (size, distance) = ((DEFAULT_SIZE << rank) + STORAGE, DISTANCE << rank);
+        let (size, distance) = ((DEFAULT_SIZE << rank) + storage(), DISTANCE << rank);
         let free = self.sizes.entry(size).or_default();
         if let Some(address) = free.addresses.pop() {
             return Ok(Stack { address, size });

@@ -47,7 +47,7 @@ impl Thread {
 
     /// Makes the calling thread this simulated thread.
     pub(crate) fn enter(&'static self) {
-        self.context.enter();
+        self.context.note_thread_pointer();
         // SAFETY: gettid takes no argument and always succeeds.
         self.kernel_id.store(unsafe { libc::gettid() }, Ordering::Relaxed);
         SELF.set(Some(self));

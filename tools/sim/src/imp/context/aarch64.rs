@@ -1,4 +1,4 @@
-//! The same for aarch64 processors. The thread pointer is the register `tpidr_el0`.
+//! Switches threads on aarch64 processors. The thread pointer is the register `tpidr_el0`.
 
 use super::Context;
 use std::arch::{asm, naked_asm};
@@ -73,12 +73,21 @@ pub(super) unsafe fn prepare(
     stack_pointer
 }
 
+/// The first code of each thread, on a stack of the simulator: calls the function. If the function returns, goes back to
+/// the stack from which `call_on` came, and to its caller.
 #[unsafe(naked)]
 unsafe extern "C" fn begin() {
-    naked_asm!("mov x0, x20", "blr x19", "brk #1")
+    naked_asm!(
+        "mov x0, x20",
+        "blr x19",
+        "mov sp, x29",
+        "ldp x19, x20, [sp, #16]",
+        "ldp x29, x30, [sp], #32",
+        "ret",
+    )
 }
 
-/// Calls `function(argument)` on the stack with the upper end `top`.
+/// Calls `function(argument)` on the stack with the upper end `top`. The function finds the stack as `prepare` makes it.
 ///
 /// # Safety
 /// The memory below `top` must be a stack that nobody uses, and `top` a multiple of 16.
@@ -89,14 +98,14 @@ pub(crate) unsafe extern "C" fn call_on(
     argument: *mut c_void,
 ) {
     naked_asm!(
-        "stp x29, x30, [sp, #-16]!",
+        "stp x29, x30, [sp, #-32]!",
+        "stp x19, x20, [sp, #16]",
         "mov x29, sp",
         "mov sp, x0",
-        "mov x0, x2",
-        "blr x1",
-        "mov sp, x29",
-        "ldp x29, x30, [sp], #16",
-        "ret",
+        "mov x19, x1",
+        "mov x20, x2",
+        "b {begin}",
+        begin = sym begin,
     )
 }
 

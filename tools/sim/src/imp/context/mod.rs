@@ -1,11 +1,11 @@
 //! Runs several threads on one kernel thread: saves what one thread needs to go on, and goes on with another.
 //!
 //! A thread that does not run is a stack and a thread-local storage. The thread pointer is the register by which the
-//! program and the C library find the thread-local storage. Everything else that a thread needs lies on its stack while
-//! it does not run.
+//! program and the C library find the thread-local storage. The other registers lie on the thread's stack while it does
+//! not run.
 //!
-//! The floating-point control registers are not exchanged: they have the same value on all threads, unless the program
-//! changes them.
+//! What a kernel thread has, these threads share: the signal mask, the processors that it may use, its id. They also
+//! share the floating-point control registers, which programs hardly ever change.
 
 #[cfg(target_arch = "aarch64")]
 #[path = "aarch64.rs"]
@@ -37,7 +37,7 @@ impl Context {
     }
 
     /// Notes the calling thread's thread pointer. This never changes.
-    pub(crate) fn enter(&self) {
+    pub(crate) fn note_thread_pointer(&self) {
         self.thread_pointer.set(thread_pointer());
     }
 

@@ -1,4 +1,4 @@
-//! The same for x86-64 processors. The thread pointer is the base of the segment `fs`.
+//! Switches threads on x86-64 processors. The thread pointer is the base of the segment `fs`.
 
 use super::Context;
 use std::arch::{asm, naked_asm};
@@ -63,12 +63,14 @@ pub(super) unsafe fn prepare(
     stack_pointer
 }
 
+/// The first code of each thread, on a stack of the simulator: calls the function. If the function returns, goes back to
+/// the stack from which `call_on` came, and to its caller.
 #[unsafe(naked)]
 unsafe extern "C" fn begin() {
-    naked_asm!("mov rdi, r12", "call rbx", "ud2")
+    naked_asm!("mov rdi, r12", "call rbx", "mov rsp, rbp", "pop r12", "pop rbx", "pop rbp", "ret")
 }
 
-/// Calls `function(argument)` on the stack with the upper end `top`.
+/// Calls `function(argument)` on the stack with the upper end `top`. The function finds the stack as `prepare` makes it.
 ///
 /// # Safety
 /// The memory below `top` must be a stack that nobody uses, and `top` a multiple of 16.
@@ -80,13 +82,14 @@ pub(crate) unsafe extern "C" fn call_on(
 ) {
     naked_asm!(
         "push rbp",
+        "push rbx",
+        "push r12",
         "mov rbp, rsp",
         "mov rsp, rdi",
-        "mov rdi, rdx",
-        "call rsi",
-        "mov rsp, rbp",
-        "pop rbp",
-        "ret",
+        "mov rbx, rsi",
+        "mov r12, rdx",
+        "jmp {begin}",
+        begin = sym begin,
     )
 }
 
