@@ -7,13 +7,14 @@
 //! storage is then set to its initial values again.
 
 use super::context::{self, Context};
+use super::image::Image;
 use super::real;
 use super::stacks::Stack;
 use std::collections::BTreeMap;
 use std::ffi::{c_int, c_void};
-use std::ptr::{copy_nonoverlapping, null, write_bytes};
+use std::ptr::null;
 use std::sync::atomic::{AtomicI32, AtomicU32, AtomicUsize, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 /// The husks: the address of the stack of each, and its thread pointer. They remain when a simulation ends.
 static HUSKS: Mutex<BTreeMap<usize, usize>> = Mutex::new(BTreeMap::new());
@@ -96,63 +97,4 @@ extern "C" fn become_husk(making: *mut c_void) -> *mut c_void {
         making.kernel_id.store(libc::gettid(), Ordering::Relaxed);
         context::end_kernel_thread(&making.runs)
     }
-}
-
-/// The program's own part of a thread-local storage. The C library's part and those of other libraries stay as they are
-/// when a husk is used again.
-struct Image {
-    /// The distance from the thread pointer to this part.
-    offset: isize,
-    size: usize,
-    /// The initial values of the first bytes; the other bytes are 0.
-    initial: &'static [u8],
-}
-
-impl Image {
-    fn of_program() -> &'static Image {
-        static IMAGE: OnceLock<Image> = OnceLock::new();
-        IMAGE.get_or_init(|| {
-            let mut image = Image { offset: 0, size: 0, initial: &[] };
-            // SAFETY: `read_image` takes this argument.
-            unsafe { libc::dl_iterate_phdr(Some(read_image), (&raw mut image).cast()) };
-            image
-        })
-    }
-
-    /// Sets this part of the storage with this thread pointer to its initial values.
-    ///
-    /// # Safety
-    /// The storage must be one that the C library has made, and no thread may use it.
-    unsafe fn restore(&self, thread_pointer: usize) {
-        let part = thread_pointer.wrapping_add_signed(self.offset) as *mut u8;
-        // SAFETY: the caller vouches for the storage. In each storage, this part has the same place and the same size.
-        unsafe {
-            copy_nonoverlapping(self.initial.as_ptr(), part, self.initial.len());
-            write_bytes(part.add(self.initial.len()), 0, self.size - self.initial.len());
-        }
-    }
-}
-
-/// Reads the image of the first object, which is the program, and stops.
-unsafe extern "C" fn read_image(
-    object: *mut libc::dl_phdr_info,
-    _size: libc::size_t,
-    image: *mut c_void,
-) -> c_int {
-    // SAFETY: the C library passes a valid object and the argument of the caller, who waits.
-    let (object, image) = unsafe { (&*object, &mut *image.cast::<Image>()) };
-    // SAFETY: the object's headers are in memory, and never change.
-    let headers = unsafe { std::slice::from_raw_parts(object.dlpi_phdr, usize::from(object.dlpi_phnum)) };
-    if let Some(header) = headers.iter().find(|header| header.p_type == libc::PT_TLS)
-        && !object.dlpi_tls_data.is_null()
-    {
-        let initial = object.dlpi_addr.wrapping_add(header.p_vaddr) as *const u8;
-        *image = Image {
-            offset: (object.dlpi_tls_data as isize).wrapping_sub_unsigned(context::thread_pointer()),
-            size: header.p_memsz as usize,
-            // SAFETY: the header says that the initial values are there, and they never change.
-            initial: unsafe { std::slice::from_raw_parts(initial, header.p_filesz as usize) },
-        };
-    }
-    1
 }

@@ -5,7 +5,7 @@
 use super::destructors::{self, Destructor};
 use super::thread::{Thread, current, is_simulated, outside, this};
 use super::threads::State;
-use super::{baton, clock, real, scheduler, stacks};
+use super::{baton, clock, real, scheduler};
 use clock::SECOND;
 use std::ffi::{CStr, c_char, c_int, c_long, c_void};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -398,12 +398,11 @@ unsafe extern "C" fn pthread_getattr_np(
         // SAFETY: the caller vouches for the arguments.
         return unsafe { real::pthread_getattr_np()(thread, attributes) };
     };
-    // std needs to know the guard page to report a stack overflow.
+    // std reports a fault in the guard page, which is below the stack, as a stack overflow. New attributes have such a page.
     // SAFETY: the caller vouches for the pointer. The attributes are initialised before they are used.
     unsafe {
         libc::pthread_attr_init(attributes);
-        libc::pthread_attr_setstack(attributes, stack.address as *mut c_void, stack.size);
-        libc::pthread_attr_setguardsize(attributes, stacks::GUARD_SIZE)
+        libc::pthread_attr_setstack(attributes, stack.address as *mut c_void, stack.size)
     }
 }
 

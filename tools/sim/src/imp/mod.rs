@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | serve the program's calls | `interpose`: the C library's functions; `allocator` |
 //! | decide which thread runs | `scheduler`; its `clock`, `threads`, `timers` and `stacks` |
-//! | switch threads | `baton`: passes the baton on; `inbox`, `context`, `husk`; `thread`: knows the calling thread |
+//! | switch threads | `baton`: passes the baton on; `inbox`, `context`, `husk`, `image`; `thread`: knows the calling thread |
 //! | end threads | `destructors` |
 //! | place memory | `memory`: the addresses; `arena`: the allocations |
 //! | report | `trace`; `deadlock`; `watch`: finds a thread that hangs; `progress`: what the watch looks at; `places` |
@@ -22,6 +22,7 @@ mod context;
 mod deadlock;
 mod destructors;
 mod husk;
+mod image;
 mod inbox;
 mod interpose;
 mod memory;

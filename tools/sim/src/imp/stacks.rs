@@ -1,14 +1,13 @@
 //! The stacks of simulated threads.
 
+use super::image::Image;
 use super::{memory, real};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{c_int, c_void};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 /// std's default size of a stack.
 const DEFAULT_SIZE: usize = 2 << 20;
-/// The size of the guard page below each stack. It is a part of the memory that is never mapped.
-pub(crate) const GUARD_SIZE: usize = 4096;
 
 /// The distance in bytes from one stack of the default size to the next. The memory between two stacks is never mapped:
 /// a stack overflow ends the program, as it does without simulation.
@@ -69,28 +68,7 @@ fn storage() -> usize {
     /// Enough for the C library's record of the thread, the room that it leaves for libraries that are loaded later, and
     /// its own calls.
     const OF_THE_C_LIBRARY: usize = 48 << 10;
-    static SIZE: OnceLock<usize> = OnceLock::new();
-    *SIZE.get_or_init(|| {
-        let mut size = OF_THE_C_LIBRARY;
-        // SAFETY: `add_thread_locals` takes this argument.
-        unsafe { libc::dl_iterate_phdr(Some(add_thread_locals), (&raw mut size).cast()) };
-        size.next_multiple_of(memory::PAGE)
-    })
-}
-
-/// Adds the size of an object's thread-local values.
-unsafe extern "C" fn add_thread_locals(
-    object: *mut libc::dl_phdr_info,
-    _size: libc::size_t,
-    sum: *mut c_void,
-) -> c_int {
-    // SAFETY: the C library passes a valid object and the argument of the caller, who waits.
-    let (object, sum) = unsafe { (&*object, &mut *sum.cast::<usize>()) };
-    // SAFETY: the object's headers are in memory, and never change.
-    let headers = unsafe { std::slice::from_raw_parts(object.dlpi_phdr, usize::from(object.dlpi_phnum)) };
-    let thread_locals = headers.iter().filter(|header| header.p_type == libc::PT_TLS);
-    *sum += thread_locals.map(|header| (header.p_memsz + header.p_align) as usize).sum::<usize>();
-    0
+    (OF_THE_C_LIBRARY + Image::size_of_all()).next_multiple_of(memory::PAGE)
 }
 
 /// There is no memory for another stack.
