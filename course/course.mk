@@ -14,7 +14,7 @@ help-course: help-students
 	@echo "make gallery        grades hand-ins of every kind, and checks the score of each: about 20 minutes"
 	@echo "make mutants        breaks the reference solution in 42 ways, and shows which test notices each"
 	@echo "make memory         measures how much memory the key/value service uses, and draws course/docs/memory.svg"
-	@echo "make bench          measures RPCs, labgob, Raft's agreement and the service's operations"
+	@echo "make bench          measures RPCs, labgob, Raft's agreement, the service's operations and the simulator's switch"
 	@echo "make bench-porcupine PORCUPINE=DIR   compares the linearizability checker with porcupine (Go), whose source is in DIR: about 10 minutes"
 	@echo "make compare GO_LAB=path   compares a Go lab's tests of 3A with ours; PART=2A, 2B, 2C or 3B: of another part; PART=rpc or ops: other workloads"
 
