@@ -13,8 +13,8 @@
 //! | [`threads`] | lists the simulated threads |
 //! | [`stand_by`] | marks a thread that only watches the others |
 //!
-//! This is the only crate of the workspace with unsafe code. The simulator runs on x86-64 and aarch64 Linux with the GNU C library;
-//! elsewhere, and with `--cfg lab_without_sim`, [`SUPPORTED`] is false and the crate contains no unsafe code.
+//! This is the only crate of the workspace with unsafe code. The simulator runs on Linux with the GNU C library, on x86-64
+//! and aarch64. Elsewhere, and with `--cfg lab_without_sim`, [`SUPPORTED`] is false and the crate contains no unsafe code.
 // The grader forbids unsafe code in every crate when it builds the lab, except in this one when it simulates.
 #![cfg_attr(not(lab_without_sim), allow(unsafe_code))]
 #![cfg_attr(
