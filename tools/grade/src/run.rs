@@ -6,7 +6,7 @@ use crate::foreign::Excerpt;
 use crate::limits;
 use crate::strays;
 use anyhow::{Context, Result};
-use harness::{PassedLine, TestRun, Trust};
+use harness::{PassedLine, SimulatedRun, TestRun, Trust};
 use std::fs;
 use std::io;
 use std::os::unix::fs::{PermissionsExt, chown};
@@ -103,7 +103,7 @@ impl Runner<'_> {
             limit,
             trust: Trust::Foreign,
             workspace: Some(&workspace),
-            seed,
+            simulation: seed.map(|seed| SimulatedRun { seed, ..SimulatedRun::default() }),
         };
         let mut output = Excerpt::default();
         let result = harness::run_test(run, &mut |text| output.push(text));

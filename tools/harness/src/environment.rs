@@ -42,7 +42,7 @@ pub const VARIABLES: [Variable; 10] = [
     Variable { name: KEEP_GOING, values: SWITCH, default: "stop", is_for_simulations: true },
     Variable {
         name: STRATEGY,
-        values: "uniform, priorities, pauses or storm",
+        values: "uniform, priorities or pauses",
         default: "uniform",
         is_for_simulations: true,
     },

@@ -39,12 +39,16 @@ pub mod record;
 mod report;
 mod test;
 
-pub use child::{Task, begin, latency, observe, passed, spawn, spawn_client};
+pub use child::{
+    Task, begin, fail, latency, observe, passed, pause_server, pause_thread, scenario, spawn, spawn_client,
+    tolerate_leftover_threads,
+};
 pub use environment::{VARIABLES, Variable};
 pub use lines::PassedLine;
-pub use parent::{TestFailure, TestRun, Trust, fresh_seed, replay, run_test};
+pub use parent::{SimulatedRun, TestFailure, TestRun, Trust, fresh_seed, replay, run_test};
 pub use protocol::Drawing;
 pub use record::{Operation, elapsed, excerpt, operation};
+pub use sim::Strategy;
 pub use test::Test;
 
 use std::process::ExitCode;
@@ -61,11 +65,12 @@ pub fn run(tests: &'static [Test]) -> ExitCode {
     run_within(LIMIT, tests)
 }
 
+/// Whether this process runs one test for another process of the same program. [`run`] then does what that process wants.
+pub fn is_child() -> bool {
+    std::env::var_os(protocol::CHILD_VARIABLE).is_some()
+}
+
 /// As [`run`], with another limit for each test.
 pub fn run_within(limit: Duration, tests: &'static [Test]) -> ExitCode {
-    if std::env::var_os(protocol::CHILD_VARIABLE).is_some() {
-        child::run(limit, tests)
-    } else {
-        parent::run(limit, tests)
-    }
+    if is_child() { child::run(limit, tests) } else { parent::run(limit, tests) }
 }

@@ -5,7 +5,7 @@ mod replay;
 mod seeds;
 mod stream;
 
-pub use process::{TestFailure, TestRun, Trust, run_test};
+pub use process::{SimulatedRun, TestFailure, TestRun, Trust, run_test};
 pub use replay::replay;
 pub use seeds::fresh as fresh_seed;
 

@@ -327,6 +327,15 @@ pub(crate) fn entered() -> Option<usize> {
     ENTERED.get()
 }
 
+// What led to a failure.
+
+/// Notes something that happened, for the story that is printed under a failure's message: "server 2 crashes".
+pub fn note(what: impl Into<String>) {
+    let what = what.into();
+    sim::trace(format_args!("{what}"));
+    with_servers(|servers| servers.notes.push((elapsed(), what)));
+}
+
 // What a failure is about.
 
 /// Notes that the failure that the calling thread is about to report concerns server `i`.

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "clippy.toml allows it in tests; this is for their helpers")]
 
-use harness::{PassedLine, TestFailure, TestRun, Trust, run_test};
+use harness::{PassedLine, SimulatedRun, TestFailure, TestRun, Trust, run_test};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -223,7 +223,7 @@ fn judge(command: Command, test: &str) -> (Result<Option<PassedLine>, TestFailur
 }
 
 fn foreign(command: Command, test: &str, limit: Duration) -> TestRun<'_> {
-    TestRun { command, test, limit, trust: Trust::Foreign, workspace: None, seed: None }
+    TestRun { command, test, limit, trust: Trust::Foreign, workspace: None, simulation: None }
 }
 
 #[test]
@@ -261,7 +261,8 @@ fn a_grader_cuts_off_a_test_at_the_limit() {
 fn a_grader_simulates() {
     let mut command = samples(&[]);
     command.env("LAB_SEED", "5").env("LAB_PICTURE", "yes");
-    let run = TestRun { seed: Some(7), ..foreign(command, "passes", Duration::from_secs(20)) };
+    let simulation = Some(SimulatedRun { seed: 7, ..SimulatedRun::default() });
+    let run = TestRun { simulation, ..foreign(command, "passes", Duration::from_secs(20)) };
     let mut output = Vec::new();
     run_test(run, &mut |text| output.extend_from_slice(text)).unwrap();
     let output = String::from_utf8(output).unwrap();

@@ -258,6 +258,7 @@ fn simulate(run: &Run<'_>, trace: Option<PathBuf>, output: &mut Vec<u8>) -> Resu
         trace,
         on_kernel_threads,
         replay: Some(replay::command(strategy, name, seed)),
+        scenario: None,
     };
     // A log that `RUST_LOG` asks for goes to standard error as always. Otherwise standard error is part of the output,
     // so that tests that run at the same time do not mix their lines.
