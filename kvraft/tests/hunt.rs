@@ -17,7 +17,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 fn main() -> ExitCode {
     static PREY: Prey =
@@ -74,7 +74,11 @@ fn hunt_kvraft() {
         )),
         CheckResult::Unknown => panic!("the checker did not decide on {operations} operations"),
     }
-    run.check_speed(|| client.clerk.append("speed", "x"));
+    run.check_speed(|| {
+        let begun = Instant::now();
+        client.clerk.append("speed", "x");
+        begun.elapsed()
+    });
     if maxraftstate.is_none() {
         for i in 0..run.cluster.n {
             let size = run.cluster.disk(i).snapshot_size();

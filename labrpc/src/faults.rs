@@ -1,4 +1,4 @@
-//! Fault injection: what can happen to an RPC beside what Go's network does to it. An RPC passes four points on its way,
+//! Fault injection: what can happen to an RPC beside what Go's network does to it. An RPC passes five points on its way,
 //! and at each of them the network asks [`Latency::at`] how long the RPC is held up there. A test can also slow one end
 //! down, and can be told of each message that leaves a server.
 //!
@@ -20,8 +20,8 @@ pub struct Latency {
     /// `(n, longest)`: one such message in `n` takes a time of up to `longest` instead.
     pub stragglers: Option<(u32, Duration)>,
     /// `(n, longest)`: at one RPC in `n`, the caller's thread stalls for a time of up to `longest` before its arguments
-    /// are read, as if it had lost the processor there. At one RPC in `n`, the handler's thread stalls between the
-    /// handler's answer and the sending of it.
+    /// are read, as if it had lost the processor there. At one RPC in `n`, the handler's thread stalls before the handler
+    /// runs, and at one in `n` between the handler's answer and the sending of it.
     pub stalls: Option<(u32, Duration)>,
 }
 
@@ -32,6 +32,8 @@ pub(crate) enum Point {
     Call,
     /// The request is on its way. On a reliable network only.
     Request,
+    /// The request has arrived; the handler's thread is about to run the handler.
+    Handle,
     /// The handler has returned; its thread is about to send the reply.
     Return,
     /// The reply is on its way. Not if reordering holds it back.
@@ -42,7 +44,7 @@ impl Latency {
     /// Draws how long an RPC is held up at this point. None: it is not.
     pub(crate) fn at(&self, point: Point, rng: &mut impl Rng) -> Option<Duration> {
         match point {
-            Point::Call | Point::Return => self.stalls.and_then(|stalls| rare(rng, stalls)),
+            Point::Call | Point::Handle | Point::Return => self.stalls.and_then(|stalls| rare(rng, stalls)),
             Point::Request | Point::Reply => {
                 let late = self.stragglers.and_then(|stragglers| rare(rng, stragglers));
                 late.or_else(|| self.usual.clone().map(|usual| rng.random_range(usual)))
@@ -143,7 +145,7 @@ mod tests {
     use rand::SeedableRng;
     use rand::rngs::StdRng;
 
-    const EVERYWHERE: [Point; 4] = [Point::Call, Point::Request, Point::Return, Point::Reply];
+    const EVERYWHERE: [Point; 5] = [Point::Call, Point::Request, Point::Handle, Point::Return, Point::Reply];
 
     #[test]
     fn nothing_is_held_up_by_default() {
@@ -163,7 +165,7 @@ mod tests {
         for point in [Point::Request, Point::Reply] {
             assert_spread((0..DRAWS).filter_map(|_| latency.at(point, rng)).map(tenths), 10, 30, 20.0);
         }
-        for point in [Point::Call, Point::Return] {
+        for point in [Point::Call, Point::Handle, Point::Return] {
             assert_eq!(latency.at(point, rng), None);
         }
     }
@@ -183,7 +185,7 @@ mod tests {
     fn one_thread_in_four_stalls() {
         let rng = &mut StdRng::seed_from_u64(6);
         let latency = Latency { stalls: Some((4, Duration::from_millis(500))), ..Latency::default() };
-        for point in [Point::Call, Point::Return] {
+        for point in [Point::Call, Point::Handle, Point::Return] {
             assert_rate((0..DRAWS).filter_map(|_| latency.at(point, rng)).count(), 0.25);
         }
         for point in [Point::Request, Point::Reply] {

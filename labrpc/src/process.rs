@@ -112,6 +112,7 @@ impl Call {
         }
         let name = TaskName::Handler { server: self.target().name.clone(), svc_meth: svc_meth.clone() };
         pool::start(name, move |worker| {
+            self.net.stall(Point::Handle, &self.end);
             let reply = self.target().server.dispatch(&svc_meth, &args);
             self.net.stall(Point::Return, &self.end);
             self.send_reply(&svc_meth, reply, worker);

@@ -25,9 +25,6 @@ fn main() -> ExitCode {
 /// The commands are numbers.
 type Command = i64;
 
-/// How long one try to make all servers agree may take.
-const ONE_TRY: Duration = Duration::from_secs(1);
-
 fn hunt_raft() {
     let ledger = Arc::new(Ledger::default());
     let run = Run::begin(Rafts { ledger: ledger.clone() }, hunt::scenario(), "Hunt: Raft");
@@ -46,31 +43,31 @@ fn hunt_raft() {
     clients.into_iter().for_each(Task::wait);
 
     let client = Client { cluster: &cluster, ledger: &ledger, number: cluster.scenario.clients };
-    let mut attempt = None;
     let mut count = 0;
-    let agrees = || {
-        // The leader may change, and lose the command. Start another one then.
-        let is_old = |(_, _, begun): &(usize, Command, Instant)| begun.elapsed() > ONE_TRY;
-        if attempt.as_ref().is_none_or(is_old) {
-            count += 1;
-            let command = client.command(count);
-            let started = client.start(command);
-            attempt = started.map(|started| (started.index, command, Instant::now()));
-        }
-        attempt.is_some_and(|(index, command, _)| ledger.is_applied_by_all(index, command, cluster.n))
-    };
-    run.soon(agrees, || format!("not all servers apply a new command: {}", ledger.describe(cluster.n)));
-
-    run.check_speed(|| {
+    // Returns how long it takes until the leader applies a new command.
+    let mut agree = || {
         count += 1;
         let command = client.command(count);
-        if let Some(Started { server, index, life, .. }) = client.start(command) {
-            let begun = Instant::now();
-            while ledger.applied(server, &life, index) != Some(command) && begun.elapsed() < ONE_TRY {
-                sleep(POLL / 2);
+        let begun = Instant::now();
+        let mut attempt: Option<Started> = None;
+        let mut took = None;
+        let agrees = || {
+            // A leader that has lost its role may have lost the command. Start the command again then.
+            let is_lost = |started: &Started| cluster.state(started.server) != Some((started.term, true));
+            if attempt.as_ref().is_none_or(is_lost) {
+                attempt = client.start(command);
             }
-        }
-    });
+            let Some(Started { server, ref life, index, .. }) = attempt else { return false };
+            if ledger.applied(server, life, index).is_some() {
+                took.get_or_insert(begun.elapsed());
+            }
+            ledger.is_applied_by_all(index, command, cluster.n)
+        };
+        run.soon(agrees, || format!("not all servers apply a new command: {}", ledger.describe(cluster.n)));
+        took.unwrap_or_else(|| begun.elapsed())
+    };
+    agree();
+    run.check_speed(agree);
     run.end();
 }
 
@@ -141,8 +138,25 @@ struct Entries {
     /// For each server, the last index that it has applied since its start.
     last: BTreeMap<usize, usize>,
     started: HashSet<Command>,
+    /// What happened with each index, for the story of a failure.
+    events: BTreeMap<usize, Vec<(Duration, String)>>,
     /// The highest index that a client was told is committed, and the highest term at which that may have happened.
     told: Option<(usize, u64)>,
+}
+
+impl Entries {
+    fn note(&mut self, index: usize, what: String) {
+        self.events.entry(index).or_default().push((harness::elapsed(), what));
+    }
+
+    /// Fails because of what a server did at an index. The story tells what happened with `about`.
+    fn fail(&mut self, server: usize, about: usize, message: &str) -> ! {
+        for (at, what) in self.events.remove(&about).unwrap_or_default() {
+            record::note_late(at, what);
+        }
+        record::about_server(server);
+        harness::fail(message)
+    }
 }
 
 impl Ledger {
@@ -172,40 +186,33 @@ impl Ledger {
         }
         let index = msg.command_index;
         let command: Command = labgob::decode(&msg.command).unwrap_or_else(|e| {
-            fail_about(
-                server,
-                &format!("Validity: server {server} applies at index {index} what is no command: {e}"),
-            )
+            let message =
+                format!("Validity: server {server} applies at index {index} what is no command: {e}");
+            entries.fail(server, index, &message)
         });
         record::applied(server, format!("apply index {index}: {command}"));
+        entries.note(index, format!("server {server} applies {command} at index {index}"));
         if !entries.started.contains(&command) {
-            fail_about(
-                server,
-                &format!(
-                    "Validity: server {server} applies at index {index} the command {command}, which nobody started"
-                ),
+            let message = format!(
+                "Validity: server {server} applies at index {index} the command {command}, which nobody started"
             );
+            entries.fail(server, index, &message);
         }
-        let last = entries.last.entry(server).or_default();
-        if index != *last + 1 {
-            fail_about(
-                server,
-                &format!(
-                    "Order: server {server} applies index {index} after index {last}; each index must follow the one \
-                     before, from 1 on after each start"
-                ),
+        let last = entries.last.insert(server, index).unwrap_or(0);
+        if index != last + 1 {
+            let message = format!(
+                "Order: server {server} applies index {index} after index {last}; each index must follow the one \
+                 before, from 1 on after each start"
             );
+            entries.fail(server, index, &message);
         }
-        *last = index;
         let (first, by) = *entries.first.entry(index).or_insert((command, server));
         if first != command {
-            fail_about(
-                server,
-                &format!(
-                    "State Machine Safety: server {server} applied {command} at index {index}, server {by} applied \
-                     {first} at index {index}"
-                ),
+            let message = format!(
+                "State Machine Safety: server {server} applies {command} at index {index}, and server {by} has \
+                 applied {first} there"
             );
+            entries.fail(server, index, &message);
         }
     }
 
@@ -228,35 +235,30 @@ impl Ledger {
         (0..n).map(server).collect::<Vec<_>>().join(", ")
     }
 
-    /// Notes that a client was told that the entry at `index` is committed. `term`: the term, after that, of the server
-    /// that has applied the entry.
+    /// Notes that a leader has put a command at `index`. Checks that a leader's log holds all committed entries.
+    fn start(&self, server: usize, command: Command, index: usize, term: u64) {
+        let entries = &mut *self.0.lock();
+        entries.note(index, format!("server {server} puts {command} at index {index} in term {term}"));
+        if let Some((committed, by)) = entries.told
+            && term > by
+            && index <= committed
+        {
+            let message = format!(
+                "Leader Completeness: the entry at index {committed} was committed by term {by}, and server {server}, \
+                 leader of term {term}, puts a new entry at index {index}"
+            );
+            entries.fail(server, committed, &message);
+        }
+    }
+
+    /// Notes that a client was told that its command at `index` is committed. `term`: the term, after that, of the server
+    /// that has applied the command.
     fn tell(&self, index: usize, term: u64) {
         let told = &mut self.0.lock().told;
         if told.is_none_or(|(highest, _)| index > highest) {
             *told = Some((index, term));
         }
     }
-
-    /// Checks that a leader of `term`, which has just put a new command at `index`, has all committed entries in its log.
-    fn check_completeness(&self, server: usize, index: usize, term: u64) {
-        if let Some((committed, by)) = self.0.lock().told
-            && term > by
-            && index <= committed
-        {
-            fail_about(
-                server,
-                &format!(
-                    "Leader Completeness: the entry at index {committed} was committed by term {by}, and server \
-                     {server}, leader of term {term}, puts a new entry at index {index}"
-                ),
-            );
-        }
-    }
-}
-
-fn fail_about(server: usize, message: &str) -> ! {
-    record::about_server(server);
-    harness::fail(message)
 }
 
 struct Client<'a> {
@@ -270,6 +272,7 @@ struct Started {
     server: usize,
     life: Life,
     index: usize,
+    term: u64,
 }
 
 impl Client<'_> {
@@ -291,13 +294,13 @@ impl Client<'_> {
             }
             record::started(server, format!("start({command}) = index {index}, term {term}"));
             self.cluster.note_leader(server, term);
-            self.ledger.check_completeness(server, index, term);
-            Some(Started { server, life, index })
+            self.ledger.start(server, command, index, term);
+            Some(Started { server, life, index, term })
         })
     }
 
     /// Waits until the leader has applied a command, but not for long.
-    fn wait(&self, Started { server, life, index }: &Started, command: Command) {
+    fn wait(&self, Started { server, life, index, .. }: &Started, command: Command) {
         let limit = Duration::from_millis(rand::rng().random_range(1..300));
         let begun = Instant::now();
         while begun.elapsed() < limit && life.goes_on() {

@@ -333,7 +333,12 @@ pub(crate) fn entered() -> Option<usize> {
 pub fn note(what: impl Into<String>) {
     let what = what.into();
     sim::trace(format_args!("{what}"));
-    with_servers(|servers| servers.notes.push((elapsed(), what)));
+    note_late(elapsed(), what);
+}
+
+/// As [`note`], for something that happened earlier, and that only now turns out to be a part of the story.
+pub fn note_late(at: Duration, what: String) {
+    with_servers(|servers| servers.notes.push((at, what)));
 }
 
 // What a failure is about.

@@ -35,6 +35,7 @@ pub(crate) fn disturb<H: Host>(cluster: &Arc<Cluster<H>>) {
         end: Instant::now() + cluster.scenario.duration(),
         restarts: vec![None; n],
         heal_at: None,
+        clients_heal_at: None,
         crashed_leader: 0,
         is_over: false,
     };
@@ -48,6 +49,8 @@ struct Adversary<'a, H: Host> {
     restarts: Vec<Option<Instant>>,
     /// When the links between servers are all restored.
     heal_at: Option<Instant>,
+    /// When clients reach all servers again.
+    clients_heal_at: Option<Instant>,
     /// The newest term whose leader may have been crashed for having been elected.
     crashed_leader: u64,
     is_over: bool,
@@ -89,6 +92,10 @@ impl<H: Host> Adversary<'_, H> {
             self.heal_at = None;
             record::note("all links are restored");
             self.cluster.set_links(|_, _| true);
+        }
+        if self.clients_heal_at.is_some_and(|at| Instant::now() >= at) {
+            self.clients_heal_at = None;
+            self.cluster.cut_clients(None);
         }
         if self.cluster.scenario.has(Fault::CrashElected)
             && let Some((term, leader)) = self.cluster.newest_leader()
@@ -158,6 +165,12 @@ impl<H: Host> Adversary<'_, H> {
                 }
             }
             Fault::LeaderTwice => self.change_leader_twice(),
+            Fault::ClientCut => {
+                let i = self.some_server();
+                record::note(format!("clients do not reach server {i} for {millis} ms"));
+                self.cluster.cut_clients(Some(i));
+                self.clients_heal_at = Some(Instant::now() + pause);
+            }
             Fault::ThreadPause => {
                 let i = self.some_server();
                 record::note(format!("a thread of server {i} stands still for {millis} ms"));

@@ -154,6 +154,8 @@ pub struct Cluster<H: Host> {
     graveyard: Mutex<Vec<(usize, Arc<H::Instance>)>>,
     leaders: Mutex<Leaders>,
     ends: AtomicUsize,
+    /// The names of the clients' ends, and the servers that they lead to.
+    client_ends: Mutex<Vec<(String, usize)>>,
     me: Weak<Cluster<H>>,
 }
 
@@ -185,6 +187,7 @@ impl<H: Host> Cluster<H> {
             graveyard: Mutex::default(),
             leaders: Mutex::default(),
             ends: AtomicUsize::new(0),
+            client_ends: Mutex::default(),
             me: me.clone(),
         });
         cluster.disturb_network();
@@ -236,6 +239,7 @@ impl<H: Host> Cluster<H> {
             slot.ends.iter().for_each(|end| self.net.slow(end, Duration::ZERO));
         }
         self.set_links(|_, _| true);
+        self.cut_clients(None);
         self.bury();
         for i in 0..self.n {
             if self.instance(i).is_none() {
@@ -268,7 +272,15 @@ impl<H: Host> Cluster<H> {
         let end = self.net.make_end(&name);
         self.net.connect(&name, server);
         self.net.enable(&name, true);
+        self.client_ends.lock().push((name, server));
         end
+    }
+
+    /// Lets clients reach all servers, but not this one.
+    pub(crate) fn cut_clients(&self, server: Option<usize>) {
+        for (end, to) in self.client_ends.lock().iter() {
+            self.net.enable(end, Some(*to) != server);
+        }
     }
 
     /// Asks server `i` for its term and role, and notes if it leads. None: it is down.

@@ -2,6 +2,7 @@
 
 use crate::record::{self, Call, Ended};
 use std::fmt::Write;
+use std::time::Duration;
 
 /// The operations that are pending, the oldest first, and the last ones that ended.
 pub(crate) fn operations() -> String {
@@ -24,18 +25,18 @@ pub(crate) fn operations() -> String {
 /// What led to the failure: the last notes, with their times. Empty if nothing was noted.
 pub(crate) fn story() -> String {
     record::with_servers(|servers| {
-        let mut text = String::new();
+        let mut notes: Vec<&(Duration, String)> = servers.notes.iter().collect();
+        notes.sort_by_key(|(at, _)| *at);
         let dropped = servers.notes.dropped();
-        // Writing to a String does not fail.
-        for (number, (at, what)) in servers.notes.iter().enumerate() {
-            if number == 0 {
-                let omitted = if dropped > 0 {
-                    format!(" ({dropped} earlier events are left out)")
-                } else {
-                    String::new()
-                };
-                let _ = write!(text, "\nWhat happened before{omitted}:");
-            }
+        let omitted = if dropped > 0 {
+            format!(" ({dropped} events before these are left out)")
+        } else {
+            String::new()
+        };
+        let mut text =
+            if notes.is_empty() { String::new() } else { format!("\nWhat happened before{omitted}:") };
+        for (at, what) in notes {
+            // Writing to a String does not fail.
             let _ = write!(text, "\n  {:9.4} s  {what}", at.as_secs_f64());
         }
         text
