@@ -144,6 +144,7 @@ impl Call {
                 net.departures.call(Departure::Reply { server: &server });
             }
             None => {
+                self.net.departures.call(Departure::Reply { server });
                 worker.rest();
                 self.finish(Some(reply));
             }

@@ -128,6 +128,15 @@ fn a_test_that_passes_names_its_seed_and_says_that_its_time_is_not_real() {
 }
 
 #[test]
+fn a_servers_threads_can_be_paused_and_run_again() {
+    for seed in ["1", "2", "3", "4", "5"] {
+        for switcher in SWITCHERS {
+            passes("pauses_a_server", &[("LAB_SEED", seed), ("LAB_SIM_SWITCH", switcher)], "ok");
+        }
+    }
+}
+
+#[test]
 fn time_limits_are_of_virtual_time() {
     fails(
         "hangs",

@@ -1,5 +1,6 @@
 //! Tests that end in every way a test can end, for the tests of the harness.
 
+use crossbeam_channel::bounded;
 use harness::PassedLine;
 use harness::record::{self, Finding};
 use parking_lot::Mutex;
@@ -8,7 +9,7 @@ use std::fs::File;
 use std::io::Write;
 use std::os::fd::AsFd;
 use std::process::{Command, ExitCode};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -63,6 +64,7 @@ fn main() -> ExitCode {
             ("overflows_its_stack", overflows_its_stack),
             ("needs_a_large_stack", needs_a_large_stack),
             ("ends_threads_with_values", ends_threads_with_values),
+            ("pauses_a_server", pauses_a_server),
         ],
     )
 }
@@ -468,4 +470,49 @@ fn leaves_a_process() {
 fn leaves_a_process_and_exits() {
     leaves_a_process();
     std::process::exit(0);
+}
+
+/// Pauses one of two servers, whose threads wait in different ways. For simulations only.
+fn pauses_a_server() {
+    const PAUSE: Duration = Duration::from_millis(100);
+    let over = Arc::new(AtomicBool::new(false));
+    let counts: Vec<Arc<AtomicUsize>> = (0..2).map(|_| Arc::default()).collect();
+    for (server, count) in counts.iter().enumerate() {
+        let (over, count) = (over.clone(), count.clone());
+        labrpc::go(format!("server {server}: sleeper"), move || {
+            while !over.load(Ordering::SeqCst) {
+                sleep(Duration::from_millis(1));
+                count.fetch_add(1, Ordering::SeqCst);
+            }
+        });
+    }
+    let (tx, rx) = bounded::<()>(0);
+    let received = Arc::new(AtomicUsize::new(0));
+    labrpc::go("server 0: receiver", {
+        let received = received.clone();
+        move || rx.iter().for_each(|()| _ = received.fetch_add(1, Ordering::SeqCst))
+    });
+    let counted = || counts.iter().map(|count| count.load(Ordering::SeqCst)).collect::<Vec<_>>();
+    sleep(PAUSE);
+    let (before, begun) = (counted(), Instant::now());
+    harness::pause_server(0, PAUSE);
+    sleep(PAUSE * 9 / 10);
+    let during = counted();
+    assert_eq!(before[0], during[0], "server 0 runs");
+    assert!(during[1] > before[1] + 50, "server 1 does not run");
+    // The receiver waits for this message, and is paused.
+    tx.send(()).expect("there is a receiver");
+    sleep(Duration::from_millis(1));
+    assert_eq!(received.load(Ordering::SeqCst), 0);
+    sleep(PAUSE);
+    assert_eq!(received.load(Ordering::SeqCst), 1);
+    assert!(counted()[0] > during[0] + 50, "server 0 still pauses, after {:?}", begun.elapsed());
+
+    harness::pause_thread(1, PAUSE, |threads| threads - 1);
+    let before = counted();
+    sleep(PAUSE / 2);
+    let during = counted();
+    assert_eq!(before[1], during[1], "the thread of server 1 runs");
+    assert!(during[0] > before[0] + 25, "server 0 does not run");
+    over.store(true, Ordering::SeqCst);
 }
