@@ -139,7 +139,7 @@ fn deadlocks() {
 
 /// No locks, so this is nothing that parking_lot could find.
 fn waits_without_end() {
-    let (_tx, rx) = crossbeam_channel::bounded::<()>(0);
+    let (_tx, rx) = bounded::<()>(0);
     labrpc::go("server 1: waits for a message", {
         let rx = rx.clone();
         move || {
@@ -242,7 +242,7 @@ fn logs_what_is_locked() {
 
 /// The last thread that could run ends.
 fn leaves_nobody() {
-    let (tx, rx) = crossbeam_channel::bounded::<()>(1);
+    let (tx, rx) = bounded::<()>(1);
     std::thread::spawn(|| log::debug!("server 1: ends"));
     let _ = rx.recv();
     drop(tx);
@@ -424,7 +424,7 @@ fn breaks_a_history() {
     done("client 1", "put(\"other\", \"x </script> y\")", "");
     record::started(1, "start(1) = index 1, term 7");
     record::applied(1, "apply index 1: 1");
-    let (logged, wait) = crossbeam_channel::bounded::<()>(0);
+    let (logged, wait) = bounded::<()>(0);
     labrpc::go("server 1: applier", move || {
         log::debug!("server 1, term 7: applies");
         drop(logged);
