@@ -10,6 +10,7 @@ use hunt::{Cluster, Host, Instance, Life, Prey, Run};
 use kvraft::{Clerk, KVServer, make_clerk, start_kv_server};
 use labrpc::{ClientEnd, Server, make_service};
 use linearizability::{CheckResult, KvInput, KvOp};
+use parking_lot::Mutex;
 use raft::Persister;
 use rand::RngExt;
 use rand::seq::SliceRandom;
@@ -64,7 +65,7 @@ fn hunt_kvraft() {
         client
     });
     run.soon(|| !gets.result().is_empty(), || "a get does not end".to_string());
-    let mut client = gets.wait();
+    let client = Arc::new(Mutex::new(gets.wait()));
     let (result, operations) = history.check(CHECK_LIMIT);
     match result {
         CheckResult::Ok => {}
@@ -76,7 +77,11 @@ fn hunt_kvraft() {
     }
     run.check_speed(|| {
         let begun = Instant::now();
-        client.clerk.append("speed", "x");
+        let append = harness::spawn_client(client.name.clone(), {
+            let client = client.clone();
+            move || client.lock().clerk.append("speed", "x")
+        });
+        run.soon(|| !append.result().is_empty(), || "an append does not end".to_string());
         begun.elapsed()
     });
     if maxraftstate.is_none() {
