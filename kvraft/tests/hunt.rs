@@ -77,7 +77,7 @@ fn hunt_kvraft() {
     }
     run.check_speed(|| {
         let begun = Instant::now();
-        let append = harness::spawn_client(client.name.clone(), {
+        let append = harness::spawn_client("client of the speed check", {
             let client = client.clone();
             move || client.lock().clerk.append("speed", "x")
         });
