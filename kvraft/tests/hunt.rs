@@ -55,17 +55,28 @@ fn hunt_kvraft() {
     let are_done = || clients.iter().all(|client| !client.result().is_empty());
     run.soon(are_done, || "an operation that a client began has not ended".to_string());
 
-    let mut client = Client::new(&run.cluster, run.cluster.scenario.clients);
-    let last = history.clone();
-    let gets = harness::spawn_client(client.name.clone(), move || {
+    let client = Client::new(&run.cluster, run.cluster.scenario.clients);
+    let client = Arc::new(Mutex::new(client));
+    // Fails the run if an operation does not end.
+    let operate = |input: KvInput| {
+        let operation = harness::spawn_client("last client", {
+            let (client, history) = (client.clone(), history.clone());
+            move || history.record(input, |input| client.lock().run(input))
+        });
+        run.soon(|| !operation.result().is_empty(), || "an operation does not end".to_string());
+    };
+    let get_all = || {
         for key in KEYS {
-            let input = KvInput { op: KvOp::Get, key: key.to_string(), value: String::new() };
-            last.record(input, |input| client.run(input));
+            operate(KvInput { op: KvOp::Get, key: key.to_string(), value: String::new() });
         }
-        client
+    };
+    get_all();
+    run.check_speed(|| {
+        let begun = Instant::now();
+        operate(KvInput { op: KvOp::Append, key: "speed".to_string(), value: "x".to_string() });
+        begun.elapsed()
     });
-    run.soon(|| !gets.result().is_empty(), || "a get does not end".to_string());
-    let client = Arc::new(Mutex::new(gets.wait()));
+    run.under_other_leaders(get_all);
     let (result, operations) = history.check(CHECK_LIMIT);
     match result {
         CheckResult::Ok => {}
@@ -75,15 +86,6 @@ fn hunt_kvraft() {
         )),
         CheckResult::Unknown => panic!("the checker did not decide on {operations} operations"),
     }
-    run.check_speed(|| {
-        let begun = Instant::now();
-        let append = harness::spawn_client("client of the speed check", {
-            let client = client.clone();
-            move || client.lock().clerk.append("speed", "x")
-        });
-        run.soon(|| !append.result().is_empty(), || "an append does not end".to_string());
-        begun.elapsed()
-    });
     if maxraftstate.is_none() {
         for i in 0..run.cluster.n {
             let size = run.cluster.disk(i).snapshot_size();

@@ -158,10 +158,10 @@ impl<H: Host> Adversary<'_, H> {
                 record::note(format!("a partition separates {group:?} from {other:?}"));
                 self.cut(50..900, |i, j| group.contains(&i) == group.contains(&j));
             }
-            Fault::LeaderAlone => {
+            Fault::LeaderCut => {
                 if let Some(leader) = self.leader() {
-                    record::note(format!("leader {leader} is cut off"));
-                    self.cut(50..900, |i, j| i != leader && j != leader);
+                    let group = self.minority_of(leader);
+                    self.cut(50..900, |i, j| group.contains(&i) == group.contains(&j));
                 }
             }
             Fault::LeaderTwice => self.change_leader_twice(),
@@ -224,20 +224,33 @@ impl<H: Host> Adversary<'_, H> {
         self.cluster.newest_leader().map(|(_, leader)| leader)
     }
 
+    /// The leader, alone or with other servers, but less than a majority. Notes that they are cut off.
+    fn minority_of(&self, leader: usize) -> Vec<usize> {
+        let mut others: Vec<usize> = (0..self.cluster.n).filter(|i| *i != leader).collect();
+        others.shuffle(&mut rand::rng());
+        let size = rand::rng().random_range(1..=self.cluster.n.div_ceil(2) - 1);
+        let group: Vec<usize> = std::iter::once(leader).chain(others).take(size).collect();
+        record::note(match group[..] {
+            [_] => format!("leader {leader} is cut off"),
+            _ => format!("leader {leader} is cut off, with {:?}", &group[1..]),
+        });
+        group
+    }
+
     /// Cuts the leader off until another server leads; then cuts that one off, and lets the first one return.
     fn change_leader_twice(&mut self) {
         let Some((term, first)) = self.cluster.newest_leader() else { return };
-        record::note(format!("leader {first} is cut off until another server leads"));
+        let group = self.minority_of(first);
         self.heal_at = None;
-        self.cluster.set_links(|i, j| i != first && j != first);
+        self.cluster.set_links(|i, j| group.contains(&i) == group.contains(&j));
         let is_newer = |than: u64| {
             move |cluster: &Cluster<H>| cluster.newest_leader().is_some_and(|(term, _)| term > than)
         };
         self.pass_until(Instant::now() + PATIENCE, is_newer(term));
         self.pass(0..100);
         if let Some((term, second)) = self.cluster.newest_leader().filter(|(newer, _)| *newer > term) {
-            record::note(format!("leader {second} is cut off, and server {first} returns"));
-            self.cluster.set_links(|i, j| i != second && j != second);
+            let group = self.minority_of(second);
+            self.cluster.set_links(|i, j| group.contains(&i) == group.contains(&j));
             self.pass_until(Instant::now() + PATIENCE, is_newer(term));
             self.pass(0..100);
         }

@@ -91,6 +91,26 @@ impl<H: Host> Run<H> {
         }
     }
 
+    /// Lets other servers lead, one after the other, and calls `check` under each: a server may have gone wrong, and nobody
+    /// sees it until that server leads.
+    pub fn under_other_leaders(&self, mut check: impl FnMut()) {
+        let cluster = &self.cluster;
+        for _ in 0..cluster.n {
+            let Some((term, leader)) = cluster.newest_leader() else { return };
+            record::note(format!("leader {leader} is cut off: another server must lead"));
+            cluster.set_links(|i, j| i != leader && j != leader);
+            // A leader that is cut off need not notice it, and need not answer.
+            cluster.cut_clients(Some(leader));
+            self.soon(
+                || cluster.newest_leader().is_some_and(|(newer, _)| newer > term),
+                || format!("no other server leads, though only server {leader} is cut off"),
+            );
+            check();
+            cluster.set_links(|_, _| true);
+            cluster.cut_clients(None);
+        }
+    }
+
     /// Runs operations, one after the other, on the calm network. Each returns how long it has taken. Fails the run if most
     /// of them seem to have waited for a heartbeat.
     pub fn check_speed(&self, operation: impl FnMut() -> Duration) {

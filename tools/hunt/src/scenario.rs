@@ -59,8 +59,8 @@ faults! {
     ClientCut, "client cut", "Clients do not reach one of the servers for a time, and get no reply from it.";
     OneWayCut, "one-way cut", "A server's requests do not reach another server, but that server's requests reach it.";
     Partition, "partition", "The servers are split into two groups.";
-    LeaderAlone, "leader alone", "The leader is cut off from all other servers.";
-    LeaderTwice, "leader changes twice", "The leader is cut off until another leads; then that one is cut off, and the first returns.";
+    LeaderCut, "leader cut", "The leader is cut off, alone or with others, but with less than a majority.";
+    LeaderTwice, "leader changes twice", "As a leader cut, until another server leads. Then that one is cut off, and the first returns.";
     ThreadPause, "thread pause", "One thread of a server stands still for up to 600 ms.";
     ServerPause, "server pause", "All threads of a server stand still for up to 600 ms.";
     Crash, "crash", "A server crashes.";
