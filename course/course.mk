@@ -13,12 +13,13 @@ help-course: help-students
 	@echo "make e2e            hands the reference solution in, and grades it in a job like Autolab's: about 8 minutes"
 	@echo "make gallery        grades hand-ins of every kind, and checks the score of each: about 20 minutes"
 	@echo "make mutants        breaks the reference solution in many ways, and shows which test, or the hunt, notices each"
+	@echo "make right          runs all tests on right solutions of other styles: about 5 minutes"
 	@echo "make memory         measures how much memory the key/value service uses, and draws course/docs/memory.svg"
 	@echo "make bench          measures RPCs, labgob, Raft's agreement, the service's operations and the simulator's switch"
 	@echo "make bench-porcupine PORCUPINE=DIR   compares the linearizability checker with porcupine (Go), whose source is in DIR: about 10 minutes"
 	@echo "make compare GO_LAB=path   compares a Go lab's tests of 3A with ours; PART=2A, 2B, 2C or 3B: of another part; PART=rpc or ops: other workloads"
 
-.PHONY: help-course lab3.tar starter-check arm-check handin-check page-check assessment e2e gallery memory mutants bench-porcupine compare bench
+.PHONY: help-course lab3.tar starter-check arm-check handin-check page-check assessment e2e gallery memory mutants right bench-porcupine compare bench
 
 lab3.tar:
 	course/starter/pack lab3.tar
@@ -49,6 +50,9 @@ memory:
 
 mutants:
 	course/mutants/run
+
+right:
+	course/right/run
 
 bench-porcupine:
 	@course/tools/checker/run "$(PORCUPINE)"
