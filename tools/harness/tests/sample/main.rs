@@ -64,7 +64,26 @@ fn main() -> ExitCode {
             ("needs_a_large_stack", needs_a_large_stack),
             ("ends_threads_with_values", ends_threads_with_values),
         ],
+        &[("measures_time", measures_time), ("is_too_slow", is_too_slow)],
     )
+}
+
+/// Sleeps for a minute of virtual time. Always simulated.
+fn measures_time() {
+    harness::begin("Test: sample");
+    let begun = Instant::now();
+    sleep(Duration::from_secs(60));
+    let elapsed = begun.elapsed();
+    assert!((60..61).contains(&elapsed.as_secs()), "a minute took {elapsed:?}");
+    harness::passed(PASSED);
+}
+
+/// Fails. Always simulated.
+fn is_too_slow() {
+    harness::begin("Test: sample");
+    let begun = Instant::now();
+    sleep(Duration::from_secs(60));
+    assert!(begun.elapsed() < Duration::from_secs(60), "it took a minute");
 }
 
 fn passes() {
