@@ -1,4 +1,4 @@
-//! Lab 2's seventeen tests (Go: test_test.go), and six extra tests for bugs that the seventeen do not find.
+//! Lab 2's seventeen tests (Go: test_test.go), and ten extra tests for bugs that the seventeen do not find.
 
 mod config;
 
