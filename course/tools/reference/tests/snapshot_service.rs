@@ -84,6 +84,8 @@ impl Snapshotter {
         for (i, cmd) in self.state.iter().enumerate() {
             self.logs.note_applied(server, i + 1, *cmd);
         }
+        // Loading a snapshot takes time. Meanwhile Raft may get a newer snapshot, and entries after that.
+        sleep(Duration::from_millis(rand::rng().random_range(0..100)));
     }
 
     /// Applies a command, and perhaps takes a snapshot. The command must be the next one.
