@@ -27,16 +27,19 @@ const SNAPSHOT_INTERVAL: usize = 10;
 const MAX_STATE: usize = 2000;
 
 fn main() -> ExitCode {
-    harness::run(&[
-        ("test_snapshots_basic_extra", test_snapshots_basic_extra),
-        ("test_snapshots_disconnect_extra", test_snapshots_disconnect_extra),
-        ("test_snapshots_disconnect_unreliable_extra", test_snapshots_disconnect_unreliable_extra),
-        ("test_snapshots_crash_extra", test_snapshots_crash_extra),
-        ("test_snapshots_crash_unreliable_extra", test_snapshots_crash_unreliable_extra),
-        ("test_snapshots_late_extra", test_snapshots_late_extra),
-        ("test_snapshots_crash_after_any_save_extra", test_snapshots_crash_after_any_save_extra),
-    ])
+    // Always simulated: in real time these tests take four minutes.
+    harness::run_with_simulated(&[], &TESTS)
 }
+
+const TESTS: [harness::Test; 7] = [
+    ("test_snapshots_basic_extra", test_snapshots_basic_extra),
+    ("test_snapshots_disconnect_extra", test_snapshots_disconnect_extra),
+    ("test_snapshots_disconnect_unreliable_extra", test_snapshots_disconnect_unreliable_extra),
+    ("test_snapshots_crash_extra", test_snapshots_crash_extra),
+    ("test_snapshots_crash_unreliable_extra", test_snapshots_crash_unreliable_extra),
+    ("test_snapshots_late_extra", test_snapshots_late_extra),
+    ("test_snapshots_crash_after_any_save_extra", test_snapshots_crash_after_any_save_extra),
+];
 
 /// The service of one instance of a server. Its state is the list of all commands, and so is a snapshot.
 struct Snapshotter {
