@@ -43,7 +43,7 @@ pub fn passed(line: PassedLine) {
 }
 
 /// Runs the test that the parent wants.
-pub(crate) fn run(limit: Duration, tests: &'static [Test]) -> ExitCode {
+pub(crate) fn run(limit: Duration, tests: &[Test]) -> ExitCode {
     record::start_clock();
     let start = match session::begin() {
         Ok(start) => start,

@@ -123,6 +123,21 @@ impl fmt::Display for EnvironmentError {
 
 impl std::error::Error for EnvironmentError {}
 
+impl Default for Simulations {
+    /// One simulation of each test, with a new seed.
+    fn default() -> Simulations {
+        Simulations {
+            seed: None,
+            runs: 1,
+            keep_going: false,
+            strategy: sim::Strategy::default(),
+            traces: None,
+            twice: false,
+            on_kernel_threads: false,
+        }
+    }
+}
+
 impl Environment {
     /// Reads the environment variables.
     pub(crate) fn read() -> Result<Environment, EnvironmentError> {

@@ -67,6 +67,42 @@ fn drawn(output: &Output) -> (String, String) {
     (std::fs::read_to_string(log).unwrap(), std::fs::read_to_string(picture).unwrap())
 }
 
+/// A minute of virtual time passes at once, in a program whose other tests run in real time. The failure names its seed.
+#[test]
+fn a_test_can_always_be_simulated() {
+    let begun = Instant::now();
+    if !harness::CAN_SIMULATE {
+        let (output, text) = output_of(&mut samples(&["measures_time"]));
+        assert!(output.status.success() && text.contains("1 ignored"), "{text}");
+        return;
+    }
+    let (output, text) = output_of(&mut samples(&["--exact", "measures_time"]));
+    assert!(output.status.success(), "{text}");
+    assert!(
+        text.contains("\nTest: sample ...\n  ... Passed --   0.0  3    12    1  (virtual time, seed "),
+        "{text}"
+    );
+    assert!(text.contains("1 passed; 0 failed"), "{text}");
+
+    let (output, text) = output_of(&mut samples(&["--exact", "is_too_slow"]));
+    assert_eq!(output.status.code(), Some(101), "{text}");
+    assert!(text.contains("it took a minute"), "{text}");
+    let (_, replay) = text.split_once("is_too_slow failed with seed ").unwrap();
+    let (seed, replay) = replay.split_once("; this replays it:\n  LAB_SIM=1 LAB_SEED=").unwrap();
+    assert!(replay.starts_with(&format!("{seed} ")) && replay.contains(" --exact is_too_slow\n"), "{text}");
+    assert!(begun.elapsed() < Duration::from_secs(60));
+}
+
+/// With LAB_SIM, a test that is always simulated obeys the variables of all simulated tests.
+#[test]
+fn a_test_that_is_always_simulated_obeys_the_variables() {
+    if harness::CAN_SIMULATE {
+        let mut command = samples(&["--exact", "measures_time"]);
+        let (output, text) = output_of(command.env("LAB_SIM", "1").env("LAB_SEED", "7").env("LAB_RUNS", "3"));
+        assert!(output.status.success() && text.contains("measures_time: 3 seeds from 7 on"), "{text}");
+    }
+}
+
 #[test]
 fn a_test_passes_and_begins_at_the_start_of_a_line() {
     let (output, text) = output_of(&mut samples(&["--exact", "passes"]));

@@ -66,7 +66,26 @@ fn main() -> ExitCode {
             ("ends_threads_with_values", ends_threads_with_values),
             ("pauses_a_server", pauses_a_server),
         ],
+        &[("measures_time", measures_time), ("is_too_slow", is_too_slow)],
     )
+}
+
+/// Sleeps for a minute of virtual time. Always simulated.
+fn measures_time() {
+    harness::begin("Test: sample");
+    let begun = Instant::now();
+    sleep(Duration::from_secs(60));
+    let elapsed = begun.elapsed();
+    assert!((60..61).contains(&elapsed.as_secs()), "a minute took {elapsed:?}");
+    harness::passed(PASSED);
+}
+
+/// Fails. Always simulated.
+fn is_too_slow() {
+    harness::begin("Test: sample");
+    let begun = Instant::now();
+    sleep(Duration::from_secs(60));
+    assert!(begun.elapsed() < Duration::from_secs(60), "it took a minute");
 }
 
 fn passes() {
