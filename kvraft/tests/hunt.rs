@@ -76,7 +76,7 @@ fn hunt_kvraft() {
         operate(KvInput { op: KvOp::Append, key: "speed".to_string(), value: "x".to_string() });
         begun.elapsed()
     });
-    run.under_other_leaders(get_all);
+    run.with_each_majority(get_all);
     let (result, operations) = history.check(CHECK_LIMIT);
     match result {
         CheckResult::Ok => {}

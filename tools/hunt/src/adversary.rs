@@ -95,7 +95,7 @@ impl<H: Host> Adversary<'_, H> {
         }
         if self.clients_heal_at.is_some_and(|at| Instant::now() >= at) {
             self.clients_heal_at = None;
-            self.cluster.cut_clients(None);
+            self.cluster.cut_clients(|_, _| false);
         }
         if self.cluster.scenario.has(Fault::CrashElected)
             && let Some((term, leader)) = self.cluster.newest_leader()
@@ -167,8 +167,10 @@ impl<H: Host> Adversary<'_, H> {
             Fault::LeaderTwice => self.change_leader_twice(),
             Fault::ClientCut => {
                 let i = self.some_server();
-                record::note(format!("clients do not reach server {i} for {millis} ms"));
-                self.cluster.cut_clients(Some(i));
+                // Others go on, if there are any.
+                let cut = rng.random_range(0..self.cluster.scenario.clients);
+                record::note(format!("client {cut} does not reach server {i} for {millis} ms"));
+                self.cluster.cut_clients(|client, server| (client, server) == (cut, i));
                 self.clients_heal_at = Some(Instant::now() + pause);
             }
             Fault::ThreadPause => {

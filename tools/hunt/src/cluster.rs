@@ -154,9 +154,16 @@ pub struct Cluster<H: Host> {
     graveyard: Mutex<Vec<(usize, Arc<H::Instance>)>>,
     leaders: Mutex<Leaders>,
     ends: AtomicUsize,
-    /// The names of the clients' ends, and the servers that they lead to.
-    client_ends: Mutex<Vec<(String, usize)>>,
+    client_links: Mutex<Vec<ClientLink>>,
     me: Weak<Cluster<H>>,
+}
+
+/// An end through which a client reaches a server.
+struct ClientLink {
+    client: usize,
+    server: usize,
+    /// The end's name.
+    end: String,
 }
 
 #[derive(Default)]
@@ -187,7 +194,7 @@ impl<H: Host> Cluster<H> {
             graveyard: Mutex::default(),
             leaders: Mutex::default(),
             ends: AtomicUsize::new(0),
-            client_ends: Mutex::default(),
+            client_links: Mutex::default(),
             me: me.clone(),
         });
         cluster.disturb_network();
@@ -216,7 +223,7 @@ impl<H: Host> Cluster<H> {
             latency.stragglers = Some((rng.random_range(3..30), ms(rng.random_range(20..600))));
         }
         if has(Fault::Stalls) {
-            latency.stalls = Some((rng.random_range(20..300), ms(rng.random_range(10..400))));
+            latency.stalls = Some((rng.random_range(20..300), ms(rng.random_range(10..800))));
         }
         self.net.latency(latency);
         self.net.reliable(!has(Fault::Loss));
@@ -239,7 +246,7 @@ impl<H: Host> Cluster<H> {
             slot.ends.iter().for_each(|end| self.net.slow(end, Duration::ZERO));
         }
         self.set_links(|_, _| true);
-        self.cut_clients(None);
+        self.cut_clients(|_, _| false);
         self.bury();
         for i in 0..self.n {
             if self.instance(i).is_none() {
@@ -272,14 +279,15 @@ impl<H: Host> Cluster<H> {
         let end = self.net.make_end(&name);
         self.net.connect(&name, server);
         self.net.enable(&name, true);
-        self.client_ends.lock().push((name, server));
+        self.client_links.lock().push(ClientLink { client, server, end: name });
         end
     }
 
-    /// Lets clients reach all servers, but not this one.
-    pub(crate) fn cut_clients(&self, server: Option<usize>) {
-        for (end, to) in self.client_ends.lock().iter() {
-            self.net.enable(end, Some(*to) != server);
+    /// Cuts clients off from the servers for which `is_cut`, which is given a client and a server, is true. Lets them
+    /// reach all others.
+    pub(crate) fn cut_clients(&self, is_cut: impl Fn(usize, usize) -> bool) {
+        for ClientLink { client, server, end } in self.client_links.lock().iter() {
+            self.net.enable(end, !is_cut(*client, *server));
         }
     }
 

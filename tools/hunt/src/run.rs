@@ -4,6 +4,7 @@ use crate::adversary::{disturb, monitor};
 use crate::cluster::{Cluster, Host};
 use crate::scenario::{Fault, Scenario};
 use harness::{Task, record};
+use rand::seq::SliceRandom;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::sleep;
@@ -18,7 +19,7 @@ const LIMIT: Duration = Duration::from_secs(5);
 const FASTER_THAN_HEARTBEATS: Duration = Duration::from_millis(50);
 
 /// How many operations are timed.
-const TIMED: usize = 11;
+const TIMED: usize = 31;
 
 /// How often something that should happen is looked for.
 pub const POLL: Duration = Duration::from_millis(1);
@@ -48,7 +49,7 @@ impl<H: Host> Run<H> {
         harness::tolerate_leftover_threads();
         harness::begin(&format!("{title}: {scenario}"));
         let late =
-            [(Fault::Timeouts, 7000), (Fault::Reordering, 2200), (Fault::Delays, 600), (Fault::Stalls, 400)]
+            [(Fault::Timeouts, 7000), (Fault::Reordering, 2200), (Fault::Delays, 600), (Fault::Stalls, 800)]
                 .map(|(fault, millis)| if scenario.has(fault) { millis } else { 0 });
         let late = Duration::from_millis(late.into_iter().max().unwrap_or(0) + 600);
         let cluster = Cluster::new(host, scenario);
@@ -91,23 +92,35 @@ impl<H: Host> Run<H> {
         }
     }
 
-    /// Lets other servers lead, one after the other, and calls `check` under each: a server may have gone wrong, and nobody
-    /// sees it until that server leads.
-    pub fn under_other_leaders(&self, mut check: impl FnMut()) {
+    /// Calls `check` while some of the servers are cut off, first others than the leader, and then the leader: a server may
+    /// have gone wrong, and nobody sees it until that server is needed, or leads.
+    pub fn with_each_majority(&self, mut check: impl FnMut()) {
         let cluster = &self.cluster;
+        for _ in 0..cluster.n {
+            let leader = cluster.newest_leader().map(|(_, leader)| leader);
+            let mut group: Vec<usize> = (0..cluster.n).filter(|i| Some(*i) != leader).collect();
+            group.shuffle(&mut rand::rng());
+            group.truncate(cluster.n.div_ceil(2) - 1);
+            record::note(format!("servers {group:?} are cut off: the others must go on"));
+            cluster.set_links(|i, j| group.contains(&i) == group.contains(&j));
+            cluster.cut_clients(|_, server| group.contains(&server));
+            check();
+            cluster.set_links(|_, _| true);
+            cluster.cut_clients(|_, _| false);
+        }
         for _ in 0..cluster.n {
             let Some((term, leader)) = cluster.newest_leader() else { return };
             record::note(format!("leader {leader} is cut off: another server must lead"));
             cluster.set_links(|i, j| i != leader && j != leader);
             // A leader that is cut off need not notice it, and need not answer.
-            cluster.cut_clients(Some(leader));
+            cluster.cut_clients(|_, server| server == leader);
             self.soon(
                 || cluster.newest_leader().is_some_and(|(newer, _)| newer > term),
                 || format!("no other server leads, though only server {leader} is cut off"),
             );
             check();
             cluster.set_links(|_, _| true);
-            cluster.cut_clients(None);
+            cluster.cut_clients(|_, _| false);
         }
     }
 

@@ -56,7 +56,7 @@ faults! {
     SlowLink, "slow link", "Messages between two of the servers take up to 80 ms.";
     Timeouts, "long timeouts", "An RPC that nobody answers returns after up to 7 s.";
     Stalls, "stalls", "Now and then a thread stands still as it sends a request, gets one, or sends a reply.";
-    ClientCut, "client cut", "Clients do not reach one of the servers for a time, and get no reply from it.";
+    ClientCut, "client cut", "A client does not reach one of the servers for a time, and gets no reply from it.";
     OneWayCut, "one-way cut", "A server's requests do not reach another server, but that server's requests reach it.";
     Partition, "partition", "The servers are split into two groups.";
     LeaderCut, "leader cut", "The leader is cut off, alone or with others, but with less than a majority.";
