@@ -17,6 +17,7 @@ mod folders;
 mod forbidden;
 mod foreign;
 mod grading;
+mod hunting;
 pub mod lab;
 mod limits;
 mod outcome;
