@@ -28,3 +28,4 @@ mod strays;
 pub mod workspace;
 
 pub use cli::main;
+pub use plan::check_hunt_points;

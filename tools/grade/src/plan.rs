@@ -109,8 +109,8 @@ impl Plan {
         let most = deadlines::most_hunt(self.time, usual, self.must_pass, self.seeds);
         ensure!(
             hunt.as_secs() <= most,
-            "--hunt {}: besides the tests there is time for a hunt of at most {most} s within {} s; ask for less, or set \
-             a later --deadline",
+            "--hunt {}: besides the tests and their seeds there is time for a hunt of at most {most} s within {} s; ask for less, \
+             or set a later --deadline",
             hunt.as_secs(),
             self.time.as_secs()
         );
