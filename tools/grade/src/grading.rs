@@ -293,7 +293,7 @@ impl Grading {
         ));
         print("hunt ... ");
         let search = hunting::search(asked, left, first_seed, self.plan.part != Part::A);
-        let hunted = hunting::hunt(hunter, &search, asked)?;
+        let (hunted, warning) = hunting::hunt(hunter, &search, asked)?;
         match &hunted {
             Hunted::NotRun(_) => {}
             Hunted::Nothing { .. } => say(&report::summary(&hunted)),
@@ -302,6 +302,9 @@ impl Grading {
                 print(&foreign::quoted(&failure.message));
                 print(&report::hunt_again(self.plan.part, failure));
             }
+        }
+        if let Some(warning) = warning {
+            print(&foreign::quoted(&format!("warning: {warning}")));
         }
         Ok(hunted)
     }

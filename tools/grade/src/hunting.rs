@@ -80,11 +80,11 @@ pub fn search(asked: Duration, left: Duration, first_seed: u64, snapshots: bool)
     }
 }
 
-/// Hunts. A run counts as failed only if it fails in the same way when it is repeated.
+/// Hunts. A run counts as failed only if it fails in the same way when it is repeated. Returns also the first warning.
 ///
 /// # Errors
 /// When the grader cannot make a run.
-pub fn hunt(hunter: &Hunter<'_>, search: &Search, asked: Duration) -> Result<Hunted> {
+pub fn hunt(hunter: &Hunter<'_>, search: &Search, asked: Duration) -> Result<(Hunted, Option<String>)> {
     let until = Instant::now() + search.time + search.shrinking;
     let sweeper = Sweeper { running: RwLock::new(()), last: Mutex::new(Instant::now()) };
     let error = Mutex::new(None);
@@ -101,13 +101,11 @@ pub fn hunt(hunter: &Hunter<'_>, search: &Search, asked: Duration) -> Result<Hun
     if let Some(e) = error.into_inner().unwrap_or_else(PoisonError::into_inner) {
         return Err(e);
     }
-    if let Some(warning) = warning {
-        crate::console::print(&crate::foreign::quoted(&format!("warning: {warning}")));
-    }
-    Ok(match failure {
+    let hunted = match failure {
         None => Hunted::Nothing { runs, took, asked },
         Some(failure) => Hunted::Bug { run: runs + 1, took, failure },
-    })
+    };
+    Ok((hunted, warning))
 }
 
 /// Keeps an error of the grader, and returns an outcome that ends the search.
