@@ -168,9 +168,21 @@ impl Hunter {
 
     fn replay_command(&self, trial: &Trial) -> String {
         let with_snapshots = self.prey.lab_with_snapshots.filter(|_| self.snapshots);
-        let lab = with_snapshots.unwrap_or(self.prey.lab);
-        let Trial { seed, scenario } = trial;
-        format!("make hunt {lab} LAB_SEED={seed} SCENARIO='{scenario}'")
+        trial.replay_command(with_snapshots.unwrap_or(self.prey.lab))
+    }
+}
+
+impl Trial {
+    /// The command that makes this run again. `lab`: what `make hunt` is told: "LAB=3B".
+    pub fn replay_command(&self, lab: &str) -> String {
+        format!("make hunt {lab} LAB_SEED={} SCENARIO='{}'", self.seed, self.scenario)
+    }
+}
+
+impl Scenario {
+    /// The command that makes runs of this scenario, each with another seed. `lab`: what `make hunt` is told: "LAB=3B".
+    pub fn hunt_command(&self, lab: &str) -> String {
+        format!("make hunt {lab} SCENARIO='{self}'")
     }
 }
 
