@@ -77,6 +77,7 @@ pub fn search(asked: Duration, left: Duration, first_seed: u64, snapshots: bool)
         shrinking: SHRINKING.min(left - time),
         workers: processors.min(WORKERS),
         snapshots,
+        scenario: None,
     }
 }
 

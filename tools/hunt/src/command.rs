@@ -84,12 +84,10 @@ impl Hunter {
             shrinking: Duration::from_secs(arguments.shrink),
             workers: std::thread::available_parallelism().map_or(1, usize::from),
             snapshots: self.snapshots,
+            scenario: arguments.scenario.clone(),
         };
         let line = Line::new(search.time);
-        let run = |trial: &Trial| {
-            let scenario = arguments.scenario.as_ref().unwrap_or(&trial.scenario).clone();
-            self.run(&Trial { scenario, ..*trial }, None).0
-        };
+        let run = |trial: &Trial| self.run(trial, None).0;
         let Found { runs, took, warning, failure } = search.search(&run, &|progress| line.show(progress));
         line.clear();
         if let Some(warning) = warning {

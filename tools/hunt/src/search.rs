@@ -41,6 +41,8 @@ pub struct Search {
     pub workers: usize,
     /// Whether servers may take snapshots.
     pub snapshots: bool,
+    /// The scenario of all runs. None: each seed has its own.
+    pub scenario: Option<Scenario>,
 }
 
 /// What a search has found so far.
@@ -93,7 +95,8 @@ impl Search {
         let warning = Mutex::new(None);
         let draw = |number| {
             let seed = self.first_seed.wrapping_add(number);
-            Trial { seed, scenario: Scenario::draw(seed, self.snapshots) }
+            let scenario = self.scenario.clone().unwrap_or_else(|| Scenario::draw(seed, self.snapshots));
+            Trial { seed, scenario }
         };
         let is_failure = |outcome: Outcome| {
             if outcome.warning.is_some() {
@@ -214,7 +217,8 @@ mod tests {
     use crate::scenario::Fault;
 
     fn search(time: Duration) -> Search {
-        Search { first_seed: 1, time, shrinking: Duration::from_secs(60), workers: 2, snapshots: true }
+        let shrinking = Duration::from_secs(60);
+        Search { first_seed: 1, time, shrinking, workers: 2, snapshots: true, scenario: None }
     }
 
     #[test]
