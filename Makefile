@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: help help-students lab2 lab3a lab3b sim sim-races test check doc handin grade logview
+.PHONY: help help-students lab2 lab3a lab3b sim sim-races hunt test check doc handin grade logview
 
 help: help-students
 
@@ -12,6 +12,7 @@ help-students:
 	@echo "make lab2     Lab 2's seventeen tests (Raft): about 2.5 minutes"
 	@echo "make sim      simulates the tests of both labs; a failure prints a seed that replays it: about ten seconds"
 	@echo "make sim-races  the same, but threads can lose the processor anywhere: finds short races"
+	@echo "make hunt     many short simulations with faults of every kind, for SECONDS=60; LAB=2, 3A or 3B: of this lab alone"
 	@echo "make test     every test of the workspace: about 11 minutes"
 	@echo "make check    formatting and lints; runs no test"
 	@echo "make doc      the API's documentation, in target/doc"
@@ -41,6 +42,10 @@ sim:
 sim-races:
 	@tools/sim/rustc-races --check
 	RUSTC_WORKSPACE_WRAPPER="$(CURDIR)/tools/sim/rustc-races" CARGO_TARGET_DIR="$(CURDIR)/target/races" $(SIMULATE)
+
+# LAB=2, 3A or 3B; SECONDS=60; LAB_SEED= and SCENARIO= replay one run.
+hunt:
+	@CARGO="$(CARGO)" tools/hunt/run "$(LAB)" "$(SECONDS)" "$(LAB_SEED)" "$(SCENARIO)"
 
 test:
 	$(CARGO) test --workspace --no-fail-fast

@@ -12,7 +12,7 @@ help-course: help-students
 	@echo "make arm-check      runs the simulator on aarch64 in an emulator (needs gcc-aarch64-linux-gnu and qemu-user-binfmt): about 8 minutes"
 	@echo "make e2e            hands the reference solution in, and grades it in a job like Autolab's: about 8 minutes"
 	@echo "make gallery        grades hand-ins of every kind, and checks the score of each: about 20 minutes"
-	@echo "make mutants        breaks the reference solution in 42 ways, and shows which test notices each"
+	@echo "make mutants        breaks the reference solution in many ways, and shows which test, or the hunt, notices each"
 	@echo "make right          runs all tests on right solutions of other styles: about 8 minutes"
 	@echo "make memory         measures how much memory the key/value service uses, and draws course/docs/memory.svg"
 	@echo "make bench          measures RPCs, labgob, Raft's agreement, the service's operations and the simulator's switch"

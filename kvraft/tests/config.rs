@@ -6,6 +6,7 @@ use harness::PassedLine;
 use harness::record::{self, on_server};
 use kvraft::{Clerk, KVServer, make_clerk, start_kv_server};
 use labrpc::{ClientEnd, Network, Server, make_service};
+use linearizability::{KvInput, KvOp};
 use parking_lot::Mutex;
 use raft::Persister;
 use rand::seq::SliceRandom;
@@ -312,6 +313,17 @@ impl Client {
         self.count();
     }
 
+    /// Runs an operation. Returns a get's value, and the operation's id in the record.
+    pub fn run(&mut self, KvInput { op, key, value }: &KvInput) -> (String, u64) {
+        let mut got = String::new();
+        match op {
+            KvOp::Get => got = self.get(key),
+            KvOp::Put => self.put(key, value),
+            KvOp::Append => self.append(key, value),
+        }
+        (got, self.last)
+    }
+
     /// Gets a value, which must be `value`.
     #[track_caller]
     pub fn check(&mut self, key: &str, value: &str) {
@@ -322,11 +334,6 @@ impl Client {
     /// The names of this client's ends, for `Config::connect_client`.
     pub fn ends(&self) -> Vec<String> {
         self.ends.clone()
-    }
-
-    /// The id of this client's last operation in the record, for [`harness::record::Finding`].
-    pub fn last_operation(&self) -> u64 {
-        self.last
     }
 
     /// Begins an operation. Records it under the thread's name if the thread has one, because each round makes new

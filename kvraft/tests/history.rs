@@ -1,6 +1,5 @@
 //! The history of a test, and the check that it is linearizable (Go: a part of `GenericTestLinearizability`).
 
-use crate::config::Client;
 use harness::record::Finding;
 use linearizability::{
     CheckResult, KvInput, KvModel, KvOp, KvOutput, Operation, PartExplanation, Prefix,
@@ -31,26 +30,14 @@ impl History {
         History { begun: Instant::now(), recorded: Mutex::default() }
     }
 
-    /// Runs an operation and records it.
-    pub fn record(&self, client: &mut Client, op: KvOp, key: String, value: String) {
+    /// Runs an operation and records it. `run` returns a get's value, and the operation's id in the record.
+    pub fn record(&self, input: KvInput, run: impl FnOnce(&KvInput) -> (String, u64)) {
         let call = self.now();
-        let got = match op {
-            KvOp::Get => client.get(&key),
-            KvOp::Put => {
-                client.put(&key, &value);
-                String::new()
-            }
-            KvOp::Append => {
-                client.append(&key, &value);
-                String::new()
-            }
-        };
-        let ret = self.now();
-        let operation =
-            Operation { input: KvInput { op, key, value }, call, output: KvOutput { value: got }, ret };
+        let (value, name) = run(&input);
+        let operation = Operation { input, call, output: KvOutput { value }, ret: self.now() };
         let mut recorded = self.recorded.lock();
         recorded.operations.push(operation);
-        recorded.names.push(client.last_operation());
+        recorded.names.push(name);
     }
 
     /// The time since the history began, in nanoseconds.
@@ -58,31 +45,21 @@ impl History {
         self.begun.elapsed().as_nanos() as i64
     }
 
-    /// Checks that the history is linearizable. If the checker needs longer than `limit`, the history passes, as in Go.
-    ///
-    /// # Panics
-    /// When the history is not linearizable.
-    #[track_caller]
-    pub fn check(&self, limit: Duration) {
+    /// Whether the history is linearizable, and how many operations it has. [`CheckResult::Unknown`]: the checker needs
+    /// longer than `limit`.
+    pub fn check(&self, limit: Duration) -> (CheckResult, usize) {
+        let operations = &self.recorded.lock().operations;
+        (check_operations_timeout(&KvModel, operations, limit), operations.len())
+    }
+
+    /// Explains why the history is not linearizable, in words and for the picture: how many of its operations some order
+    /// explains. Returns an empty text when no picture is wanted, because the explanation takes longer than the check.
+    pub fn explain(&self) -> String {
         let Recorded { operations, names } = &*self.recorded.lock();
-        match check_operations_timeout(&KvModel, operations, limit) {
-            CheckResult::Ok => {}
-            CheckResult::Illegal => panic!(
-                "history of {} operations is not linearizable{}",
-                operations.len(),
-                explain(operations, names, self.begun)
-            ),
-            CheckResult::Unknown => println!(
-                "info: the linearizability check of {} operations did not finish in {} s; counted as passed",
-                operations.len(),
-                limit.as_secs()
-            ),
-        }
+        explain(operations, names, self.begun)
     }
 }
 
-/// Explains why a history is not linearizable, in words and for the picture: how many of its operations some order
-/// explains. Returns an empty text when no picture is wanted, because the explanation takes longer than the check.
 fn explain(operations: &[Operation<KvInput, KvOutput>], names: &[u64], begun: Instant) -> String {
     if !harness::record::is_on() {
         return String::new();

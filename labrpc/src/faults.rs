@@ -1,11 +1,14 @@
-//! Fault injection: what can happen to an RPC beside what Go's network does to it. An RPC passes four points on its way,
-//! and at each of them the network asks [`Latency::at`] how long the RPC is held up there.
+//! Fault injection: what can happen to an RPC beside what Go's network does to it. An RPC passes five points on its way,
+//! and at each of them the network asks [`Latency::at`] how long the RPC is held up there. A test can also slow one end
+//! down, and can be told of each message that leaves a server.
 //!
 //! Tests that simulate set it: their network has the latency of a real one, and some of their threads stall.
 
+use parking_lot::Mutex;
 use rand::{Rng, RngExt};
 use std::ops::RangeInclusive;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 /// How long messages are under way, and how long threads stall in the middle of an RPC. Both come on top of the delays of
@@ -17,8 +20,8 @@ pub struct Latency {
     /// `(n, longest)`: one such message in `n` takes a time of up to `longest` instead.
     pub stragglers: Option<(u32, Duration)>,
     /// `(n, longest)`: at one RPC in `n`, the caller's thread stalls for a time of up to `longest` before its arguments
-    /// are read, as if it had lost the processor there. At one RPC in `n`, the handler's thread stalls between the
-    /// handler's answer and the sending of it.
+    /// are read, as if it had lost the processor there. At one RPC in `n`, the handler's thread stalls before the handler
+    /// runs, and at one in `n` between the handler's answer and the sending of it.
     pub stalls: Option<(u32, Duration)>,
 }
 
@@ -29,6 +32,8 @@ pub(crate) enum Point {
     Call,
     /// The request is on its way. On a reliable network only.
     Request,
+    /// The request has arrived; the handler's thread is about to run the handler.
+    Handle,
     /// The handler has returned; its thread is about to send the reply.
     Return,
     /// The reply is on its way. Not if reordering holds it back.
@@ -39,7 +44,7 @@ impl Latency {
     /// Draws how long an RPC is held up at this point. None: it is not.
     pub(crate) fn at(&self, point: Point, rng: &mut impl Rng) -> Option<Duration> {
         match point {
-            Point::Call | Point::Return => self.stalls.and_then(|stalls| rare(rng, stalls)),
+            Point::Call | Point::Handle | Point::Return => self.stalls.and_then(|stalls| rare(rng, stalls)),
             Point::Request | Point::Reply => {
                 let late = self.stragglers.and_then(|stragglers| rare(rng, stragglers));
                 late.or_else(|| self.usual.clone().map(|usual| rng.random_range(usual)))
@@ -51,6 +56,70 @@ impl Latency {
 /// In one of `n` cases, a time of up to `longest`.
 fn rare(rng: &mut impl Rng, (n, longest): (u32, Duration)) -> Option<Duration> {
     rng.random_ratio(1, n).then(|| rng.random_range(Duration::ZERO..=longest))
+}
+
+/// A message that has just left the one who sends it. It arrives even if the sender crashes now, unless the network loses
+/// it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Departure<'a> {
+    /// A request left through the end of this name.
+    Request {
+        /// The end's name.
+        end: &'a str,
+    },
+    /// A reply left the server of this name.
+    Reply {
+        /// The server's name.
+        server: &'a str,
+    },
+}
+
+/// What a test calls at each [`Departure`].
+#[derive(Default)]
+pub(crate) struct DepartureHook {
+    /// Mirrors whether there is a hook, so that a network without one takes no lock here.
+    is_set: AtomicBool,
+    hook: Mutex<Option<Arc<Hook>>>,
+}
+
+type Hook = dyn Fn(Departure<'_>) + Send + Sync;
+
+impl DepartureHook {
+    pub(crate) fn set(&self, hook: impl Fn(Departure<'_>) + Send + Sync + 'static) {
+        *self.hook.lock() = Some(Arc::new(hook));
+        self.is_set.store(true, Ordering::SeqCst);
+    }
+
+    pub(crate) fn call(&self, departure: Departure<'_>) {
+        if self.is_set.load(Ordering::Relaxed) {
+            let hook = self.hook.lock().clone();
+            if let Some(hook) = hook {
+                hook(departure);
+            }
+        }
+    }
+
+    pub(crate) fn clear(&self) {
+        // The hook may own anything. Drop it when the lock is free.
+        let hook = self.hook.lock().take();
+        drop(hook);
+    }
+}
+
+/// A time of up to this long that each request through one end takes in addition, in microseconds; 0: none.
+#[derive(Default)]
+pub(crate) struct Slowness(AtomicU64);
+
+impl Slowness {
+    pub(crate) fn set(&self, longest: Duration) {
+        self.0.store(longest.as_micros() as u64, Ordering::Relaxed);
+    }
+
+    /// Draws how much longer a message takes: half to all of the longest time. None: no longer.
+    pub(crate) fn draw(&self, rng: &mut impl Rng) -> Option<Duration> {
+        let longest = self.0.load(Ordering::Relaxed);
+        (longest > 0).then(|| Duration::from_micros(rng.random_range(longest / 2..=longest)))
+    }
 }
 
 /// A stall of the caller of one RPC, the next one through an end. In microseconds; 0: none.
@@ -76,7 +145,7 @@ mod tests {
     use rand::SeedableRng;
     use rand::rngs::StdRng;
 
-    const EVERYWHERE: [Point; 4] = [Point::Call, Point::Request, Point::Return, Point::Reply];
+    const EVERYWHERE: [Point; 5] = [Point::Call, Point::Request, Point::Handle, Point::Return, Point::Reply];
 
     #[test]
     fn nothing_is_held_up_by_default() {
@@ -96,7 +165,7 @@ mod tests {
         for point in [Point::Request, Point::Reply] {
             assert_spread((0..DRAWS).filter_map(|_| latency.at(point, rng)).map(tenths), 10, 30, 20.0);
         }
-        for point in [Point::Call, Point::Return] {
+        for point in [Point::Call, Point::Handle, Point::Return] {
             assert_eq!(latency.at(point, rng), None);
         }
     }
@@ -116,7 +185,7 @@ mod tests {
     fn one_thread_in_four_stalls() {
         let rng = &mut StdRng::seed_from_u64(6);
         let latency = Latency { stalls: Some((4, Duration::from_millis(500))), ..Latency::default() };
-        for point in [Point::Call, Point::Return] {
+        for point in [Point::Call, Point::Handle, Point::Return] {
             assert_rate((0..DRAWS).filter_map(|_| latency.at(point, rng)).count(), 0.25);
         }
         for point in [Point::Request, Point::Reply] {

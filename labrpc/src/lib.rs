@@ -8,7 +8,8 @@
 //! | [`Network::add_server`], [`Network::delete_server`] | adds a server to the network, or removes it |
 //! | [`Network::connect`], [`Network::enable`] | connects an end to a server; lets its RPCs through, or not |
 //! | [`Network::reliable`], [`Network::long_delays`], [`Network::long_reordering`] | sets how bad the network is |
-//! | [`Network::latency`], [`Network::stall`] | injects further faults: delays of messages and of threads |
+//! | [`Network::latency`], [`Network::slow`], [`Network::stall`] | injects further faults: delays of messages and of threads |
+//! | [`Network::on_departure`] | tells a test of each message that leaves |
 //! | [`Network::get_count`], [`Network::get_total_count`] | counts the RPCs that a server got, or that were sent |
 //! | [`Network::cleanup`] | ends every pending call, and the network's thread |
 //! | [`ClientEnd::call`] | sends an RPC and waits: true and a reply, or false if it was lost |
@@ -88,7 +89,7 @@ mod timer;
 mod wiring;
 
 pub use client_end::ClientEnd;
-pub use faults::Latency;
+pub use faults::{Departure, Latency};
 pub use network::Network;
 pub use pool::{Running, current_task, go, idle_threads, running, thread_census};
 pub use service::{Receiver, Server, Service, make_service};

@@ -1,7 +1,7 @@
 //! The network as tests use it: they wire it up, make it bad, and clean it up.
 
 use crate::client_end::ClientEnd;
-use crate::faults::Latency;
+use crate::faults::{Departure, Latency};
 use crate::pool::thread_census;
 use crate::process::Shared;
 use crate::service::Server;
@@ -41,7 +41,7 @@ impl Network {
     /// If the network has an end of this name.
     pub fn make_end(&self, name: impl ToString) -> ClientEnd {
         let name = name.to_string();
-        let end = Arc::<End>::default();
+        let end = Arc::new(End::new(name.clone()));
         let old = self.shared.wiring.lock().ends.insert(name.clone(), end.clone());
         assert!(old.is_none(), "labrpc: make_end: the network has an end named {name}");
         ClientEnd::new(self.shared.clone(), end)
@@ -86,6 +86,21 @@ impl Network {
     /// If there is no such end.
     pub fn stall(&self, end: impl ToString, duration: Duration) {
         self.end(&end.to_string()).next_stall.set(duration);
+    }
+
+    /// Makes each message of the RPCs through this end, request or reply, take up to `longest` more, and at least half of
+    /// that. The duration counts in whole microseconds; zero ends it.
+    ///
+    /// # Panics
+    /// If there is no such end.
+    pub fn slow(&self, end: impl ToString, longest: Duration) {
+        self.end(&end.to_string()).slowness.set(longest);
+    }
+
+    /// Calls `hook` whenever a message has left its sender, on the thread that has sent it. The hook must not block. It
+    /// may disable ends and delete servers: the message is on its way already.
+    pub fn on_departure(&self, hook: impl Fn(Departure<'_>) + Send + Sync + 'static) {
+        self.shared.departures.set(hook);
     }
 
     fn end(&self, name: &str) -> Arc<End> {
@@ -141,6 +156,7 @@ impl Network {
             std::mem::take(&mut wiring.servers)
         };
         self.shared.timer.stop();
+        self.shared.departures.clear();
         drop(servers);
         if let Some(thread) = self.timer_thread.lock().take() {
             thread.join().expect("the network's thread runs nothing that panics");

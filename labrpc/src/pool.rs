@@ -81,18 +81,20 @@ pub struct Running {
     pub elapsed: Duration,
     /// The thread that runs the task. None for a moment after the thread's start.
     pub thread: Option<ThreadId>,
+    /// The number of that thread in the pool. The thread's name is "labrpc-" and this number.
+    pub worker: usize,
 }
 
 /// The tasks that are running on the pool. Tasks that still run when a test has killed its servers and cleaned up its
 /// network were leaked.
 pub fn running() -> Vec<Running> {
     let workers = POOL.state.lock().workers.clone();
-    let task = |worker: &Arc<Worker>| {
+    let task = |(index, worker): (usize, &Arc<Worker>)| {
         let (name, since) = worker.running.lock().clone()?;
         let thread = worker.thread.get().copied();
-        Some(Running { name, elapsed: since.elapsed(), thread })
+        Some(Running { name, elapsed: since.elapsed(), thread, worker: index + 1 })
     };
-    workers.iter().filter_map(task).collect()
+    workers.iter().enumerate().filter_map(task).collect()
 }
 
 /// The number of threads of the pool that wait for a task.

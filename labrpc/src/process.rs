@@ -6,7 +6,7 @@
 //! starts the next function when its time has come.
 
 use crate::draws;
-use crate::faults::{Latency, Point};
+use crate::faults::{Departure, DepartureHook, Latency, Point};
 use crate::pool::{self, Worker};
 use crate::task_name::TaskName;
 use crate::timer::{Pending, Timer};
@@ -25,6 +25,7 @@ pub(crate) struct Shared {
     pub(crate) total_count: AtomicUsize,
     /// Mirrors `latency.stalls.is_some()`, so that a network without stalls takes no lock for them.
     pub(crate) has_stalls: AtomicBool,
+    pub(crate) departures: DepartureHook,
 }
 
 impl Shared {
@@ -34,6 +35,7 @@ impl Shared {
             timer: Timer::new(),
             total_count: AtomicUsize::new(0),
             has_stalls: AtomicBool::new(false),
+            departures: DepartureHook::default(),
         }
     }
 
@@ -72,6 +74,7 @@ pub(crate) fn process_request(
     // A short delay, and perhaps the request is lost on its way.
     let delay =
         if call.reliable { call.latency.at(Point::Request, rng) } else { Some(draws::request_delay(rng)) };
+    let delay = longer(delay, call.end.slowness.draw(rng));
     let is_lost = !call.reliable && draws::message_is_lost(rng);
     log::trace!(
         "{svc_meth} to server {}, for {:?}: {}{}",
@@ -80,6 +83,7 @@ pub(crate) fn process_request(
         Digest(&args),
         if is_lost { "; lost" } else { "" }
     );
+    let sender = call.end.clone();
     match delay {
         None => call.run_handler(svc_meth.into(), args),
         Some(delay) if is_lost => net.timer.after(delay, call, Event::Finish(None)),
@@ -87,6 +91,15 @@ pub(crate) fn process_request(
             let request = Request { svc_meth: svc_meth.into(), args };
             net.timer.after(delay, call, Event::Deliver(Box::new(request)));
         }
+    }
+    net.departures.call(Departure::Request { end: &sender.name });
+}
+
+/// The sum of two delays.
+fn longer(delay: Option<Duration>, more: Option<Duration>) -> Option<Duration> {
+    match more {
+        None => delay,
+        Some(more) => Some(delay.unwrap_or_default() + more),
     }
 }
 
@@ -99,6 +112,7 @@ impl Call {
         }
         let name = TaskName::Handler { server: self.target().name.clone(), svc_meth: svc_meth.clone() };
         pool::start(name, move |worker| {
+            self.net.stall(Point::Handle, &self.end);
             let reply = self.target().server.dispatch(&svc_meth, &args);
             self.net.stall(Point::Return, &self.end);
             self.send_reply(&svc_meth, reply, worker);
@@ -119,15 +133,18 @@ impl Call {
         }
         let held_back = draws::reordering_delay(rng).filter(|_| self.long_reordering);
         let delay = held_back.or_else(|| self.latency.at(Point::Reply, rng));
+        let delay = longer(delay, self.end.slowness.draw(rng));
         let wait = delay.unwrap_or_default();
         log::trace!("{svc_meth} from server {server}, for {wait:?}: {}", Digest(&reply));
         match delay {
             Some(delay) => {
                 self.is_returning.store(true, Ordering::SeqCst);
-                let net = self.net.clone();
+                let (net, server) = (self.net.clone(), server.clone());
                 net.timer.after(delay, self, Event::Finish(Some(reply)));
+                net.departures.call(Departure::Reply { server: &server });
             }
             None => {
+                self.net.departures.call(Departure::Reply { server });
                 worker.rest();
                 self.finish(Some(reply));
             }

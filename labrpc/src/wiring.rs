@@ -1,7 +1,7 @@
 //! How the network is wired: the ends, the servers, which end is connected to which server, and how good the network
 //! is. Nothing here waits, and no RPC moves here.
 
-use crate::faults::{Latency, NextStall};
+use crate::faults::{Latency, NextStall, Slowness};
 use crate::service::Server;
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -24,13 +24,20 @@ pub(crate) struct Wiring {
 /// A client's end. A client end holds it, so that an RPC does not look it up by name.
 #[derive(Default)]
 pub(crate) struct End {
+    pub(crate) name: String,
     pub(crate) enabled: AtomicBool,
     pub(crate) next_stall: NextStall,
+    pub(crate) slowness: Slowness,
     /// The name of the server that the end is connected to.
     server: Mutex<Option<Arc<str>>>,
 }
 
 impl End {
+    /// A disabled end, which is connected to no server.
+    pub(crate) fn new(name: String) -> End {
+        End { name, ..End::default() }
+    }
+
     pub(crate) fn connect(&self, server: Arc<str>) {
         *self.server.lock() = Some(server);
     }

@@ -2,7 +2,7 @@
 //! runs the tests of Raft.
 
 use crossbeam_channel::{RecvTimeoutError, bounded, unbounded};
-use labrpc::{ClientEnd, Network, Receiver, Server, Service, make_service};
+use labrpc::{ClientEnd, Departure, Latency, Network, Receiver, Server, Service, make_service};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize, Serializer};
 use std::process::ExitCode;
@@ -24,6 +24,11 @@ fn main() -> ExitCode {
         ("a_replaced_servers_answer_is_thrown_away", a_replaced_servers_answer_is_thrown_away),
         ("a_reply_that_is_held_back_arrives", a_reply_that_is_held_back_arrives),
         ("the_arguments_of_a_stalled_caller_are_read_late", the_arguments_of_a_stalled_caller_are_read_late),
+        (
+            "a_message_that_has_left_arrives_though_its_sender_crashes",
+            a_message_that_has_left_arrives_though_its_sender_crashes,
+        ),
+        ("messages_through_a_slow_end_take_longer", messages_through_a_slow_end_take_longer),
         (
             "cleanup_ends_pending_calls_at_once_and_later_ones_too",
             cleanup_ends_pending_calls_at_once_and_later_ones_too,
@@ -318,6 +323,59 @@ fn the_arguments_of_a_stalled_caller_are_read_late() {
         // On a busy machine, a caller that is not stalled may be late too.
         assert!(late >= stall || !stalls, "read after {late:?}");
     }
+}
+
+fn a_message_that_has_left_arrives_though_its_sender_crashes() {
+    for delayed in [false, true] {
+        let js = Arc::<JunkServer>::default();
+        let net = Arc::new(network(&js));
+        let usual = delayed.then_some(Duration::from_millis(1)..=Duration::from_millis(2));
+        net.latency(Latency { usual, ..Latency::default() });
+        let end = enabled_end(&net, "e");
+        let (departed, departures) = unbounded();
+        let weak = Arc::downgrade(&net);
+        net.on_departure(move |departure| {
+            let net = weak.upgrade().expect("the test has it");
+            match departure {
+                Departure::Request { end } => departed.send(format!("request through {end}")),
+                Departure::Reply { server } => {
+                    net.delete_server(server);
+                    departed.send(format!("reply of {server}"))
+                }
+            }
+            .expect("the test receives");
+        });
+        // The server crashes as its reply leaves.
+        assert_eq!(handler2(&end, 1).as_deref(), Some("handler2-1"));
+        let mut seen: Vec<String> = departures.try_iter().collect();
+        seen.sort();
+        assert_eq!(seen, ["reply of s", "request through e"]);
+        // The client crashes as its request leaves.
+        net.add_server("s", server(&js));
+        let weak = Arc::downgrade(&net);
+        net.on_departure(move |departure| {
+            if let Departure::Request { end } = departure {
+                weak.upgrade().expect("the test has it").enable(end, false);
+            }
+        });
+        assert_eq!(handler2(&end, 2), None, "a client that has crashed gets no reply");
+        assert_eq!(*js.log2.lock(), [1, 2]);
+    }
+}
+
+fn messages_through_a_slow_end_take_longer() {
+    let longest = Duration::from_millis(20);
+    let net = network(&Arc::default());
+    let end = enabled_end(&net, "e");
+    net.slow("e", longest);
+    let begun = Instant::now();
+    assert_eq!(handler2(&end, 1).as_deref(), Some("handler2-1"));
+    // The request takes at least half of the longest time, and so does the reply.
+    assert!(begun.elapsed() >= longest, "it took {:?}", begun.elapsed());
+    // The end is not slow for ever: with this time, the next call would fail the test.
+    net.slow("e", Duration::from_secs(1000));
+    net.slow("e", Duration::ZERO);
+    assert_eq!(handler2(&end, 2).as_deref(), Some("handler2-2"));
 }
 
 fn is_running(name: &str) -> bool {

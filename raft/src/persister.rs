@@ -12,6 +12,7 @@ use std::sync::Arc;
 #[derive(Default)]
 pub struct Persister {
     saved: Mutex<Saved>,
+    before_save: Mutex<Option<Hook>>,
     after_save: Mutex<Option<Hook>>,
 }
 
@@ -32,7 +33,7 @@ impl Persister {
 
     /// An independent persister with the same contents.
     pub fn copy(&self) -> Persister {
-        Persister { saved: Mutex::new(self.saved.lock().clone()), after_save: Mutex::default() }
+        Persister { saved: Mutex::new(self.saved.lock().clone()), ..Persister::default() }
     }
 
     /// Replaces Raft's state.
@@ -63,11 +64,13 @@ impl Persister {
     }
 
     fn save(&self, save: impl FnOnce(&mut Saved)) {
+        let call = |hook: &Mutex<Option<Hook>>| {
+            let hook = hook.lock().clone();
+            hook.into_iter().for_each(|hook| hook());
+        };
+        call(&self.before_save);
         save(&mut self.saved.lock());
-        let hook = self.after_save.lock().clone();
-        if let Some(hook) = hook {
-            hook();
-        }
+        call(&self.after_save);
     }
 
     /// The snapshot, as saved last. It is empty if no snapshot was ever saved.
@@ -78,6 +81,11 @@ impl Persister {
     /// The size of the snapshot, in bytes.
     pub fn snapshot_size(&self) -> usize {
         self.saved.lock().snapshot.len()
+    }
+
+    /// Calls `hook` before each save, on the thread that saves. Only tests use this.
+    pub fn before_save(&self, hook: impl Fn() + Send + Sync + 'static) {
+        *self.before_save.lock() = Some(Arc::new(hook));
     }
 
     /// Calls `hook` after each save, on the thread that saves. Only tests use this: a hook that does not return stops

@@ -8,8 +8,8 @@ use parking_lot::Mutex;
 use raft::{ApplyMsg, Persister, Raft};
 use rand::RngExt;
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -22,6 +22,12 @@ const ONE_LIMIT: Duration = Duration::from_secs(10);
 /// How long `one` waits for an agreement before it starts the command again.
 const ONE_TRY: Duration = Duration::from_secs(2);
 
+/// Receives what one instance of a server sends into its apply channel.
+pub type Service = Box<dyn FnMut(&ApplyMsg) + Send>;
+
+/// Makes the service for a new instance of the server of this number.
+pub type MakeService = fn(usize, &Arc<Logs>, &Weak<Config>) -> Service;
+
 /// The servers of one test and their network. Several threads may call the methods at once.
 pub struct Config {
     pub n: usize,
@@ -30,6 +36,9 @@ pub struct Config {
     servers: Mutex<Vec<Peer>>,
     /// The commands that each server has applied, by index. A crash does not clear them.
     logs: Arc<Logs>,
+    make_service: MakeService,
+    /// This value itself, for the services.
+    this: Weak<Config>,
     begun: Mutex<Begun>,
     /// For each term, the server that was seen to lead in it. A crash does not clear this.
     leaders: Mutex<HashMap<u64, usize>>,
@@ -63,14 +72,23 @@ struct Begun {
     max_index: usize,
 }
 
+/// What the servers have applied.
 #[derive(Default)]
-struct Logs {
+pub struct Logs {
     applied: Mutex<Vec<HashMap<usize, Command>>>,
     max_index: AtomicUsize,
 }
 
 impl Config {
     pub fn new(n: usize, unreliable: bool) -> Arc<Config> {
+        Config::with_services(n, unreliable, |server, logs, _| {
+            let logs = logs.clone();
+            Box::new(move |msg| logs.check(server, msg))
+        })
+    }
+
+    /// As `new`, with other services. Go's Raft tests of 2018 have no such function.
+    pub fn with_services(n: usize, unreliable: bool, make_service: MakeService) -> Arc<Config> {
         record::servers(n);
         record::unreliable(unreliable);
         let net = Network::new();
@@ -78,7 +96,7 @@ impl Config {
         net.latency(harness::latency());
         // Lets the tests see whether a leader waits for RPCs that nobody answers.
         net.long_delays(true);
-        let cfg = Arc::new(Config {
+        let cfg = Arc::new_cyclic(|this| Config {
             n,
             net,
             servers: Mutex::new((0..n).map(|_| Peer::default()).collect()),
@@ -86,6 +104,8 @@ impl Config {
                 applied: Mutex::new(vec![HashMap::new(); n]),
                 max_index: AtomicUsize::new(0),
             }),
+            make_service,
+            this: this.clone(),
             begun: Mutex::new(Begun { at: Instant::now(), rpcs: 0, max_index: 0 }),
             leaders: Mutex::default(),
             ends: AtomicUsize::new(0),
@@ -143,19 +163,39 @@ impl Config {
 
     /// Crashes a server, and keeps its persistent state.
     pub fn crash1(&self, i: usize) {
+        kill(i, self.cut_off(i));
+    }
+
+    /// Crashes server `i` right after its `nth` save from now on, before the server does anything else. If it does not save
+    /// that often within a second, crashes it after that second. Go's Raft tests have no such function.
+    #[allow(dead_code, reason = "only the tests of snapshots use it, in another test binary")]
+    pub fn crash_at_save(&self, i: usize, nth: usize) {
+        let (saved, arrived) = bounded(1);
+        let (dead, wait) = bounded::<()>(0);
+        let saves = AtomicUsize::new(0);
+        let persister = self.servers.lock()[i].saved.clone();
+        persister.after_save(move || {
+            if saves.fetch_add(1, Ordering::SeqCst) + 1 == nth {
+                // Nobody ever sends to `wait`: `recv` returns when `dead` is dropped, after the server is cut off.
+                let _ = saved.send(());
+                let _ = wait.recv();
+            }
+        });
+        let _ = arrived.recv_timeout(Duration::from_secs(1));
+        let instance = self.cut_off(i);
+        drop(dead);
+        kill(i, instance);
+    }
+
+    /// Separates server `i` from the network and from its persister. Returns the server and its reader.
+    fn cut_off(&self, i: usize) -> (Option<Arc<Raft>>, Option<Reader>) {
         record::down(i);
         self.disconnect(i);
         self.net.delete_server(i);
-        let (raft, reader) = {
-            let peer = &mut self.servers.lock()[i];
-            // Copy the persister, so that the old instance cannot write into the persister of its successor.
-            peer.saved = Arc::new(peer.saved.copy());
-            (peer.raft.take(), peer.reader.take())
-        };
-        if let Some(rf) = raft {
-            on_server(i, || rf.kill());
-        }
-        reader.into_iter().for_each(Reader::stop);
+        let peer = &mut self.servers.lock()[i];
+        // Copy the persister, so that the old instance cannot write into the persister of its successor.
+        peer.saved = Arc::new(peer.saved.copy());
+        (peer.raft.take(), peer.reader.take())
     }
 
     /// Starts a server, and leaves it disconnected. If the server is up, crashes it first.
@@ -180,7 +220,7 @@ impl Config {
         // The channel has no buffer, as in Go: a server that sends while it holds its lock blocks with it until the
         // reader receives.
         let (apply_ch, applied) = bounded(0);
-        let reader = Reader::start(i, applied, self.logs.clone());
+        let reader = Reader::start(i, applied, (self.make_service)(i, &self.logs, &self.this));
         record::up(i);
         let rf = on_server(i, || Raft::make(ends, i, saved, apply_ch));
         {
@@ -228,6 +268,13 @@ impl Config {
         for j in (0..self.n).filter(|j| *j != i) {
             self.enable_pair(&servers, i, j, to.contains(&j));
         }
+    }
+
+    /// Lets the requests of server `from` reach server `to`, and the replies come back. The requests of `to` stay as they
+    /// are. Go's tests have no such function.
+    pub fn link_one_way(&self, from: usize, to: usize) {
+        self.net.enable(&self.servers.lock()[from].ends[to], true);
+        record::link(from, to, true);
     }
 
     /// Splits the network: the servers of a group reach each other and no others. Go's Raft tests have no such
@@ -302,6 +349,11 @@ impl Config {
         }
     }
 
+    /// The size of the state that Raft has saved on server `i`, in bytes.
+    pub fn raft_state_size(&self, i: usize) -> usize {
+        self.servers.lock()[i].saved.raft_state_size()
+    }
+
     pub fn term(&self, i: usize) -> u64 {
         self.up(i).get_state().0
     }
@@ -331,6 +383,13 @@ impl Config {
     pub fn set_stragglers(&self, yes: bool) {
         let stragglers = yes.then_some((10, Duration::from_millis(500)));
         self.net.latency(Latency { stragglers, ..harness::latency() });
+    }
+
+    /// Sets how long each message is under way. None: the usual time. Go's tests have no such function.
+    pub fn set_latency(&self, latency: Option<Duration>) {
+        let usual = harness::latency().usual;
+        let usual = latency.map(|latency| latency..=latency).or(usual);
+        self.net.latency(Latency { usual, ..harness::latency() });
     }
 
     /// Makes the thread in which server `i` sends its next RPC to `j` stand still for `duration`. Go's tests have no
@@ -461,8 +520,16 @@ impl Config {
     }
 }
 
+/// Ends a server that is cut off, and its reader.
+fn kill(i: usize, (raft, reader): (Option<Arc<Raft>>, Option<Reader>)) {
+    if let Some(rf) = raft {
+        on_server(i, || rf.kill());
+    }
+    reader.into_iter().for_each(Reader::stop);
+}
+
 impl Reader {
-    fn start(server: usize, applied: Receiver<ApplyMsg>, logs: Arc<Logs>) -> Reader {
+    fn start(server: usize, applied: Receiver<ApplyMsg>, mut service: Service) -> Reader {
         let (alive, stop) = bounded::<()>(0);
         let (running, ended) = bounded::<()>(0);
         labrpc::go(format!("server {server}: apply reader"), move || {
@@ -470,7 +537,7 @@ impl Reader {
             loop {
                 select! {
                     recv(applied) -> msg => match msg {
-                        Ok(msg) => logs.check(server, &msg),
+                        Ok(msg) => service(&msg),
                         Err(_) => return,
                     },
                     recv(stop) -> _ => return,
@@ -488,29 +555,39 @@ impl Reader {
 }
 
 impl Logs {
-    /// Checks a command that a server applies. Every other server must have the same command at that index, and the
-    /// server must apply commands in the order of their indexes.
-    fn check(&self, server: usize, msg: &ApplyMsg) {
+    /// Checks a message that a server sends to its service. Ignores it if it carries no command. Every other server must
+    /// have the same command at that index, and the server must apply commands in the order of their indexes.
+    pub fn check(&self, server: usize, msg: &ApplyMsg) {
         if !msg.command_valid {
             return;
         }
         let index = msg.command_index;
-        let cmd: Command = labgob::decode(&msg.command).unwrap_or_else(|e| {
-            panic!(
-                "apply error: server {server} applied at index {index} a command that was never started: {e}"
-            )
-        });
+        let cmd = decode_command(server, msg);
         log::trace!("server {server}: applies {cmd} at index {index}");
         record::applied(server, format!("apply index {index}: {cmd}"));
+        self.note_applied(server, index, cmd);
+        let in_order = index == 1 || self.applied.lock()[server].contains_key(&(index - 1));
+        assert!(in_order, "apply error: server {server} apply out of order {index}");
+    }
+
+    /// Notes that a server has applied a command, or a snapshot with its effect. Every other server must have the same
+    /// command at that index.
+    pub fn note_applied(&self, server: usize, index: usize, cmd: Command) {
         let mut applied = self.applied.lock();
         for (other, log) in applied.iter().enumerate() {
             if let Some(old) = log.get(&index).filter(|old| **old != cmd) {
                 panic!("apply error: commit index={index} server={server} {cmd} != server={other} {old}");
             }
         }
-        let in_order = index == 1 || applied[server].contains_key(&(index - 1));
-        assert!(in_order, "apply error: server {server} apply out of order {index}");
         applied[server].insert(index, cmd);
         self.max_index.fetch_max(index, Ordering::SeqCst);
     }
+}
+
+/// The command in a message to the service of a server.
+pub fn decode_command(server: usize, msg: &ApplyMsg) -> Command {
+    labgob::decode(&msg.command).unwrap_or_else(|e| {
+        let index = msg.command_index;
+        panic!("apply error: server {server} applied at index {index} a command that was never started: {e}")
+    })
 }

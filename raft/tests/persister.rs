@@ -44,6 +44,24 @@ fn copies_are_independent() {
 }
 
 #[test]
+fn before_each_save_the_hook_sees_what_was_saved_before() {
+    let saved = Arc::new(Persister::new());
+    let calls = Arc::new(AtomicUsize::new(0));
+    saved.before_save({
+        let (calls, saved) = (calls.clone(), Arc::downgrade(&saved));
+        move || {
+            let saved = saved.upgrade().expect("the test has it");
+            assert_eq!(saved.raft_state_size(), calls.fetch_add(1, Ordering::SeqCst));
+        }
+    });
+    saved.save_raft_state(vec![0]);
+    saved.append_raft_state(&[0]);
+    saved.save_state_and_snapshot(vec![0; 3], vec![0; 4]);
+    saved.copy().save_raft_state(Vec::new());
+    assert_eq!(calls.load(Ordering::SeqCst), 3);
+}
+
+#[test]
 fn after_each_save_the_hook_sees_all_of_it() {
     let saved = Arc::new(Persister::new());
     let calls = Arc::new(AtomicUsize::new(0));

@@ -1,4 +1,4 @@
-//! Lab 2's seventeen tests (Go: test_test.go), and six extra tests for bugs that the seventeen do not find.
+//! Lab 2's seventeen tests (Go: test_test.go), and ten extra tests for bugs that the seventeen do not find.
 
 mod config;
 
@@ -14,32 +14,42 @@ use std::time::{Duration, Instant};
 const RAFT_ELECTION_TIMEOUT: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
-    harness::run(&[
-        ("test_initial_election_2a", test_initial_election_2a),
-        ("test_re_election_2a", test_re_election_2a),
-        ("test_basic_agree_2b", test_basic_agree_2b),
-        ("test_fail_agree_2b", test_fail_agree_2b),
-        ("test_fail_no_agree_2b", test_fail_no_agree_2b),
-        ("test_concurrent_starts_2b", test_concurrent_starts_2b),
-        ("test_rejoin_2b", test_rejoin_2b),
-        ("test_backup_2b", test_backup_2b),
-        ("test_count_2b", test_count_2b),
-        ("test_persist1_2c", test_persist1_2c),
-        ("test_persist2_2c", test_persist2_2c),
-        ("test_persist3_2c", test_persist3_2c),
-        ("test_figure8_2c", test_figure8_2c),
-        ("test_unreliable_agree_2c", test_unreliable_agree_2c),
-        ("test_figure8_unreliable_2c", test_figure8_unreliable_2c),
-        ("test_reliable_churn_2c", test_reliable_churn_2c),
-        ("test_unreliable_churn_2c", test_unreliable_churn_2c),
-        ("test_one_vote_per_term_extra", test_one_vote_per_term_extra),
-        ("test_many_candidates_extra", test_many_candidates_extra),
-        ("test_figure8_step_by_step_extra", test_figure8_step_by_step_extra),
-        ("test_late_appends_extra", test_late_appends_extra),
-        ("test_stale_replies_extra", test_stale_replies_extra),
-        ("test_stalled_leader_extra", test_stalled_leader_extra),
-    ])
+    harness::run_with_simulated(&TESTS, &SIMULATED)
 }
+
+const TESTS: [harness::Test; 23] = [
+    ("test_initial_election_2a", test_initial_election_2a),
+    ("test_re_election_2a", test_re_election_2a),
+    ("test_basic_agree_2b", test_basic_agree_2b),
+    ("test_fail_agree_2b", test_fail_agree_2b),
+    ("test_fail_no_agree_2b", test_fail_no_agree_2b),
+    ("test_concurrent_starts_2b", test_concurrent_starts_2b),
+    ("test_rejoin_2b", test_rejoin_2b),
+    ("test_backup_2b", test_backup_2b),
+    ("test_count_2b", test_count_2b),
+    ("test_persist1_2c", test_persist1_2c),
+    ("test_persist2_2c", test_persist2_2c),
+    ("test_persist3_2c", test_persist3_2c),
+    ("test_figure8_2c", test_figure8_2c),
+    ("test_unreliable_agree_2c", test_unreliable_agree_2c),
+    ("test_figure8_unreliable_2c", test_figure8_unreliable_2c),
+    ("test_reliable_churn_2c", test_reliable_churn_2c),
+    ("test_unreliable_churn_2c", test_unreliable_churn_2c),
+    ("test_one_vote_per_term_extra", test_one_vote_per_term_extra),
+    ("test_many_candidates_extra", test_many_candidates_extra),
+    ("test_figure8_step_by_step_extra", test_figure8_step_by_step_extra),
+    ("test_late_appends_extra", test_late_appends_extra),
+    ("test_stale_replies_extra", test_stale_replies_extra),
+    ("test_stalled_leader_extra", test_stalled_leader_extra),
+];
+
+/// The tests that measure time: always simulated.
+const SIMULATED: [harness::Test; 4] = [
+    ("test_slow_elections_extra", test_slow_elections_extra),
+    ("test_timer_after_granted_vote_extra", test_timer_after_granted_vote_extra),
+    ("test_timer_after_denied_vote_extra", test_timer_after_denied_vote_extra),
+    ("test_timer_after_stale_append_extra", test_timer_after_stale_append_extra),
+];
 
 /// A random command. Two commands of a test are hardly ever equal.
 fn random() -> Command {
@@ -706,34 +716,61 @@ fn churn_client(cfg: &Config, me: u64, stop: &AtomicBool) -> Vec<Command> {
     values
 }
 
-/// A vote must survive a crash. One of three servers stays behind by a term. The other two elect a leader and crash,
-/// and only the voter comes back. The voter must not vote again in that term, for the server that was behind.
+/// Votes must survive a crash, and so must a candidate's own term and vote. Two of five servers stay behind by a term. The
+/// other three elect a leader. The leader and one of its voters restart, and meet the two that were behind. Neither may
+/// vote in that term again.
 fn test_one_vote_per_term_extra() {
-    let cfg = Config::new(3, false);
+    const ROUNDS: usize = 12;
+    /// Shorter than election timeouts.
+    const HEAD_START: Duration = Duration::from_millis(100);
+    let n = 5;
+    let cfg = Config::new(n, false);
     cfg.begin("Test (extra): one vote per term, across crashes");
 
-    // Repeat this ten times, because the server that is behind is not always the first to ask for votes.
-    for _ in 0..10 {
-        let leader = cfg.check_one_leader();
-        let (behind, other) = ((leader + 1) % 3, (leader + 2) % 3);
-        cfg.crash1(behind);
+    // Repeat this, because a server that was behind is not always the first to ask for votes.
+    for _ in 0..ROUNDS {
+        let leader = settle(&cfg, &[0, 1, 2, 3, 4]);
+        let [one, two, three, four] = [1, 2, 3, 4].map(|k| (leader + k) % n);
+        cfg.crash1(three);
+        cfg.crash1(four);
         cfg.start1(leader);
         cfg.connect(leader);
-        let elected = first_leader(&cfg, &[leader, other]);
-        let voter = leader + other - elected;
+        let elected = first_leader(&cfg, &[leader, one, two]);
+        let voters = [leader, one, two].into_iter().filter(|i| *i != elected);
+        let [voter, other] = voters.collect::<Vec<_>>()[..] else {
+            unreachable!("three without one are two")
+        };
 
-        cfg.crash1(elected);
-        cfg.start1(voter);
-        cfg.start1(behind);
-        cfg.connect(voter);
-        cfg.connect(behind);
-        first_leader(&cfg, &[voter, behind]);
-        cfg.start1(elected);
-        cfg.connect(elected);
+        [elected, voter, other].into_iter().for_each(|i| cfg.crash1(i));
+        [three, four].into_iter().for_each(|i| start_and_connect(&cfg, i));
+        sleep(HEAD_START);
+        [elected, voter].into_iter().for_each(|i| start_and_connect(&cfg, i));
+        first_leader(&cfg, &[elected, voter, three, four]);
+        start_and_connect(&cfg, other);
     }
 
     cfg.end();
     cfg.cleanup();
+}
+
+fn start_and_connect(cfg: &Config, i: usize) {
+    cfg.start1(i);
+    cfg.connect(i);
+}
+
+/// Waits until one of the servers leads in the newest term, and all of them are in this term. Returns the leader.
+fn settle(cfg: &Config, servers: &[usize]) -> usize {
+    let begun = Instant::now();
+    while begun.elapsed() < 10 * RAFT_ELECTION_TIMEOUT {
+        let states: Vec<(u64, bool)> = servers.iter().map(|i| cfg.state(*i)).collect();
+        if states.iter().all(|(term, _)| *term == states[0].0)
+            && let Some(leader) = states.iter().position(|(_, is_leader)| *is_leader)
+        {
+            return servers[leader];
+        }
+        sleep(Duration::from_millis(1));
+    }
+    panic!("servers {servers:?} have not agreed on a leader in {:?}", begun.elapsed());
 }
 
 /// Waits until one of the servers leads, and returns that server.
@@ -1007,4 +1044,234 @@ fn overtake(cfg: &Config) {
     let next = first_leader(cfg, &rest);
     let index = start_many(cfg, next, 1);
     soon(|| cfg.n_committed(index).0 >= 4);
+}
+
+/// The mean of some durations.
+fn mean(durations: &[Duration]) -> Duration {
+    durations.iter().sum::<Duration>() / durations.len().max(1) as u32
+}
+
+/// The leader fails, again and again. Lab 2 wants a new leader within five seconds, even if an election or two fail: three
+/// elections must fit into five seconds.
+fn test_slow_elections_extra() {
+    const ELECTIONS: usize = 25;
+    const LIMIT: Duration = Duration::from_millis(5000 / 3);
+    let n = 3;
+    let cfg = Config::new(n, false);
+    cfg.begin("Test (extra): elections are not slow");
+
+    let mut times = Vec::new();
+    for _ in 0..ELECTIONS {
+        let leader = settle(&cfg, &[0, 1, 2]);
+        cfg.crash1(leader);
+        let crashed = Instant::now();
+        first_leader(&cfg, &[(leader + 1) % n, (leader + 2) % n]);
+        times.push(crashed.elapsed());
+        start_and_connect(&cfg, leader);
+    }
+    let mean = mean(&times);
+    assert!(
+        mean <= LIMIT,
+        "slow elections: it took {mean:.2?} on average until a new leader was elected; three elections must fit into 5 s, \
+         so one may take {LIMIT:.2?}"
+    );
+
+    cfg.end();
+    cfg.cleanup();
+}
+
+/// Restarts the servers alone, each without a connection, and measures for each of them how long it takes until the server
+/// begins an election: its election timeout.
+fn election_timeouts(cfg: &Config, servers: &[usize]) -> Vec<Duration> {
+    servers.iter().for_each(|i| cfg.start1(*i));
+    let begun = Instant::now();
+    let terms: Vec<u64> = servers.iter().map(|i| cfg.term(*i)).collect();
+    let mut timeouts = vec![None; servers.len()];
+    while timeouts.contains(&None) {
+        assert!(begun.elapsed() < 10 * RAFT_ELECTION_TIMEOUT, "a server alone began no election in 10 s");
+        sleep(Duration::from_millis(1));
+        for ((i, term), timeout) in servers.iter().zip(&terms).zip(&mut timeouts) {
+            if timeout.is_none() && cfg.term(*i) > *term {
+                *timeout = Some(begun.elapsed());
+            }
+        }
+    }
+    timeouts.into_iter().flatten().collect()
+}
+
+/// A follower that grants its vote resets its election timer (Figure 2, Followers, rule 2). Messages are slow here. The
+/// followers are cut off as soon as they have voted. From then on they must be silent for a whole election timeout, not
+/// for the rest of the timeout that was running when the candidate asked.
+fn test_timer_after_granted_vote_extra() {
+    const ROUNDS: usize = 15;
+    const LATENCY: Duration = Duration::from_millis(20);
+    let all = [0, 1, 2];
+    let cfg = Config::new(all.len(), false);
+    cfg.begin("Test (extra): a granted vote resets the election timer");
+
+    let (mut timeouts, mut after_vote) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        timeouts.extend(election_timeouts(&cfg, &all));
+        all.into_iter().for_each(|i| cfg.connect(i));
+        let leader = settle(&cfg, &all);
+        let term = cfg.term(leader);
+        cfg.set_latency(Some(LATENCY));
+        all.into_iter().for_each(|i| cfg.start1(i));
+        all.into_iter().for_each(|i| cfg.connect(i));
+        after_vote.extend(silence_of_voters(&cfg, &all, term, LATENCY));
+        cfg.set_latency(None);
+    }
+    let [usual, after_vote] = [mean(&timeouts), mean(&after_vote)];
+    // Both are the mean of the same election timeouts. Without the reset, `after_vote` would be the difference between two
+    // election timeouts.
+    assert!(
+        after_vote >= usual * 2 / 3,
+        "followers that had granted a vote began an election after {after_vote:.2?} on average, much earlier than after an \
+         election timeout, which is {usual:.2?} on average: reset the election timer when you grant a vote"
+    );
+
+    cfg.end();
+    cfg.cleanup();
+}
+
+/// Waits for an election in which messages take `latency`, and cuts each server off as soon as it has voted for another
+/// one. Returns how long it then takes until these servers begin elections of their own. `term` is the servers' term at
+/// the beginning.
+fn silence_of_voters(cfg: &Config, servers: &[usize], term: u64, latency: Duration) -> Vec<Duration> {
+    let begun = Instant::now();
+    let mut candidacy = None;
+    let mut voters = Vec::new();
+    let mut waiting = servers.to_vec();
+    let mut silences = Vec::new();
+    while !waiting.is_empty() || !voters.is_empty() {
+        assert!(
+            begun.elapsed() < 10 * RAFT_ELECTION_TIMEOUT,
+            "servers {servers:?} began no election in 10 s"
+        );
+        sleep(Duration::from_millis(1));
+        waiting.retain(|i| {
+            let now = Instant::now();
+            let new = cfg.term(*i);
+            if new == term {
+                return true;
+            }
+            // The first server whose term changes is a candidate. A server whose term changes before a request can reach
+            // it is a candidate too. The others have granted their vote: their logs are equal, and they have not voted.
+            if now >= *candidacy.get_or_insert(now) + latency && new == term + 1 {
+                cfg.disconnect(*i);
+                voters.push((*i, now));
+            }
+            false
+        });
+        voters.retain(|(i, voted)| {
+            let is_silent = cfg.term(*i) == term + 1;
+            if !is_silent {
+                silences.push(voted.elapsed());
+            }
+            is_silent
+        });
+    }
+    silences
+}
+
+/// A server that denies its vote does not reset its election timer. Four of seven servers are alive, so all four votes are
+/// needed. One of the four has an entry that the others lack: only this server can win. It must be elected when its own
+/// election timer has run out, however often the others ask it for its vote before.
+fn test_timer_after_denied_vote_extra() {
+    const ROUNDS: usize = 30;
+    let n = 7;
+    let alive = [0, 1, 2, 3];
+    let cfg = Config::new(n, false);
+    cfg.begin("Test (extra): a denied vote does not reset the election timer");
+    (alive.len()..n).for_each(|i| cfg.crash1(i));
+
+    let (mut timeouts, mut elections) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        timeouts.extend(election_timeouts(&cfg, &alive));
+        alive.into_iter().for_each(|i| cfg.connect(i));
+        cfg.one(random(), alive.len(), true);
+        let leader = settle(&cfg, &alive);
+        alive.into_iter().filter(|i| *i != leader).for_each(|i| cfg.crash1(i));
+        let before = cfg.raft_state_size(leader);
+        cfg.start(leader, random());
+        soon(|| cfg.raft_state_size(leader) > before);
+
+        alive.into_iter().for_each(|i| cfg.start1(i));
+        alive.into_iter().for_each(|i| cfg.connect(i));
+        let begun = Instant::now();
+        if first_leader(&cfg, &alive) == leader {
+            elections.push(begun.elapsed());
+        }
+    }
+    let [usual, election] = [mean(&timeouts), mean(&elections)];
+    // If the server resets its timer when it denies a vote, it must be the first of four, which takes four rounds on
+    // average.
+    assert!(
+        election <= usual * 9 / 5,
+        "only one server could win the elections. It took {election:.2?} on average until it was elected; its election \
+         timeout is {usual:.2?} on average: do not reset the election timer when you deny a vote"
+    );
+
+    cfg.end();
+    cfg.cleanup();
+}
+
+/// An AppendEntries of an older term does not reset the election timer. A follower has been cut off and is in a newer term
+/// than the leader. Then the leader's requests reach it again, but messages take so long that the leader hears only much
+/// later that its term is over. Meanwhile the follower must go on to begin elections.
+fn test_timer_after_stale_append_extra() {
+    const ROUNDS: usize = 8;
+    const LATENCY: Duration = Duration::from_secs(1);
+    const STEP: Duration = Duration::from_millis(5);
+    let n = 5;
+    let cfg = Config::new(n, false);
+    cfg.begin("Test (extra): a stale append does not reset the election timer");
+
+    let (mut calm, mut stale) = (0, 0);
+    for _ in 0..ROUNDS {
+        let leader = settle(&cfg, &[0, 1, 2, 3, 4]);
+        let term = cfg.term(leader);
+        let follower = (leader + 1) % n;
+        cfg.disconnect(follower);
+        // Little by little: if heartbeats were suddenly late, another server would begin an election.
+        for step in 1..=(LATENCY.as_millis() / STEP.as_millis()) as u32 {
+            cfg.set_latency(Some(step * STEP));
+            sleep(2 * STEP);
+        }
+        // The leader's requests arrive from now + LATENCY on. Its first reply arrives at now + 2 * LATENCY, and its last
+        // request at now + 3 * LATENCY.
+        if cfg.state(leader) == (term, true) && cfg.term(follower) > term {
+            cfg.link_one_way(leader, follower);
+            let before = count_terms(&cfg, follower, LATENCY);
+            let during = count_terms(&cfg, follower, LATENCY);
+            if cfg.state(leader) == (term, true) {
+                (calm, stale) = (calm + before, stale + during);
+            }
+            sleep(LATENCY);
+        }
+        cfg.set_latency(None);
+        cfg.connect(follower);
+    }
+    // An election or two may fall into the time before the first stale append of a round.
+    assert!(
+        2 * (stale + 1) >= calm,
+        "a follower that was cut off began {calm} elections while it heard nothing, and only {stale} in the same time while \
+         it heard from a leader of an older term: do not reset the election timer for such a leader"
+    );
+
+    cfg.end();
+    cfg.cleanup();
+}
+
+/// How often the term of a server changes in this time.
+fn count_terms(cfg: &Config, server: usize, duration: Duration) -> usize {
+    let begun = Instant::now();
+    let (mut term, mut changes) = (cfg.term(server), 0);
+    while begun.elapsed() < duration {
+        sleep(Duration::from_millis(1));
+        let now = cfg.term(server);
+        changes += usize::from(now != term);
+        term = now;
+    }
+    changes
 }

@@ -14,10 +14,10 @@ fn messages(text: &str) -> impl Iterator<Item = Message> {
     Message::parse_stream(text.as_bytes()).filter_map(Result::ok)
 }
 
-/// The program of the test `test_test`.
-pub fn test_binary(text: &str) -> Option<PathBuf> {
+/// The program of the test target with this name.
+pub fn test_binary(text: &str, target: &str) -> Option<PathBuf> {
     let built = messages(text).filter_map(|message| match message {
-        Message::CompilerArtifact(artifact) if artifact.target.name == "test_test" => artifact.executable,
+        Message::CompilerArtifact(artifact) if artifact.target.name == target => artifact.executable,
         _ => None,
     });
     built.last().map(PathBuf::from)
@@ -95,8 +95,10 @@ mod tests {
     fn the_test_binary_is_the_one_that_cargo_names() {
         let text = cargo_has_built("kvraft", Value::Null)
             + "not JSON\n{\"not\": \"a message\"}\n"
-            + &cargo_has_built("test_test", "/t/test_test-1".into());
-        assert_eq!(test_binary(&text), Some("/t/test_test-1".into()));
-        assert_eq!(test_binary(&cargo_has_built("kvraft", "/t/x".into())), None);
+            + &cargo_has_built("test_test", "/t/test_test-1".into())
+            + &cargo_has_built("hunt", "/t/hunt-1".into());
+        assert_eq!(test_binary(&text, "test_test"), Some("/t/test_test-1".into()));
+        assert_eq!(test_binary(&text, "hunt"), Some("/t/hunt-1".into()));
+        assert_eq!(test_binary(&cargo_has_built("kvraft", "/t/x".into()), "test_test"), None);
     }
 }

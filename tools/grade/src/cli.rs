@@ -9,7 +9,7 @@ use crate::plan::Plan;
 use crate::run;
 use crate::strays;
 use anyhow::{Context, Result};
-use clap::{Args, Parser, Subcommand};
+use clap::{ArgGroup, Args, Parser, Subcommand};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -58,6 +58,7 @@ enum What {
 }
 
 #[derive(Args, Clone)]
+#[command(group(ArgGroup::new("simulated").args(["seeds", "hunt"]).multiple(true)))]
 struct Options {
     /// The lab's workspace; everything that is not handed in comes from it.
     #[arg(long, value_name = "FOLDER", default_value = WORKSPACE)]
@@ -92,8 +93,14 @@ struct Options {
     /// How many simulated seeds of each test must pass too (docs/simulation.md).
     #[arg(long, value_name = "N", default_value_t = 0)]
     seeds: u32,
-    /// The first of these seeds, to repeat a grading; a random one if this is not given.
-    #[arg(long, value_name = "SEED", requires = "seeds", value_parser = clap::value_parser!(u64).range(1..))]
+    /// For how many seconds to hunt for bugs, with short simulated runs (docs/simulation.md).
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    hunt: Option<u64>,
+    /// How many points are taken off if the hunt finds a bug; without this option, the bug is only shown.
+    #[arg(long, value_name = "N", default_value_t = 0.0, requires = "hunt")]
+    hunt_points: f64,
+    /// The first seed, of the tests and of the hunt, to repeat a grading; a random one if this is not given.
+    #[arg(long, value_name = "SEED", requires = "simulated", value_parser = clap::value_parser!(u64).range(1..))]
     first_seed: Option<u64>,
     /// What percentage of the points a hand-in gets if it does not compile.
     #[arg(long, value_name = "PERCENT", default_value_t = 0.0)]
@@ -107,12 +114,13 @@ struct Options {
 }
 
 impl Options {
+    /// The plan, checked.
     fn plan(self, began: Instant) -> Result<Plan> {
         let pristine = self
             .workspace
             .canonicalize()
             .with_context(|| format!("cannot find {} (--workspace)", self.workspace.display()))?;
-        Ok(Plan {
+        let plan = Plan {
             pristine,
             work: self.work,
             cache: self.cache,
@@ -125,10 +133,22 @@ impl Options {
             runs: self.runs.into(),
             must_pass: self.must_pass.unwrap_or(self.runs).into(),
             seeds: self.seeds,
+            hunt: self.hunt.map(Duration::from_secs),
+            hunt_points: self.hunt_points,
             first_seed: self.first_seed.unwrap_or_else(run::fresh_seed),
             broken_part: self.broken / 100.0,
             filter: self.tests,
             gradescope: self.gradescope,
+        };
+        plan.check()?;
+        Ok(plan)
+    }
+
+    /// The plan. If the options contradict each other, ends this process as for an option that does not exist.
+    fn plan_or_exit(self, began: Instant) -> Plan {
+        self.plan(began).unwrap_or_else(|why| {
+            eprintln!("{why:#}");
+            std::process::exit(2)
         })
     }
 }
@@ -157,11 +177,11 @@ pub fn main() -> ExitCode {
 fn grade(archive: &Path, options: Options, began: Instant) -> Result<()> {
     close_memory();
     strays::adopt();
-    Arc::new(Grading::new(options.plan(began)?)?).grade(archive)
+    Arc::new(Grading::new(options.plan_or_exit(began))?).grade(archive)
 }
 
 fn prepare(options: Options, began: Instant) -> Result<()> {
-    Grading::new(options.plan(began)?)?.prepare()
+    Grading::new(options.plan_or_exit(began))?.prepare()
 }
 
 /// Keeps other processes from reading this one's memory, which holds the word that makes a test pass.

@@ -21,6 +21,10 @@ const KEPT: u64 = 16 << 20;
 /// Bytes of memory for the compiler.
 const MEMORY: u64 = 4 << 30;
 
+/// The test targets of kvraft: the lab's tests, and the program that hunts.
+const TESTS: &str = "test_test";
+const HUNT: &str = "hunt";
+
 /// With a lower limit on processes than this, cargo runs at most two compilers at a time: each starts threads of its own.
 const FEW_PROCESSES: u64 = 400;
 
@@ -54,15 +58,25 @@ pub struct Builder<'a> {
     pub folders: &'a Folders,
     /// The sources of all dependencies, if they come with the workspace.
     pub vendor: Option<PathBuf>,
-    /// True if tests will be simulated.
+    /// True if something will be simulated.
     pub simulator: bool,
+    /// True if the program that hunts is built too.
+    pub hunts: bool,
+}
+
+/// The programs that were built with a hand-in.
+pub struct Programs {
+    /// The test binary.
+    pub tests: PathBuf,
+    /// The program that hunts, if there is to be a hunt.
+    pub hunt: Option<PathBuf>,
 }
 
 /// What became of a hand-in.
 pub enum Built {
-    /// The test binary.
-    Program(PathBuf),
-    /// The reason why there is none.
+    /// Its programs.
+    Programs(Programs),
+    /// The reason why there are none.
     Broken(String),
 }
 
@@ -85,7 +99,18 @@ impl Builder<'_> {
         workspace::lay_empty_files(&self.folders.workspace())?;
         let mut command = Command::new(self.toolchain.program("cargo"));
         command.args(["build", "--offline", "--lib"]);
-        command.args(["-p", "harness", "-p", "labrpc", "-p", "labgob", "-p", "linearizability"]);
+        command.args([
+            "-p",
+            "harness",
+            "-p",
+            "labrpc",
+            "-p",
+            "labgob",
+            "-p",
+            "linearizability",
+            "-p",
+            "hunt",
+        ]);
         self.set_up(&mut command);
         match run(command, limit)? {
             Ended::Well(_) => {}
@@ -111,12 +136,18 @@ impl Builder<'_> {
         let write = vec![folders.root().to_path_buf()];
         let allowance = Allowance { memory: MEMORY, processes: limits::processes(), read, write, user: None };
         let mut command = confine::command(&self.toolchain.program("cargo"), &allowance);
-        command.args(["test", "--offline", "--no-run", "-p", "kvraft", "--test", "test_test"]);
+        command.args(["test", "--offline", "--no-run", "-p", "kvraft", "--test", TESTS]);
         command.args(["--message-format", "json"]);
+        if self.hunts {
+            command.args(["--test", HUNT]);
+        }
         self.set_up(&mut command);
         Ok(match run(command, limit)? {
             Ended::Well(messages) => {
-                Built::Program(test_binary(&messages).context("cargo does not say what it has built")?)
+                let program =
+                    |target| test_binary(&messages, target).context("cargo does not say what it has built");
+                let hunt = self.hunts.then(|| program(HUNT)).transpose()?;
+                Built::Programs(Programs { tests: program(TESTS)?, hunt })
             }
             Ended::Badly(messages, errors) => Built::Broken(shown_errors(&messages, &errors)),
             Ended::TimeUp => Built::Broken(format!("It did not compile within {} s.", limit.as_secs())),
@@ -145,8 +176,8 @@ impl Builder<'_> {
 
     /// Forbids unsafe code, except in the dependencies and in the simulator, which needs it.
     ///
-    /// Without seeds, the simulator is built as a crate that does nothing. With seeds, unsafe code is denied instead of
-    /// forbidden: the simulator allows itself what is denied, and a hand-in cannot, because the roots of its crates
+    /// Without seeds and a hunt, the simulator is built as a crate that does nothing. With them, unsafe code is denied
+    /// instead of forbidden: the simulator allows itself what is denied, and a hand-in cannot, because the roots of its crates
     /// forbid it.
     fn flags(&self) -> &'static str {
         if self.simulator { "-Dunsafe_code" } else { "-Funsafe_code --cfg lab_without_sim" }
@@ -242,7 +273,8 @@ mod tests {
         let toolchain = Toolchain { sysroot: PathBuf::new(), version: "rustc 1".to_string() };
         let folders = Folders::make(None).unwrap();
         let [without, with] = [false, true].map(|simulator| {
-            Builder { toolchain: &toolchain, folders: &folders, vendor: None, simulator }.stamp()
+            Builder { toolchain: &toolchain, folders: &folders, vendor: None, simulator, hunts: false }
+                .stamp()
         });
         assert_ne!(without, with);
     }

@@ -1,5 +1,6 @@
 //! Shares out the time: a test that hangs must leave enough time to the later tests.
 
+use crate::hunting::SHRINKING;
 use crate::run;
 use std::time::Duration;
 
@@ -18,17 +19,18 @@ const BUILD: Duration = Duration::from_secs(60);
 /// How long a test may run.
 ///
 /// `left` is the time for this test, the later tests and the simulations. `usual` is how many seconds the test takes
-/// when all is well, `later` the same of each later test. `seeds` is kept for simulations if there is that much.
+/// when all is well, `later` the same of each later test. `simulations` is kept for seeds and for the hunt if there is that
+/// much.
 pub(crate) fn share(
     left: Duration,
     usual: f64,
     later: impl Iterator<Item = f64>,
-    seeds: Duration,
+    simulations: Duration,
 ) -> Duration {
     let (own, later) = (reserve(usual), later.map(reserve).sum::<Duration>());
     // When there is not enough time for all, each test gets its part of it.
     let part = left.mul_f64(own.as_secs_f64() / (own + later).as_secs_f64());
-    left.saturating_sub(later + seeds).max(part.min(own)).min(LONGEST)
+    left.saturating_sub(later + simulations).max(part.min(own)).min(LONGEST)
 }
 
 /// The time that is kept for simulating `seeds` seeds of each of `tests` tests.
@@ -36,11 +38,26 @@ pub(crate) fn seeds_reserve(seeds: u32, tests: usize) -> Duration {
     SEED * seeds * tests as u32
 }
 
+/// The time that is kept for a hunt.
+pub(crate) fn hunt_reserve(hunt: Option<Duration>) -> Duration {
+    hunt.map_or(Duration::ZERO, |time| time + SHRINKING)
+}
+
 /// How many seeds of each test fit into `time`, beside the build and `runs` real runs of each test. `usual` holds how
 /// many seconds each test takes when all is well.
 pub fn most_seeds(time: Duration, usual: &[f64], runs: usize) -> u32 {
+    (room(time, usual, runs).as_secs_f64() / seeds_reserve(1, usual.len()).as_secs_f64()) as u32
+}
+
+/// How many seconds of a hunt fit into `time`, beside the build, `runs` real runs of each test, and `seeds` seeds of each.
+pub fn most_hunt(time: Duration, usual: &[f64], runs: usize, seeds: u32) -> u64 {
+    room(time, usual, runs).saturating_sub(seeds_reserve(seeds, usual.len()) + SHRINKING).as_secs()
+}
+
+/// The part of `time` that the build and the runs in real time leave over.
+fn room(time: Duration, usual: &[f64], runs: usize) -> Duration {
     let needed = BUILD + usual.iter().map(|usual| reserve(*usual)).sum::<Duration>() * runs as u32;
-    (time.saturating_sub(needed).as_secs_f64() / seeds_reserve(1, usual.len()).as_secs_f64()) as u32
+    time.saturating_sub(needed)
 }
 
 /// The time that is kept for a test that takes `usual` seconds: some machines are slower.
@@ -132,5 +149,17 @@ mod tests {
             assert!((some..2 * some).contains(&most), "{part:?}: {most}");
         }
         assert_eq!(most_seeds(seconds(300.0), &usual(Part::A), 1), 0);
+    }
+
+    #[test]
+    fn the_default_deadline_has_room_for_a_hunt_of_a_minute() {
+        let usual = |part: Part| part.tests().iter().map(|test| test.seconds).collect::<Vec<_>>();
+        let deadline = seconds(DEADLINE as f64);
+        for part in [Part::A, Part::B, Part::Both] {
+            assert!(most_hunt(deadline, &usual(part), 1, 0) >= 60, "{part:?}");
+        }
+        let [without, with] = [0, 3].map(|seeds| most_hunt(deadline, &usual(Part::A), 1, seeds));
+        assert_eq!(without - with, 3 * 2 * Part::A.tests().len() as u64);
+        assert_eq!(most_hunt(seconds(300.0), &usual(Part::A), 1, 0), 0);
     }
 }

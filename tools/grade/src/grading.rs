@@ -1,17 +1,19 @@
-//! One grading, from the archive to the scores line: read, build, run, simulate, report.
+//! One grading, from the archive to the scores line: read, build, run, simulate, hunt, report.
 
 use crate::archive::{self, Handin};
-use crate::compile::{Builder, Built, Toolchain};
+use crate::compile::{Builder, Built, Programs, Toolchain};
 use crate::confine;
 use crate::console::{last_word, print, say};
 use crate::deadlines;
 use crate::folders::Folders;
 use crate::forbidden;
 use crate::foreign;
+use crate::hunting::{self, Hunted};
+use crate::lab::Part;
 use crate::outcome::Outcome;
 use crate::plan::Plan;
 use crate::report;
-use crate::run::{Ended, Runner, Verdict};
+use crate::run::{Ended, Hunter, Runner, Verdict};
 use crate::strays;
 use crate::workspace;
 use anyhow::{Context, Result};
@@ -36,6 +38,8 @@ pub struct Grading {
     outcomes: Mutex<Vec<Outcome>>,
     /// Why no test could be run; None if tests can be run.
     broken: Mutex<Option<String>>,
+    /// What the hunt has found; None if there is to be no hunt.
+    hunted: Mutex<Option<Hunted>>,
     folders: Folders,
     /// The user that tests run as; None if it is the grader's own.
     user: Option<u32>,
@@ -44,12 +48,19 @@ pub struct Grading {
 
 impl Grading {
     pub fn new(plan: Plan) -> Result<Grading> {
-        plan.check()?;
         let outcome = |(test, worth)| Outcome::new(test, worth, plan.must_pass, plan.seeds as usize);
         let outcomes: Vec<Outcome> = plan.tests().into_iter().map(outcome).collect();
         let folders = Folders::make(plan.work.as_deref())?;
         let user = (rustix::process::getuid().is_root() && folders.are_open()).then_some(NOBODY);
-        Ok(Grading { outcomes: outcomes.into(), broken: None.into(), folders, user, plan })
+        let hunted = plan.hunt.map(|_| Hunted::NotRun("the time was up".to_string()));
+        Ok(Grading {
+            outcomes: outcomes.into(),
+            broken: None.into(),
+            hunted: hunted.into(),
+            folders,
+            user,
+            plan,
+        })
     }
 
     /// Builds what no student wrote, and nothing else: fills the cache.
@@ -82,22 +93,33 @@ impl Grading {
         for remark in &handin.remarks {
             say(&format!("remark: {}", foreign::one_line(remark)));
         }
-        let program = match self.build(&handin)? {
-            Built::Program(program) => program,
+        let Programs { tests, hunt } = match self.build(&handin)? {
+            Built::Programs(programs) => programs,
             Built::Broken(why) => {
                 self.refuse(&why, self.plan.broken_part);
                 return Ok(());
             }
         };
-        let binary = std::fs::read(&program)
-            .with_context(|| format!("cannot read the test binary {}", program.display()))?;
+        let read = |program: &Path| {
+            std::fs::read(program)
+                .with_context(|| format!("cannot read the test binary {}", program.display()))
+        };
+        let binary = read(&tests)?;
         if let Some(gaps) = confine::gaps() {
             say(&format!("remark: the code under test is not fully confined; {gaps}"));
         }
         let runner =
             Runner { folders: &self.folders, binary: &binary, memory: self.plan.memory, user: self.user };
         self.run_tests(&runner)?;
-        self.simulate_tests(&runner)
+        self.simulate_tests(&runner)?;
+        if let (Some(asked), Some(program)) = (self.plan.hunt, hunt) {
+            let hunted = Hunter::new(Runner { binary: &read(&program)?, ..runner })
+                .and_then(|hunter| self.hunt(&hunter, asked))
+                // The tests' scores count: a hunt that the grader cannot run costs no points.
+                .unwrap_or_else(|e| Hunted::NotRun(format!("the grader cannot hunt: {e:#}")));
+            *lock(&self.hunted) = Some(hunted);
+        }
+        Ok(())
     }
 
     /// No test can be run; each earns this part of its points.
@@ -108,6 +130,9 @@ impl Grading {
             outcome.not_run = Some("nothing could be run; see above".to_string());
         }
         *lock(&self.broken) = Some(why.to_string());
+        if let Some(hunted) = &mut *lock(&self.hunted) {
+            *hunted = Hunted::NotRun("nothing could be run; see above".to_string());
+        }
     }
 
     fn build(&self, handin: &Handin) -> Result<Built> {
@@ -125,9 +150,9 @@ impl Grading {
         strays::kill_all();
         Ok(match built {
             // If the compiler has complained about a forbidden word, its message says more than ours.
-            Built::Program(program) => match forbidden::find(handin) {
+            Built::Programs(programs) => match forbidden::find(handin) {
                 Some(forbidden) => Built::Broken(forbidden.to_string()),
-                None => Built::Program(program),
+                None => Built::Programs(programs),
             },
             Built::Broken(why) => Built::Broken(why),
         })
@@ -136,13 +161,20 @@ impl Grading {
     fn builder<'a>(&'a self, toolchain: &'a Toolchain) -> Result<Builder<'a>> {
         workspace::copy_pristine(&self.plan.pristine, &self.folders.workspace())?;
         let vendor = self.plan.pristine.join("vendor").canonicalize().ok();
-        Ok(Builder { toolchain, folders: &self.folders, vendor, simulator: self.plan.seeds > 0 })
+        Ok(Builder {
+            toolchain,
+            folders: &self.folders,
+            vendor,
+            simulator: self.plan.simulates(),
+            hunts: self.plan.hunt.is_some(),
+        })
     }
 
     fn run_tests(&self, runner: &Runner<'_>) -> Result<()> {
         say(&format!("running the tests ({})", self.since_start()));
         let count = lock(&self.outcomes).len();
-        let seeds = deadlines::seeds_reserve(self.plan.seeds, count);
+        let simulations =
+            deadlines::seeds_reserve(self.plan.seeds, count) + deadlines::hunt_reserve(self.plan.hunt);
         for round in 0..self.plan.runs {
             for i in 0..count {
                 let (test, is_decided) = {
@@ -153,7 +185,7 @@ impl Grading {
                     continue;
                 }
                 let later = self.later(round, i);
-                let share = deadlines::share(self.left(), test.seconds, later.into_iter(), seeds);
+                let share = deadlines::share(self.left(), test.seconds, later.into_iter(), simulations);
                 print(&format!("{} ... ", test.problem));
                 let verdict = if share < TOO_SHORT {
                     say("not run");
@@ -189,7 +221,7 @@ impl Grading {
         this_round.chain(rounds).collect()
     }
 
-    /// Simulates the tests that have passed in real time. They share the time that is left.
+    /// Simulates the tests that have passed in real time. They share the time that is left, without that of the hunt.
     fn simulate_tests(&self, runner: &Runner<'_>) -> Result<()> {
         let passed: Vec<usize> = {
             let outcomes = lock(&self.outcomes);
@@ -206,7 +238,7 @@ impl Grading {
             self.since_start()
         ));
         for (done, &i) in passed.iter().enumerate() {
-            let share = self.left() / (passed.len() - done) as u32;
+            let share = self.left_for_seeds() / (passed.len() - done) as u32;
             self.simulate_test(runner, i, share)?;
         }
         Ok(())
@@ -248,12 +280,47 @@ impl Grading {
         Ok(())
     }
 
+    /// Hunts for bugs in the time that is left, and prints what it finds.
+    fn hunt(&self, hunter: &Hunter<'_>, asked: Duration) -> Result<Hunted> {
+        let left = self.left();
+        if left < TOO_SHORT {
+            return Ok(Hunted::NotRun("the time was up".to_string()));
+        }
+        let (seconds, first_seed) = (asked.as_secs(), self.plan.first_seed);
+        say(&format!(
+            "hunting for bugs, with --hunt {seconds} --first-seed {first_seed} ({})",
+            self.since_start()
+        ));
+        print("hunt ... ");
+        let search = hunting::search(asked, left, first_seed, self.plan.part != Part::A);
+        let (hunted, warning) = hunting::hunt(hunter, &search, asked)?;
+        match &hunted {
+            Hunted::NotRun(_) => {}
+            Hunted::Nothing { .. } => say(&report::summary(&hunted)),
+            Hunted::Bug { failure, .. } => {
+                say(&format!("FAILED: {}", report::summary(&hunted)));
+                print(&foreign::quoted(&failure.message));
+                print(&report::hunt_again(self.plan.part, failure));
+            }
+        }
+        if let Some(warning) = warning {
+            print(&foreign::quoted(&format!("warning: {warning}")));
+        }
+        Ok(hunted)
+    }
+
     fn since_start(&self) -> String {
         format!("{:.0} s since the start", self.plan.began.elapsed().as_secs_f64())
     }
 
     fn left(&self) -> Duration {
         (self.plan.time - FINISH).saturating_sub(self.plan.began.elapsed())
+    }
+
+    /// The hunt comes after the seeds. Its time is kept, but not more than half of what is left.
+    fn left_for_seeds(&self) -> Duration {
+        let left = self.left();
+        left.saturating_sub(deadlines::hunt_reserve(self.plan.hunt)).max(left / 2)
     }
 
     /// Prints the result if the time is up before the grading is. Runs on a thread of its own.
@@ -271,16 +338,23 @@ impl Grading {
         // Copy the outcomes before the tests are killed: a test that we kill has not failed.
         let outcomes = lock(&self.outcomes).clone();
         let broken = lock(&self.broken).clone();
+        let hunted = lock(&self.hunted).clone();
         strays::kill_all();
         self.folders.remove();
+        let result = report::Graded {
+            outcomes: &outcomes,
+            broken: broken.as_deref(),
+            hunted: hunted.as_ref(),
+            hunt_points: self.plan.hunt_points,
+        };
         if let Some(path) = &self.plan.gradescope
-            && let Err(e) = std::fs::write(path, report::gradescope(&outcomes, broken.as_deref()))
+            && let Err(e) = std::fs::write(path, report::gradescope(&result))
         {
             last.print(&format!("cannot write {}: {e}\n", path.display()));
         }
-        last.print(&format!("\n{}\n", report::table(&outcomes)));
-        last.print(&format!("{}\n", report::semantic(&outcomes, broken.as_deref())));
-        last.print(&format!("{}\n", report::scores(&outcomes)));
+        last.print(&format!("\n{}\n", report::table(&result)));
+        last.print(&format!("{}\n", report::semantic(&result)));
+        last.print(&format!("{}\n", report::scores(&result)));
         std::process::exit(0);
     }
 

@@ -17,6 +17,7 @@ mod folders;
 mod forbidden;
 mod foreign;
 mod grading;
+mod hunting;
 pub mod lab;
 mod limits;
 mod outcome;
@@ -27,3 +28,4 @@ mod strays;
 pub mod workspace;
 
 pub use cli::main;
+pub use plan::check_hunt_points;

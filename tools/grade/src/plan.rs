@@ -32,9 +32,13 @@ pub struct Plan {
     pub runs: usize,
     /// How many of these runs must pass.
     pub must_pass: usize,
-    /// How many seeds of each test are simulated; 0: none, and the build has no simulator.
+    /// How many seeds of each test are simulated; 0: none.
     pub seeds: u32,
-    /// The first of these seeds.
+    /// How long to hunt for bugs; None: not at all.
+    pub hunt: Option<Duration>,
+    /// The points that are taken off if the hunt finds a bug.
+    pub hunt_points: f64,
+    /// The first seed, of the tests and of the hunt.
     pub first_seed: u64,
     /// The part of the points that a hand-in gets if it does not compile.
     pub broken_part: f64,
@@ -59,6 +63,11 @@ impl Plan {
             .collect()
     }
 
+    /// True if something is simulated.
+    pub fn simulates(&self) -> bool {
+        self.seeds > 0 || self.hunt.is_some()
+    }
+
     /// Finds contradictions.
     pub fn check(&self) -> Result<()> {
         ensure!(
@@ -68,9 +77,10 @@ impl Plan {
             self.runs
         );
         ensure!((0.0..=1.0).contains(&self.broken_part), "--broken: the percentage must be from 0 to 100");
-        if self.seeds > 0 && !run::CAN_SIMULATE {
+        if self.simulates() && !run::CAN_SIMULATE {
+            let option = if self.seeds > 0 { "--seeds" } else { "--hunt" };
             bail!(
-                "--seeds: the simulator needs x86-64 or aarch64 Linux with glibc; grade there, or without --seeds"
+                "{option}: the simulator needs x86-64 or aarch64 Linux with glibc; grade there, or without {option}"
             );
         }
         let tests = self.tests();
@@ -89,8 +99,32 @@ impl Plan {
             self.seeds,
             self.time.as_secs()
         );
+        self.check_hunt(&tests, &usual)
+    }
+
+    fn check_hunt(&self, tests: &[(&'static Test, f64)], usual: &[f64]) -> Result<()> {
+        let Some(hunt) = self.hunt else { return Ok(()) };
+        let sum: f64 = tests.iter().map(|(_, points)| points).sum();
+        check_hunt_points(self.hunt_points, sum)?;
+        let most = deadlines::most_hunt(self.time, usual, self.must_pass, self.seeds);
+        ensure!(
+            hunt.as_secs() <= most,
+            "--hunt {}: besides the tests and their seeds there is time for a hunt of at most {most} s within {} s; ask for less, \
+             or set a later --deadline",
+            hunt.as_secs(),
+            self.time.as_secs()
+        );
         Ok(())
     }
+}
+
+/// Checks the points that a bug costs. `sum` is what all tests together are worth.
+pub fn check_hunt_points(points: f64, sum: f64) -> Result<()> {
+    ensure!(
+        (0.0..=sum).contains(&points),
+        "--hunt-points {points}: a bug can cost from 0 to {sum} points, which is what all tests together are worth"
+    );
+    Ok(())
 }
 
 #[cfg(test)]
@@ -111,6 +145,8 @@ mod tests {
             runs: 1,
             must_pass: 1,
             seeds: 0,
+            hunt: None,
+            hunt_points: 0.0,
             first_seed: 1,
             broken_part: 0.0,
             filter: Vec::new(),
@@ -121,11 +157,18 @@ mod tests {
     #[test]
     fn contradictions_are_named_by_their_option() {
         assert!(plan().check().is_ok());
+        let hunting = || Plan { hunt: Some(Duration::from_secs(60)), ..plan() };
+        assert!(Plan { hunt_points: 60.0, ..hunting() }.check().is_ok());
         for (option, wrong) in [
             ("--must-pass", Plan { must_pass: 2, ..plan() }),
             ("--broken", Plan { broken_part: 1.5, ..plan() }),
             ("--tests", Plan { filter: vec!["nothing".to_string()], ..plan() }),
             ("--seeds", Plan { seeds: 1000, ..plan() }),
+            ("--hunt 9999:", Plan { hunt: Some(Duration::from_secs(9999)), ..plan() }),
+            ("--hunt-points 60.5:", Plan { hunt_points: 60.5, ..hunting() }),
+            ("--hunt-points -1:", Plan { hunt_points: -1.0, ..hunting() }),
+            ("--hunt-points NaN:", Plan { hunt_points: f64::NAN, ..hunting() }),
+            ("--hunt-points 6:", Plan { hunt_points: 6.0, filter: vec!["basic".to_string()], ..hunting() }),
         ] {
             let error = wrong.check().unwrap_err().to_string();
             assert!(error.starts_with(option), "{option}: {error}");

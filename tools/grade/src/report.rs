@@ -1,19 +1,53 @@
 //! Writes the result: a table for people, the lines that Autolab reads, and Gradescope's file.
 
 use crate::foreign::{first_line, quoted};
+use crate::hunting::{self, Hunted};
+use crate::lab::Part;
 use crate::outcome::Outcome;
 use crate::run;
+use hunt::{Failure, Trial};
 use serde_json::{Map, Value, json};
 use std::fmt::Write;
 
+/// A hand-in that has been graded.
+pub struct Graded<'a> {
+    /// The tests.
+    pub outcomes: &'a [Outcome],
+    /// Why no test could be run; None if tests could be run.
+    pub broken: Option<&'a str>,
+    /// What the hunt has found; None if none was asked for.
+    pub hunted: Option<&'a Hunted>,
+    /// The points that are taken off if it has found a bug.
+    pub hunt_points: f64,
+}
+
+impl Graded<'_> {
+    /// The points that the tests have earned.
+    fn earned(&self) -> f64 {
+        self.outcomes.iter().map(|outcome| outcome.points).sum()
+    }
+
+    /// The points that the hunt takes off.
+    fn taken(&self) -> f64 {
+        self.hunted.map_or(0.0, |hunted| hunted.taken(self.hunt_points, self.earned()))
+    }
+
+    /// The tests with their scores: the points that they have earned, less what the hunt takes off.
+    fn scored(&self) -> impl Iterator<Item = (&Outcome, Value)> {
+        let points = self.outcomes.iter().map(|outcome| outcome.points);
+        let scores = hunting::reduced(points, self.taken());
+        self.outcomes.iter().zip(scores.into_iter().map(number))
+    }
+}
+
 /// The table, for people.
-pub fn table(outcomes: &[Outcome]) -> String {
+pub fn table(graded: &Graded<'_>) -> String {
     let mut text = format!(
         "{:<33} {:<6} {:>7} {:>8} {:>10} {:>6}\n",
         "test", "result", "seconds", "RPCs", "operations", "points"
     );
     // Ignore errors: writing to a String does not fail.
-    for outcome in outcomes {
+    for outcome in graded.outcomes {
         let _ = write!(text, "{:<33} {:<6} ", outcome.test.problem, result(outcome));
         match outcome.figures() {
             Some(f) => _ = write!(text, "{:>7.1} {:>8} {:>10}", f.seconds, f.rpcs, f.operations),
@@ -25,9 +59,47 @@ pub fn table(outcomes: &[Outcome]) -> String {
             let _ = writeln!(text, "    {remark}");
         }
     }
-    let sum = |of: fn(&Outcome) -> f64| number(outcomes.iter().map(of).sum());
-    let _ = writeln!(text, "{} of {} points", sum(|o| o.points), sum(|o| o.worth));
+    let taken = graded.taken();
+    if let Some(hunted) = graded.hunted {
+        let (result, seconds) = match hunted {
+            Hunted::NotRun(_) => ("-", String::new()),
+            Hunted::Nothing { took, .. } => ("pass", format!("{:.1}", took.as_secs_f64())),
+            Hunted::Bug { took, .. } => ("FAIL", format!("{:.1}", took.as_secs_f64())),
+        };
+        let points = number(-taken).to_string();
+        let _ = writeln!(text, "{:<33} {result:<6} {seconds:>7} {:>8} {:>10} {points:>6}", "hunt", "", "");
+        let _ = writeln!(text, "    {}", summary(hunted));
+        if let Hunted::Bug { failure, .. } = hunted {
+            let _ = writeln!(text, "    {}", first_line(&failure.message));
+        }
+    }
+    let worth: f64 = graded.outcomes.iter().map(|outcome| outcome.worth).sum();
+    let _ = writeln!(text, "{} of {} points", number(graded.earned() - taken), number(worth));
+    if taken > 0.0 {
+        let _ = writeln!(
+            text,
+            "The {} points for the bug that the hunt has found are taken from the scores of the last tests that have \
+             earned any.",
+            number(taken)
+        );
+    }
     text
+}
+
+/// One line on what the hunt has done.
+pub fn summary(hunted: &Hunted) -> String {
+    match hunted {
+        Hunted::NotRun(why) => format!("there was no hunt: {}", first_line(why)),
+        Hunted::Nothing { runs, took, asked } => {
+            let short = if took < asked {
+                format!(" of the {} s that were asked for: the time was up", asked.as_secs())
+            } else {
+                String::new()
+            };
+            format!("none of {runs} runs failed, in {:.1} s{short}", took.as_secs_f64())
+        }
+        Hunted::Bug { run, took, .. } => format!("run {run} failed, after {:.1} s", took.as_secs_f64()),
+    }
 }
 
 /// "pass", "FAIL", or "-" for a test that was not run. If there are several runs, also how many of them passed.
@@ -43,43 +115,54 @@ fn result(outcome: &Outcome) -> String {
 
 /// Whole numbers without a fraction.
 fn number(value: f64) -> Value {
+    // Sums and differences of decimal numbers are not exact.
+    let value = (value * 1e6).round() / 1e6;
     if value.fract() == 0.0 { json!(value as i64) } else { json!(value) }
 }
 
-/// Autolab's semantic feedback, the line before the scores. `broken` is why no test could be run.
-pub fn semantic(outcomes: &[Outcome], broken: Option<&str>) -> String {
+/// Autolab's semantic feedback, the line before the scores. A hunt that did not take place is left out.
+pub fn semantic(graded: &Graded<'_>) -> String {
     let entry = |passed: bool, hint: &str| {
         if passed { json!({"passed": true}) } else { json!({"passed": false, "hint": hint}) }
     };
     let mut tests = Map::new();
-    for outcome in outcomes {
+    for outcome in graded.outcomes {
         tests.insert(outcome.test.problem.to_string(), entry(outcome.has_passed(), &outcome.remark()));
     }
-    let compiled = entry(broken.is_none(), &first_line(broken.unwrap_or_default()));
-    json!({
+    let compiled = entry(graded.broken.is_none(), &first_line(graded.broken.unwrap_or_default()));
+    let mut feedback = json!({
         "_presentation": "semantic",
         "stages": ["Build", "Tests"],
         "Build": {"the four files": compiled},
         "Tests": tests,
-    })
-    .to_string()
+    });
+    let hunt = match graded.hunted {
+        None | Some(Hunted::NotRun(_)) => None,
+        Some(Hunted::Nothing { .. }) => Some(entry(true, "")),
+        Some(Hunted::Bug { failure, .. }) => Some(entry(false, &first_line(&failure.message))),
+    };
+    if let Some(hunt) = hunt {
+        feedback["stages"] = json!(["Build", "Tests", "Hunt"]);
+        feedback["Hunt"] = json!({"hunt": hunt});
+    }
+    feedback.to_string()
 }
 
 /// Autolab's scores, the last line of all.
-pub fn scores(outcomes: &[Outcome]) -> String {
+pub fn scores(graded: &Graded<'_>) -> String {
     let scores: Map<String, Value> =
-        outcomes.iter().map(|outcome| (outcome.test.problem.to_string(), number(outcome.points))).collect();
+        graded.scored().map(|(outcome, score)| (outcome.test.problem.to_string(), score)).collect();
     json!({ "scores": scores }).to_string()
 }
 
 /// Gradescope's results.json.
-pub fn gradescope(outcomes: &[Outcome], broken: Option<&str>) -> String {
-    let tests: Vec<Value> = outcomes
-        .iter()
-        .map(|outcome| {
+pub fn gradescope(graded: &Graded<'_>) -> String {
+    let mut tests: Vec<Value> = graded
+        .scored()
+        .map(|(outcome, score)| {
             json!({
                 "name": outcome.test.problem,
-                "score": number(outcome.points),
+                "score": score,
                 "max_score": number(outcome.worth),
                 "status": if outcome.has_passed() { "passed" } else { "failed" },
                 "output": outcome.remark(),
@@ -87,7 +170,16 @@ pub fn gradescope(outcomes: &[Outcome], broken: Option<&str>) -> String {
             })
         })
         .collect();
-    let output = broken.map_or_else(|| table(outcomes), quoted);
+    if let Some(hunted @ (Hunted::Nothing { .. } | Hunted::Bug { .. })) = graded.hunted {
+        let has_passed = matches!(hunted, Hunted::Nothing { .. });
+        tests.push(json!({
+            "name": "hunt",
+            "status": if has_passed { "passed" } else { "failed" },
+            "output": summary(hunted),
+            "visibility": "visible",
+        }));
+    }
+    let output = graded.broken.map_or_else(|| table(graded), quoted);
     format!("{:#}\n", json!({ "output": output, "tests": tests }))
 }
 
@@ -101,11 +193,34 @@ pub fn replay(function: &str, seed: u64) -> String {
     )
 }
 
+/// What a student can do about the bug that the hunt has found.
+pub fn hunt_again(part: Part, Failure { first, smallest, .. }: &Failure) -> String {
+    let lab = if part == Part::A { "LAB=3A" } else { "LAB=3B" };
+    let indented = |label: &str, Trial { seed, scenario }: &Trial| {
+        format!("    {label}, with seed {seed}:\n      {scenario}\n")
+    };
+    let mut text = indented("The first run that failed", first);
+    if smallest.scenario != first.scenario {
+        text += &indented("The smallest run that failed in the same way", smallest);
+    }
+    // Ignore an error: writing to a String does not fail.
+    let _ = write!(
+        text,
+        "    docs/simulation.md explains such a run. To hunt with this scenario and many seeds at home, on Linux:\n      {}\n    \
+         To make this run alone:\n      {}\n    A seed means the same run only in the same binary, and yours may differ \
+         from the grader's. If the run does not\n    fail at home, hunt with the scenario, or with all: make hunt {lab}\n",
+        smallest.scenario.hunt_command(lab),
+        smallest.replay_command(lab)
+    );
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::lab::Part;
     use crate::run::{Figures, Verdict};
+    use std::time::Duration;
 
     /// The outcome of the test with this number after one run.
     fn outcome(number: usize, run: Verdict) -> Outcome {
@@ -113,6 +228,20 @@ mod tests {
         let mut outcome = Outcome::new(test, test.points, 1, 0);
         outcome.record_run(run);
         outcome
+    }
+
+    fn graded(outcomes: &[Outcome]) -> Graded<'_> {
+        Graded { outcomes, broken: None, hunted: None, hunt_points: 0.0 }
+    }
+
+    fn bug() -> Hunted {
+        let trial = |seed, scenario: &str| Trial { seed, scenario: scenario.parse().unwrap() };
+        let failure = Failure {
+            first: trial(3, "5 servers, 2 clients: loss, crash"),
+            smallest: trial(4, "3 servers, 1 client: crash"),
+            message: "Election Safety: two leaders\nterm 5".to_string(),
+        };
+        Hunted::Bug { run: 8, took: Duration::from_secs(2), failure }
     }
 
     /// One that has passed and one that has failed.
@@ -126,32 +255,34 @@ mod tests {
 
     #[test]
     fn the_scores_are_one_line_that_autolab_can_parse() {
-        let line = scores(&outcomes());
+        let line = scores(&graded(&outcomes()));
         assert_eq!(line, r#"{"scores":{"01 one client":5,"10 restarts one client":0}}"#);
         // Autolab puts quotes round every run of letters or digits before a colon.
         assert!(!line.contains('\n'));
         let before_colon = |i: usize| line[..i].chars().next_back();
         assert!(line.match_indices(':').all(|(i, _)| before_colon(i) == Some('"')), "{line}");
         let half = vec![outcome(15, Verdict::Passed(Figures::default()))];
-        assert_eq!(scores(&half), r#"{"scores":{"15 linearizability":2.5}}"#);
+        assert_eq!(scores(&graded(&half)), r#"{"scores":{"15 linearizability":2.5}}"#);
     }
 
     #[test]
     fn the_semantic_feedback_names_its_stages_and_hints() {
-        let value: Value = serde_json::from_str(&semantic(&outcomes(), None)).unwrap();
+        let value: Value = serde_json::from_str(&semantic(&graded(&outcomes()))).unwrap();
         for stage in value["stages"].as_array().unwrap() {
             assert!(value[stage.as_str().unwrap()].is_object(), "{stage}");
         }
         assert_eq!(value["Tests"]["01 one client"]["passed"], true);
         assert_eq!(value["Tests"]["10 restarts one client"]["hint"], "it: \"hung\"\u{fffd}[2J");
         assert_eq!(value["Build"]["the four files"]["passed"], true);
-        let broken: Value = serde_json::from_str(&semantic(&outcomes(), Some("no\nwhy"))).unwrap();
+        let broken: Value =
+            serde_json::from_str(&semantic(&Graded { broken: Some("no\nwhy"), ..graded(&outcomes()) }))
+                .unwrap();
         assert_eq!(broken["Build"]["the four files"]["hint"], "no");
     }
 
     #[test]
     fn gradescope_gets_each_test_with_its_score() {
-        let value: Value = serde_json::from_str(&gradescope(&outcomes(), None)).unwrap();
+        let value: Value = serde_json::from_str(&gradescope(&graded(&outcomes()))).unwrap();
         assert_eq!(value["tests"][0]["score"], 5);
         assert_eq!(value["tests"][1]["max_score"], 2.5);
         assert_eq!(value["tests"][1]["status"], "failed");
@@ -159,7 +290,7 @@ mod tests {
 
     #[test]
     fn the_table_has_figures_reasons_and_the_sum() {
-        let text = table(&outcomes());
+        let text = table(&graded(&outcomes()));
         assert!(
             text.contains("01 one client                     pass      15.1     4653        126      5\n"),
             "{text}"
@@ -172,9 +303,9 @@ mod tests {
     fn the_table_counts_the_runs_if_there_are_several() {
         let mut twice = outcomes().remove(0);
         twice.record_run(Verdict::Failed("it hung".to_string()));
-        assert!(table(&[twice.clone()]).contains("pass 1/2"));
+        assert!(table(&graded(&[twice.clone()])).contains("pass 1/2"));
         twice.must_pass = 2;
-        assert!(table(&[twice]).contains("FAIL 1/2"));
+        assert!(table(&graded(&[twice])).contains("FAIL 1/2"));
     }
 
     #[test]
@@ -183,5 +314,69 @@ mod tests {
         let command = run::replay_command("test_basic_3a", 17);
         assert!(text.lines().any(|line| line.trim() == command), "{text}");
         assert!(text.lines().all(|line| line.starts_with("    ")), "{text}");
+    }
+
+    #[test]
+    fn a_bug_takes_points_from_the_scores_and_the_table_says_why() {
+        let (outcomes, bug) = (outcomes(), bug());
+        let graded = Graded { hunted: Some(&bug), hunt_points: 2.0, ..graded(&outcomes) };
+        assert_eq!(scores(&graded), r#"{"scores":{"01 one client":3,"10 restarts one client":0}}"#);
+        let text = table(&graded);
+        let row = text.lines().find(|line| line.starts_with("hunt ")).unwrap();
+        assert_eq!(row.split_whitespace().collect::<Vec<_>>(), ["hunt", "FAIL", "2.0", "-2"], "{text}");
+        assert!(text.contains("    run 8 failed, after 2.0 s\n    Election Safety: two leaders\n"), "{text}");
+        assert!(text.contains("3 of 7.5 points\nThe 2 points for the bug"), "{text}");
+        let value: Value = serde_json::from_str(&gradescope(&graded)).unwrap();
+        assert_eq!(
+            (&value["tests"][0]["score"], &value["tests"][2]["status"]),
+            (&json!(3), &json!("failed"))
+        );
+        let value: Value = serde_json::from_str(&semantic(&graded)).unwrap();
+        assert_eq!(value["stages"], json!(["Build", "Tests", "Hunt"]));
+        assert_eq!(value["Hunt"]["hunt"], json!({"passed": false, "hint": "Election Safety: two leaders"}));
+    }
+
+    #[test]
+    fn a_bug_that_costs_nothing_is_only_shown() {
+        let (outcomes, bug) = (outcomes(), bug());
+        let graded = Graded { hunted: Some(&bug), ..graded(&outcomes) };
+        assert!(scores(&graded).contains(r#""01 one client":5"#));
+        let text = table(&graded);
+        assert!(text.contains("Election Safety") && text.ends_with("5 of 7.5 points\n"), "{text}");
+    }
+
+    #[test]
+    fn a_hunt_that_found_nothing_or_did_not_run_costs_nothing() {
+        let seconds = Duration::from_secs;
+        let outcomes = outcomes();
+        let nothing = |took| Hunted::Nothing { runs: 90, took, asked: seconds(20) };
+        for (hunted, says, stages) in [
+            (nothing(seconds(20)), "none of 90 runs failed, in 20.0 s\n", 3),
+            (nothing(seconds(5)), "in 5.0 s of the 20 s that were asked for: the time was up\n", 3),
+            (Hunted::NotRun("the time was up".to_string()), "there was no hunt: the time was up\n", 2),
+        ] {
+            let graded = Graded { hunted: Some(&hunted), hunt_points: 2.0, ..graded(&outcomes) };
+            let text = table(&graded);
+            assert!(text.contains(says) && text.ends_with("5 of 7.5 points\n"), "{text}");
+            let value: Value = serde_json::from_str(&semantic(&graded)).unwrap();
+            assert_eq!(value["stages"].as_array().unwrap().len(), stages, "{says}");
+        }
+    }
+
+    #[test]
+    fn a_bug_comes_with_the_scenario_and_the_commands_that_find_it_again() {
+        let Hunted::Bug { failure, .. } = bug() else { unreachable!() };
+        for (part, lab) in [(Part::A, "LAB=3A"), (Part::B, "LAB=3B"), (Part::Both, "LAB=3B")] {
+            let text = hunt_again(part, &failure);
+            let scenario = "3 servers, 1 client, 1000 ms, uniform: crash";
+            for line in [
+                scenario.to_string(),
+                format!("make hunt {lab} SCENARIO='{scenario}'"),
+                format!("make hunt {lab} LAB_SEED=4 SCENARIO='{scenario}'"),
+            ] {
+                assert!(text.lines().any(|other| other.trim() == line), "{line}: {text}");
+            }
+            assert!(text.lines().all(|line| line.starts_with("    ")), "{text}");
+        }
     }
 }

@@ -6,11 +6,13 @@ use crate::foreign::Excerpt;
 use crate::limits;
 use crate::strays;
 use anyhow::{Context, Result};
-use harness::{PassedLine, TestRun, Trust};
+use harness::{PassedLine, SimulatedRun, TestFailure, TestRun, Trust};
+use hunt::{Outcome, Trial};
 use std::fs;
 use std::io;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// How long a test may take by its own clock.
@@ -82,51 +84,121 @@ pub struct Runner<'a> {
 impl Runner<'_> {
     /// Runs a test once; in simulation if there is a seed.
     pub fn run(&self, function: &str, limit: Duration, seed: Option<u64>) -> Result<Ended> {
+        // Make the folder of a test anew: the last test may have changed what it could write to.
         let place = self.folders.root().join("test");
         let scratch = place.join("tmp");
         let program = self
-            .prepare(&place, &scratch)
+            .prepare(&place)
+            .and_then(|program| self.make_scratch(&scratch).map(|()| program))
             .with_context(|| format!("cannot prepare {} for a test", place.display()))?;
-        let allowance = Allowance {
-            memory: self.memory,
-            processes: limits::processes(),
-            read: vec![program.clone(), self.folders.workspace()],
-            write: vec![scratch.clone()],
-            user: self.user,
-        };
-        let mut command = confine::command(&program, &allowance);
-        command.env_clear().env("HOME", &scratch).env("TMPDIR", &scratch).current_dir(&scratch);
-        let workspace = self.folders.workspace();
-        let run = TestRun {
-            command,
-            test: function,
-            limit,
-            trust: Trust::Foreign,
-            workspace: Some(&workspace),
-            seed,
-        };
-        let mut output = Excerpt::default();
-        let result = harness::run_test(run, &mut |text| output.push(text));
+        let simulation = seed.map(|seed| SimulatedRun { seed, ..SimulatedRun::default() });
+        let (result, output) = self.start(&program, &scratch, function, limit, simulation);
         strays::kill_all();
         let verdict = match result {
             // A test need not set a last line.
             Ok(line) => Verdict::Passed(line.map_or_else(Figures::default, Figures::from)),
             Err(failure) => Verdict::Failed(failure.to_string()),
         };
-        Ok(Ended { verdict, output: output.text() })
+        Ok(Ended { verdict, output })
     }
 
-    /// Makes the folder of a test anew: the last test may have changed what it could write to.
-    fn prepare(&self, place: &Path, scratch: &Path) -> io::Result<PathBuf> {
+    /// Starts `program` in a confined process, and waits for its end. Returns also what it has printed.
+    fn start(
+        &self,
+        program: &Path,
+        scratch: &Path,
+        function: &str,
+        limit: Duration,
+        simulation: Option<SimulatedRun>,
+    ) -> (Result<Option<PassedLine>, TestFailure>, String) {
+        let workspace = self.folders.workspace();
+        let allowance = Allowance {
+            memory: self.memory,
+            processes: limits::processes(),
+            read: vec![program.to_path_buf(), workspace.clone()],
+            write: vec![scratch.to_path_buf()],
+            user: self.user,
+        };
+        let mut command = confine::command(program, &allowance);
+        command.env_clear().env("HOME", scratch).env("TMPDIR", scratch).current_dir(scratch);
+        let run = TestRun {
+            command,
+            test: function,
+            limit,
+            trust: Trust::Foreign,
+            workspace: Some(&workspace),
+            simulation,
+        };
+        let mut output = Excerpt::default();
+        let result = harness::run_test(run, &mut |text| output.push(text));
+        (result, output.text())
+    }
+
+    /// Makes an empty folder with nothing but the program in it.
+    fn prepare(&self, place: &Path) -> io::Result<PathBuf> {
         if place.exists() {
             fs::remove_dir_all(place)?;
         }
-        fs::create_dir_all(scratch)?;
+        fs::create_dir_all(place)?;
         let program = place.join("test_test");
         fs::write(&program, self.binary)?;
         fs::set_permissions(&program, PermissionsExt::from_mode(0o755))?;
-        chown(scratch, self.user, self.user)?;
         Ok(program)
+    }
+
+    /// Makes a folder that a test may write to.
+    fn make_scratch(&self, scratch: &Path) -> io::Result<()> {
+        fs::create_dir(scratch)?;
+        chown(scratch, self.user, self.user)
+    }
+}
+
+/// The test that makes one run of the hunt.
+const HUNT: &str = "hunt_kvraft";
+
+/// Makes runs of the hunt.
+pub struct Hunter<'a> {
+    runner: Runner<'a>,
+    /// The folder with the program and the scratch folders.
+    place: PathBuf,
+    program: PathBuf,
+    /// How many runs were started.
+    started: AtomicU64,
+}
+
+impl<'a> Hunter<'a> {
+    /// `runner` has the program that hunts.
+    pub fn new(runner: Runner<'a>) -> Result<Hunter<'a>> {
+        let place = runner.folders.root().join("hunt");
+        let program =
+            runner.prepare(&place).with_context(|| format!("cannot prepare {}", place.display()))?;
+        Ok(Hunter { runner, place, program, started: AtomicU64::new(0) })
+    }
+
+    /// Makes one run, in a scratch folder of its own. Several threads may call this at once. The caller kills the processes
+    /// that runs leave behind.
+    pub fn run(&self, trial: &Trial, limit: Duration) -> Result<Outcome> {
+        let scratch = self.place.join(self.started.fetch_add(1, Ordering::Relaxed).to_string());
+        self.runner
+            .make_scratch(&scratch)
+            .with_context(|| format!("cannot make the folder {}", scratch.display()))?;
+        let simulation = SimulatedRun {
+            seed: trial.seed,
+            strategy: trial.scenario.strategy,
+            scenario: Some(trial.scenario.to_string()),
+            replay: None,
+        };
+        let (result, output) = self.runner.start(&self.program, &scratch, HUNT, limit, Some(simulation));
+        // Ignore an error: the folder is removed in the end with all others.
+        let _ = fs::remove_dir_all(&scratch);
+        match result {
+            Err(failure @ TestFailure::NotStarted(_)) => Err(failure.into()),
+            // The time was up: that proves nothing.
+            Err(hung @ TestFailure::Hung(_)) => {
+                Ok(Outcome { failure: None, warning: Some(hung.to_string()) })
+            }
+            result => Ok(Outcome::of(result, output.as_bytes()).0),
+        }
     }
 }
 

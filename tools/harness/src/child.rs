@@ -2,6 +2,7 @@
 
 mod logger;
 mod observer;
+mod pauses;
 mod session;
 mod simulation;
 mod tasks;
@@ -9,8 +10,10 @@ mod threads;
 mod watch;
 
 pub use observer::observe;
-pub use simulation::latency;
+pub use pauses::{pause_server, pause_thread};
+pub use simulation::{latency, scenario};
 pub use tasks::{Task, spawn, spawn_client};
+pub use watch::{fail, tolerate_leftover_threads};
 
 use crate::protocol::{CHILD_VARIABLE, Start};
 use crate::record;
@@ -40,7 +43,7 @@ pub fn passed(line: PassedLine) {
 }
 
 /// Runs the test that the parent wants.
-pub(crate) fn run(limit: Duration, tests: &'static [Test]) -> ExitCode {
+pub(crate) fn run(limit: Duration, tests: &[Test]) -> ExitCode {
     record::start_clock();
     let start = match session::begin() {
         Ok(start) => start,
@@ -49,7 +52,7 @@ pub(crate) fn run(limit: Duration, tests: &'static [Test]) -> ExitCode {
             return ExitCode::from(2);
         }
         Err(NoSession::OpenMemory(e)) => {
-            watch::fail(&format!("cannot keep others from reading this process's memory: {e}"))
+            fail(&format!("cannot keep others from reading this process's memory: {e}"))
         }
         Err(NoSession::NoThread(e)) => watch::fail_to_start(&e),
     };
@@ -102,7 +105,7 @@ fn run_in_real_time(limit: Duration, (name, test): Test, start: &Start) -> Optio
     }
     watch::look(limit);
     if thread.join().is_err() {
-        watch::fail("the test's thread ended without a result");
+        fail("the test's thread ended without a result");
     }
     watch::wait_for_the_others(&own);
     peak

@@ -42,7 +42,7 @@ pub const VARIABLES: [Variable; 10] = [
     Variable { name: KEEP_GOING, values: SWITCH, default: "stop", is_for_simulations: true },
     Variable {
         name: STRATEGY,
-        values: "uniform, priorities, pauses or storm",
+        values: "uniform, priorities or pauses",
         default: "uniform",
         is_for_simulations: true,
     },
@@ -122,6 +122,21 @@ impl fmt::Display for EnvironmentError {
 }
 
 impl std::error::Error for EnvironmentError {}
+
+impl Default for Simulations {
+    /// One simulation of each test, with a new seed.
+    fn default() -> Simulations {
+        Simulations {
+            seed: None,
+            runs: 1,
+            keep_going: false,
+            strategy: sim::Strategy::default(),
+            traces: None,
+            twice: false,
+            on_kernel_threads: false,
+        }
+    }
+}
 
 impl Environment {
     /// Reads the environment variables.

@@ -10,6 +10,9 @@
 //! cleaned up. The test passes when its function has returned and none of that happened. Neither the output nor the
 //! exit code of the code under test can make the test pass.
 //!
+//! A test that measures time is passed to [`run_with_simulated`]: it is always simulated, because a busy machine does not
+//! slow virtual time down.
+//!
 //! What a test calls:
 //! - [`begin`] prints its first line; [`passed`] sets its last line, which is printed once the test has really passed;
 //! - [`spawn`] runs something beside the test's own thread, [`spawn_client`] a client;
@@ -39,12 +42,16 @@ pub mod record;
 mod report;
 mod test;
 
-pub use child::{Task, begin, latency, observe, passed, spawn, spawn_client};
+pub use child::{
+    Task, begin, fail, latency, observe, passed, pause_server, pause_thread, scenario, spawn, spawn_client,
+    tolerate_leftover_threads,
+};
 pub use environment::{VARIABLES, Variable};
 pub use lines::PassedLine;
-pub use parent::{TestFailure, TestRun, Trust, fresh_seed, replay, run_test};
+pub use parent::{SimulatedRun, TestFailure, TestRun, Trust, fresh_seed, replay, run_test};
 pub use protocol::Drawing;
 pub use record::{Operation, elapsed, excerpt, operation};
+pub use sim::Strategy;
 pub use test::Test;
 
 use std::process::ExitCode;
@@ -58,14 +65,25 @@ pub const CAN_SIMULATE: bool = sim::SUPPORTED;
 
 /// The `main` of a test binary: runs the tests that the command line asks for.
 pub fn run(tests: &'static [Test]) -> ExitCode {
-    run_within(LIMIT, tests)
+    run_within(LIMIT, tests, &[])
 }
 
-/// As [`run`], with another limit for each test.
-pub fn run_within(limit: Duration, tests: &'static [Test]) -> ExitCode {
-    if std::env::var_os(protocol::CHILD_VARIABLE).is_some() {
-        child::run(limit, tests)
+/// Whether this process runs one test for another process of the same program. [`run`] then does what that process wants.
+pub fn is_child() -> bool {
+    std::env::var_os(protocol::CHILD_VARIABLE).is_some()
+}
+
+/// As [`run`], with more tests: `simulated` are always simulated, even without `LAB_SIM`. They measure time, which only
+/// virtual time allows on a busy machine. On a system without simulator they are listed as ignored.
+pub fn run_with_simulated(tests: &'static [Test], simulated: &'static [Test]) -> ExitCode {
+    run_within(LIMIT, tests, simulated)
+}
+
+/// As [`run_with_simulated`], with another limit for each test.
+pub fn run_within(limit: Duration, tests: &'static [Test], simulated: &'static [Test]) -> ExitCode {
+    if is_child() {
+        child::run(limit, &[tests, simulated].concat())
     } else {
-        parent::run(limit, tests)
+        parent::run(limit, tests, simulated)
     }
 }

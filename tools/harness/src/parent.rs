@@ -5,7 +5,7 @@ mod replay;
 mod seeds;
 mod stream;
 
-pub use process::{TestFailure, TestRun, Trust, run_test};
+pub use process::{SimulatedRun, TestFailure, TestRun, Trust, run_test};
 pub use replay::replay;
 pub use seeds::fresh as fresh_seed;
 
@@ -19,8 +19,8 @@ use std::time::Duration;
 /// How long a child may still run after its time limit. It needs this time to report what hangs; then it is killed.
 const GRACE: Duration = Duration::from_secs(10);
 
-/// Runs the tests that command line and environment ask for.
-pub(crate) fn run(limit: Duration, tests: &'static [Test]) -> ExitCode {
+/// Runs the tests that command line and environment ask for. The tests in `simulated` are simulated in any case.
+pub(crate) fn run(limit: Duration, tests: &'static [Test], simulated: &'static [Test]) -> ExitCode {
     let mut environment = match Environment::read() {
         Ok(environment) => environment,
         Err(e) => {
@@ -29,7 +29,7 @@ pub(crate) fn run(limit: Duration, tests: &'static [Test]) -> ExitCode {
         }
     };
     if let Some(wanted) = environment.simulations.take() {
-        return seeds::run(wanted, &environment, tests);
+        return seeds::run(wanted, &environment, &[tests, simulated].concat());
     }
     let mut arguments = Arguments::from_args();
     // Tests measure time and count RPCs: two at once would disturb each other.
@@ -41,7 +41,12 @@ pub(crate) fn run(limit: Duration, tests: &'static [Test]) -> ExitCode {
             run_trial(limit, order)
         })
     };
-    libtest_mimic::run(&arguments, tests.iter().map(trial).collect()).exit_code()
+    let mut trials: Vec<Trial> = tests.iter().map(trial).collect();
+    let always = seeds::Always::new(&environment);
+    trials.extend(simulated.iter().map(|test| always.trial(test)));
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    always.print_replays();
+    conclusion.exit_code()
 }
 
 fn run_trial(limit: Duration, order: Order) -> Result<(), Failed> {

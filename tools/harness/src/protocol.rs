@@ -51,6 +51,8 @@ pub(crate) struct Simulation {
     pub(crate) on_kernel_threads: bool,
     /// The command that replays this simulation, if a person can type one.
     pub(crate) replay: Option<String>,
+    /// What the test reads with [`scenario`](crate::scenario).
+    pub(crate) scenario: Option<String>,
 }
 
 /// When to draw a picture.

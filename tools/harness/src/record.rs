@@ -327,6 +327,20 @@ pub(crate) fn entered() -> Option<usize> {
     ENTERED.get()
 }
 
+// What led to a failure.
+
+/// Notes something that happened, for the story that is printed under a failure's message: "server 2 crashes".
+pub fn note(what: impl Into<String>) {
+    let what = what.into();
+    sim::trace(format_args!("{what}"));
+    note_late(elapsed(), what);
+}
+
+/// As [`note`], for something that happened earlier, and that only now turns out to be a part of the story.
+pub fn note_late(at: Duration, what: String) {
+    with_servers(|servers| servers.notes.push((at, what)));
+}
+
 // What a failure is about.
 
 /// Notes that the failure that the calling thread is about to report concerns server `i`.

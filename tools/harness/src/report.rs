@@ -6,7 +6,7 @@ mod page;
 mod terminal;
 
 pub(crate) use files::draw;
-pub(crate) use terminal::operations;
+pub(crate) use terminal::{operations, story};
 
 use crate::record::Focus;
 use std::time::Duration;

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "clippy.toml allows it in tests; this is for their helpers")]
 
-use harness::{PassedLine, TestFailure, TestRun, Trust, run_test};
+use harness::{PassedLine, SimulatedRun, TestFailure, TestRun, Trust, run_test};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -65,6 +65,42 @@ fn drawn(output: &Output) -> (String, String) {
     let again = format!("\n  log: {log}\n  picture: {picture}\n\n\nfailures:\n");
     assert!(stdout.contains(&again), "{stdout}");
     (std::fs::read_to_string(log).unwrap(), std::fs::read_to_string(picture).unwrap())
+}
+
+/// A minute of virtual time passes at once, in a program whose other tests run in real time. The failure names its seed.
+#[test]
+fn a_test_can_always_be_simulated() {
+    let begun = Instant::now();
+    if !harness::CAN_SIMULATE {
+        let (output, text) = output_of(&mut samples(&["measures_time"]));
+        assert!(output.status.success() && text.contains("1 ignored"), "{text}");
+        return;
+    }
+    let (output, text) = output_of(&mut samples(&["--exact", "measures_time"]));
+    assert!(output.status.success(), "{text}");
+    assert!(
+        text.contains("\nTest: sample ...\n  ... Passed --   0.0  3    12    1  (virtual time, seed "),
+        "{text}"
+    );
+    assert!(text.contains("1 passed; 0 failed"), "{text}");
+
+    let (output, text) = output_of(&mut samples(&["--exact", "is_too_slow"]));
+    assert_eq!(output.status.code(), Some(101), "{text}");
+    assert!(text.contains("it took a minute"), "{text}");
+    let (_, replay) = text.split_once("is_too_slow failed with seed ").unwrap();
+    let (seed, replay) = replay.split_once("; this replays it:\n  LAB_SIM=1 LAB_SEED=").unwrap();
+    assert!(replay.starts_with(&format!("{seed} ")) && replay.contains(" --exact is_too_slow\n"), "{text}");
+    assert!(begun.elapsed() < Duration::from_secs(60));
+}
+
+/// With LAB_SIM, a test that is always simulated obeys the variables of all simulated tests.
+#[test]
+fn a_test_that_is_always_simulated_obeys_the_variables() {
+    if harness::CAN_SIMULATE {
+        let mut command = samples(&["--exact", "measures_time"]);
+        let (output, text) = output_of(command.env("LAB_SIM", "1").env("LAB_SEED", "7").env("LAB_RUNS", "3"));
+        assert!(output.status.success() && text.contains("measures_time: 3 seeds from 7 on"), "{text}");
+    }
 }
 
 #[test]
@@ -223,7 +259,7 @@ fn judge(command: Command, test: &str) -> (Result<Option<PassedLine>, TestFailur
 }
 
 fn foreign(command: Command, test: &str, limit: Duration) -> TestRun<'_> {
-    TestRun { command, test, limit, trust: Trust::Foreign, workspace: None, seed: None }
+    TestRun { command, test, limit, trust: Trust::Foreign, workspace: None, simulation: None }
 }
 
 #[test]
@@ -261,7 +297,8 @@ fn a_grader_cuts_off_a_test_at_the_limit() {
 fn a_grader_simulates() {
     let mut command = samples(&[]);
     command.env("LAB_SEED", "5").env("LAB_PICTURE", "yes");
-    let run = TestRun { seed: Some(7), ..foreign(command, "passes", Duration::from_secs(20)) };
+    let simulation = Some(SimulatedRun { seed: 7, ..SimulatedRun::default() });
+    let run = TestRun { simulation, ..foreign(command, "passes", Duration::from_secs(20)) };
     let mut output = Vec::new();
     run_test(run, &mut |text| output.extend_from_slice(text)).unwrap();
     let output = String::from_utf8(output).unwrap();

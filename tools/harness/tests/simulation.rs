@@ -128,6 +128,15 @@ fn a_test_that_passes_names_its_seed_and_says_that_its_time_is_not_real() {
 }
 
 #[test]
+fn a_servers_threads_can_be_paused_and_run_again() {
+    for seed in ["1", "2", "3", "4", "5"] {
+        for switcher in SWITCHERS {
+            passes("pauses_a_server", &[("LAB_SEED", seed), ("LAB_SIM_SWITCH", switcher)], "ok");
+        }
+    }
+}
+
+#[test]
 fn time_limits_are_of_virtual_time() {
     fails(
         "hangs",
@@ -310,7 +319,7 @@ fn a_trace_is_the_same_for_one_seed_and_strategy_only() {
         simulate("fails_now_and_then", &environment);
         std::fs::read_to_string(to.join(format!("fails_now_and_then-{seed}"))).unwrap()
     };
-    for strategy in ["uniform", "priorities", "pauses", "storm"] {
+    for strategy in ["uniform", "priorities", "pauses"] {
         let first = trace("first", "3", strategy);
         assert!(first.contains("client 0 has read"), "{first}");
         assert_eq!(first, trace("second", "3", strategy), "{strategy}");
@@ -406,7 +415,7 @@ fn a_wrong_environment_is_an_error_of_its_own() {
         (&[("LAB_TWICE", "yes")], &format!("LAB_TWICE=yes: {switch}")),
         (&[("LAB_SIM", "true")], &format!("LAB_SIM=true: {switch}")),
         (&[("LAB_PICTURE", "2")], &format!("LAB_PICTURE=2: {switch}")),
-        (&[("LAB_STRATEGY", "luck")], "LAB_STRATEGY=luck: it must be uniform, priorities, pauses or storm;"),
+        (&[("LAB_STRATEGY", "luck")], "LAB_STRATEGY=luck: it must be uniform, priorities or pauses;"),
         (&[("LAB_SIM", "0"), ("LAB_SEED", "1")], "LAB_SEED is for simulations: set LAB_SIM=1 too"),
         (&[("LAB_SEDE", "1")], "LAB_SEDE: there is no such variable; there are LAB_SIM, LAB_SEED,"),
         (

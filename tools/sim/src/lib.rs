@@ -12,6 +12,7 @@
 //! | [`trace`], [`is_tracing`], [`flush_trace`] | write to the trace |
 //! | [`threads`] | lists the simulated threads |
 //! | [`stand_by`] | marks a thread that only watches the others |
+//! | [`pause`] | keeps other threads from running for a while |
 //!
 //! This is the only crate of the workspace with unsafe code. The simulator runs on Linux with the GNU C library, on x86-64
 //! and aarch64. Elsewhere, and with `--cfg lab_without_sim`, [`SUPPORTED`] is false and the crate contains no unsafe code.
@@ -110,6 +111,13 @@ pub fn stand_by() {
 /// The numbers and names of the simulated threads that have not ended. None: the calling thread is not simulated.
 pub fn threads() -> Option<Vec<(usize, String)>> {
     imp::threads()
+}
+
+/// Keeps some simulated threads from running for `duration`, as if the machine had no processor for them. `is_chosen` gets
+/// each thread's number and name; the calling thread is never paused. A thread that waits for a lock or a time goes on
+/// waiting, and is paused if the wait ends too early. Does nothing on a thread that is not simulated.
+pub fn pause(duration: Duration, is_chosen: impl FnMut(usize, &str) -> bool) {
+    imp::pause(duration, is_chosen);
 }
 
 /// True if the program was built so that a thread can lose the processor at any branch (`make sim-races`).

@@ -32,6 +32,8 @@ pub(crate) fn is_tracing() -> bool {
 
 pub(crate) fn stand_by() {}
 
+pub(crate) fn pause(_duration: Duration, _is_chosen: impl FnMut(usize, &str) -> bool) {}
+
 pub(crate) fn threads() -> Option<Vec<(usize, String)>> {
     None
 }

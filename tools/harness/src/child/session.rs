@@ -94,6 +94,7 @@ pub(super) fn fail(message: &str, server: Option<usize>) -> ! {
         std::mem::forget(session.failing.lock().unwrap_or_else(PoisonError::into_inner));
     }
     let at = record::elapsed();
+    let message = &format!("{message}{}", report::story());
     say(&format!("  ... FAILED after {:.1} s -- {message}\n", at.as_secs_f64()));
     tell(&Report::Failed { message: message.to_string() });
     // The parent has the verdict: an error in drawing the picture cannot change it.

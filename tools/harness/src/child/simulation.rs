@@ -14,19 +14,15 @@ use std::time::Duration;
 /// How long a message takes in a simulation: less than real networks in one building promise, but more than nothing, so
 /// that other things can happen while a message is on its way.
 const LATENCY: RangeInclusive<Duration> = Duration::from_micros(500)..=Duration::from_micros(1000);
-/// In a storm, one message in this many is delayed, by up to this time.
-const STRAGGLERS: (u32, Duration) = (30, Duration::from_millis(600));
-/// In a storm, one RPC in this many makes a thread at either end stand still, for up to this time.
-const STALLS: (u32, Duration) = (200, Duration::from_millis(400));
 
 /// How long messages take on a test's network: no time in real time, and 0.5 to 1 ms in a simulation.
 pub fn latency() -> Latency {
-    if !sim::is_simulated() {
-        return Latency::default();
-    }
-    let simulation = session::start().and_then(|start| start.simulation.as_ref());
-    let storm = simulation.is_some_and(|simulation| simulation.strategy == sim::Strategy::Storm);
-    Latency { usual: Some(LATENCY), stragglers: storm.then_some(STRAGGLERS), stalls: storm.then_some(STALLS) }
+    Latency { usual: sim::is_simulated().then_some(LATENCY), ..Latency::default() }
+}
+
+/// What the parent wants this simulation to be like, in words that the test understands. None: it says nothing.
+pub fn scenario() -> Option<&'static str> {
+    session::start()?.simulation.as_ref()?.scenario.as_deref()
 }
 
 /// Runs the test as a simulation.

@@ -60,9 +60,21 @@ pub struct TestRun<'a> {
     pub trust: Trust,
     /// The workspace that the test binary was compiled in. None: the one in which this crate was compiled.
     pub workspace: Option<&'a Path>,
-    /// Simulates the test with this seed, by the uniform strategy, which finds only failures that can happen in real
-    /// time too. None: the test runs in real time.
-    pub seed: Option<u64>,
+    /// None: the test runs in real time.
+    pub simulation: Option<SimulatedRun>,
+}
+
+/// How [`run_test`] simulates a test.
+#[derive(Default)]
+pub struct SimulatedRun {
+    /// The seed.
+    pub seed: u64,
+    /// The strategy.
+    pub strategy: sim::Strategy,
+    /// What the test reads with [`scenario`](crate::scenario).
+    pub scenario: Option<String>,
+    /// The command that replays the simulation. If there is one, a picture of a failure is drawn, and shows the command.
+    pub replay: Option<String>,
 }
 
 /// Why a test has failed. Displays as the whole reason.
@@ -112,16 +124,19 @@ impl std::error::Error for TestFailure {}
 /// # Errors
 /// When the test has not passed; the error says why.
 pub fn run_test(run: TestRun<'_>, output: &mut dyn FnMut(&[u8])) -> Result<Option<PassedLine>, TestFailure> {
-    let TestRun { command, test, limit, trust, workspace, seed } = run;
-    let simulation = seed.map(|seed| Simulation {
+    let TestRun { command, test, limit, trust, workspace, simulation } = run;
+    let is_drawn = simulation.as_ref().is_none_or(|simulation| simulation.replay.is_some());
+    let simulation = simulation.map(|SimulatedRun { seed, strategy, scenario, replay }| Simulation {
         seed,
-        strategy: sim::Strategy::Uniform,
+        strategy,
         trace: None,
         on_kernel_threads: false,
-        replay: None,
+        replay,
+        scenario,
     });
     let workspace = workspace.map(Path::to_path_buf);
-    self::run(command, Order { workspace, simulation, ..Order::new(test, trust) }, limit, output)
+    let pictures = if is_drawn { Pictures::OnFailure } else { Pictures::Never };
+    self::run(command, Order { workspace, simulation, pictures, ..Order::new(test, trust) }, limit, output)
 }
 
 /// What a child is to do: a [`Start`] without the token, and with a [`Trust`].

@@ -49,6 +49,34 @@ struct Plan {
     replays: Mutex<Vec<String>>,
 }
 
+impl Plan {
+    /// `slots` simulations run at a time, `runs` in all.
+    fn new(wanted: Simulations, environment: &Environment, traces: Traces, slots: usize, runs: u64) -> Plan {
+        let last_first = u64::MAX - (wanted.runs - 1);
+        Plan {
+            first: wanted.seed.unwrap_or_else(|| fresh().min(last_first)),
+            progress: Progress::new(runs, environment.prints_log),
+            wanted,
+            traces,
+            pictures: environment.pictures,
+            prints_log: environment.prints_log,
+            slots: Slots::new(slots),
+            replays: Mutex::default(),
+        }
+    }
+
+    fn trial(self: &Arc<Plan>, &(name, _): &Test) -> Trial {
+        let plan = self.clone();
+        Trial::test(name, move || run_trial(&plan, name))
+    }
+
+    fn print_replays(&self) {
+        for replay in lock(&self.replays).iter() {
+            println!("{replay}");
+        }
+    }
+}
+
 /// The locks are held for a moment, by code that does not panic.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -81,7 +109,7 @@ struct Failure {
 }
 
 /// Runs the tests that the command line asks for, simulated.
-pub(super) fn run(wanted: Simulations, environment: &Environment, tests: &'static [Test]) -> ExitCode {
+pub(super) fn run(wanted: Simulations, environment: &Environment, tests: &[Test]) -> ExitCode {
     let traces = match Traces::new(&wanted) {
         Ok(traces) => traces,
         Err(e) => {
@@ -97,22 +125,9 @@ pub(super) fn run(wanted: Simulations, environment: &Environment, tests: &'stati
     arguments.test_threads = Some(if shows_progress { processors.max(2) } else { processors });
     let is_wanted = |name: &str| !arguments.is_filtered_out(&Trial::test(name, || Ok(())));
     let tests_wanted = tests.iter().filter(|(name, _)| is_wanted(name)).count() as u64;
-    let last_first = u64::MAX - (wanted.runs - 1);
-    let plan = Arc::new(Plan {
-        first: wanted.seed.unwrap_or_else(|| fresh().min(last_first)),
-        progress: Progress::new(tests_wanted.saturating_mul(wanted.runs), environment.prints_log),
-        wanted,
-        traces,
-        pictures: environment.pictures,
-        prints_log: environment.prints_log,
-        slots: Slots::new(processors),
-        replays: Mutex::default(),
-    });
-    let trial = |&(name, _): &Test| {
-        let plan = plan.clone();
-        Trial::test(name, move || run_trial(&plan, name))
-    };
-    let trials = tests.iter().map(trial).collect();
+    let runs = tests_wanted.saturating_mul(wanted.runs);
+    let plan = Arc::new(Plan::new(wanted, environment, traces, processors, runs));
+    let trials = tests.iter().map(|test| plan.trial(test)).collect();
     let conclusion = std::thread::scope(|scope| {
         let (running, end) = channel();
         let progress = &plan.progress;
@@ -123,10 +138,33 @@ pub(super) fn run(wanted: Simulations, environment: &Environment, tests: &'stati
         drop(running);
         conclusion
     });
-    for replay in lock(&plan.replays).iter() {
-        println!("{replay}");
-    }
+    plan.print_replays();
     conclusion.exit_code()
+}
+
+/// Simulates the tests that are always simulated, in a program whose other tests run in real time: each with one fresh
+/// seed.
+pub(super) struct Always(Arc<Plan>);
+
+impl Always {
+    pub(super) fn new(environment: &Environment) -> Always {
+        Always(Arc::new(Plan::new(Simulations::default(), environment, Traces::Nowhere, 1, 1)))
+    }
+
+    /// The test as libtest-mimic runs it. Ignored on a system without simulator.
+    pub(super) fn trial(&self, test: &Test) -> Trial {
+        if sim::SUPPORTED {
+            return self.0.trial(test);
+        }
+        let refuse =
+            || Err("this test is always simulated, and there is no simulator for this system".into());
+        Trial::test(test.0, refuse).with_ignored_flag(true)
+    }
+
+    /// Prints how to replay the failures, if there are any.
+    pub(super) fn print_replays(&self) {
+        self.0.print_replays();
+    }
 }
 
 fn run_trial(plan: &Plan, name: &'static str) -> Result<(), Failed> {
@@ -258,6 +296,7 @@ fn simulate(run: &Run<'_>, trace: Option<PathBuf>, output: &mut Vec<u8>) -> Resu
         trace,
         on_kernel_threads,
         replay: Some(replay::command(strategy, name, seed)),
+        scenario: None,
     };
     // A log that `RUST_LOG` asks for goes to standard error as always. Otherwise standard error is part of the output,
     // so that tests that run at the same time do not mix their lines.

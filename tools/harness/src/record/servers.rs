@@ -6,6 +6,9 @@ use std::time::Duration;
 /// How many of each kind of events are kept.
 const KEPT: usize = 60_000;
 
+/// How many notes are kept: as many as are printed.
+const NOTED: usize = 15;
+
 /// More servers than any test has.
 pub(crate) const MOST_SERVERS: usize = 16;
 
@@ -21,6 +24,8 @@ pub(crate) struct Servers {
     pub(crate) networks: Ring<(Duration, Network)>,
     pub(crate) marks: Ring<Mark>,
     next_mark: u64,
+    /// What happened, in words, for the story of a failure.
+    pub(crate) notes: Ring<(Duration, String)>,
     pub(crate) findings: Vec<Finding>,
 }
 
@@ -95,6 +100,7 @@ impl Servers {
             networks: Ring::new(KEPT),
             marks: Ring::new(KEPT),
             next_mark: 0,
+            notes: Ring::new(NOTED),
             findings: Vec::new(),
         }
     }

@@ -1,5 +1,6 @@
 //! Tests that end in every way a test can end, for the tests of the harness.
 
+use crossbeam_channel::bounded;
 use harness::PassedLine;
 use harness::record::{self, Finding};
 use parking_lot::Mutex;
@@ -8,7 +9,7 @@ use std::fs::File;
 use std::io::Write;
 use std::os::fd::AsFd;
 use std::process::{Command, ExitCode};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -63,8 +64,28 @@ fn main() -> ExitCode {
             ("overflows_its_stack", overflows_its_stack),
             ("needs_a_large_stack", needs_a_large_stack),
             ("ends_threads_with_values", ends_threads_with_values),
+            ("pauses_a_server", pauses_a_server),
         ],
+        &[("measures_time", measures_time), ("is_too_slow", is_too_slow)],
     )
+}
+
+/// Sleeps for a minute of virtual time. Always simulated.
+fn measures_time() {
+    harness::begin("Test: sample");
+    let begun = Instant::now();
+    sleep(Duration::from_secs(60));
+    let elapsed = begun.elapsed();
+    assert!((60..61).contains(&elapsed.as_secs()), "a minute took {elapsed:?}");
+    harness::passed(PASSED);
+}
+
+/// Fails. Always simulated.
+fn is_too_slow() {
+    harness::begin("Test: sample");
+    let begun = Instant::now();
+    sleep(Duration::from_secs(60));
+    assert!(begun.elapsed() < Duration::from_secs(60), "it took a minute");
 }
 
 fn passes() {
@@ -137,7 +158,7 @@ fn deadlocks() {
 
 /// No locks, so this is nothing that parking_lot could find.
 fn waits_without_end() {
-    let (_tx, rx) = crossbeam_channel::bounded::<()>(0);
+    let (_tx, rx) = bounded::<()>(0);
     labrpc::go("server 1: waits for a message", {
         let rx = rx.clone();
         move || {
@@ -240,7 +261,7 @@ fn logs_what_is_locked() {
 
 /// The last thread that could run ends.
 fn leaves_nobody() {
-    let (tx, rx) = crossbeam_channel::bounded::<()>(1);
+    let (tx, rx) = bounded::<()>(1);
     std::thread::spawn(|| log::debug!("server 1: ends"));
     let _ = rx.recv();
     drop(tx);
@@ -422,7 +443,7 @@ fn breaks_a_history() {
     done("client 1", "put(\"other\", \"x </script> y\")", "");
     record::started(1, "start(1) = index 1, term 7");
     record::applied(1, "apply index 1: 1");
-    let (logged, wait) = crossbeam_channel::bounded::<()>(0);
+    let (logged, wait) = bounded::<()>(0);
     labrpc::go("server 1: applier", move || {
         log::debug!("server 1, term 7: applies");
         drop(logged);
@@ -468,4 +489,49 @@ fn leaves_a_process() {
 fn leaves_a_process_and_exits() {
     leaves_a_process();
     std::process::exit(0);
+}
+
+/// Pauses one of two servers, whose threads wait in different ways. For simulations only.
+fn pauses_a_server() {
+    const PAUSE: Duration = Duration::from_millis(100);
+    let over = Arc::new(AtomicBool::new(false));
+    let counts: Vec<Arc<AtomicUsize>> = (0..2).map(|_| Arc::default()).collect();
+    for (server, count) in counts.iter().enumerate() {
+        let (over, count) = (over.clone(), count.clone());
+        labrpc::go(format!("server {server}: sleeper"), move || {
+            while !over.load(Ordering::SeqCst) {
+                sleep(Duration::from_millis(1));
+                count.fetch_add(1, Ordering::SeqCst);
+            }
+        });
+    }
+    let (tx, rx) = bounded::<()>(0);
+    let received = Arc::new(AtomicUsize::new(0));
+    labrpc::go("server 0: receiver", {
+        let received = received.clone();
+        move || rx.iter().for_each(|()| _ = received.fetch_add(1, Ordering::SeqCst))
+    });
+    let counted = || counts.iter().map(|count| count.load(Ordering::SeqCst)).collect::<Vec<_>>();
+    sleep(PAUSE);
+    let (before, begun) = (counted(), Instant::now());
+    harness::pause_server(0, PAUSE);
+    sleep(PAUSE * 9 / 10);
+    let during = counted();
+    assert_eq!(before[0], during[0], "server 0 runs");
+    assert!(during[1] > before[1] + 50, "server 1 does not run");
+    // The receiver waits for this message, and is paused.
+    tx.send(()).expect("there is a receiver");
+    sleep(Duration::from_millis(1));
+    assert_eq!(received.load(Ordering::SeqCst), 0);
+    sleep(PAUSE);
+    assert_eq!(received.load(Ordering::SeqCst), 1);
+    assert!(counted()[0] > during[0] + 50, "server 0 still pauses, after {:?}", begun.elapsed());
+
+    harness::pause_thread(1, PAUSE, |threads| threads - 1);
+    let before = counted();
+    sleep(PAUSE / 2);
+    let during = counted();
+    assert_eq!(before[1], during[1], "the thread of server 1 runs");
+    assert!(during[0] > before[0] + 25, "server 0 does not run");
+    over.store(true, Ordering::SeqCst);
 }

@@ -126,6 +126,12 @@ pub(crate) fn stand_by() {
     }
 }
 
+pub(crate) fn pause(duration: Duration, is_chosen: impl FnMut(usize, &str) -> bool) {
+    if let Some(me) = current() {
+        scheduler::pause(me, duration.as_nanos() as u64, is_chosen);
+    }
+}
+
 pub(crate) fn threads() -> Option<Vec<(usize, String)>> {
     is_simulated().then(scheduler::alive)
 }

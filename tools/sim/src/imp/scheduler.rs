@@ -437,6 +437,17 @@ pub(crate) fn alive() -> Vec<(usize, String)> {
     })
 }
 
+/// Pauses the threads that `is_chosen` chooses by number and name, except `me`.
+pub(crate) fn pause(me: &'static Thread, duration: u64, mut is_chosen: impl FnMut(usize, &str) -> bool) {
+    with(|s| {
+        let alive = s.threads.iter().filter(|record| record.is_alive() && record.thread.id != me.id);
+        let chosen: Vec<usize> =
+            alive.filter(|r| is_chosen(r.thread.id, &r.name)).map(|r| r.thread.id).collect();
+        let until = s.clock.now() + duration;
+        chosen.into_iter().for_each(|id| s.threads.pause(id, until));
+    });
+}
+
 pub(crate) fn stand_by(me: &'static Thread) {
     with(|s| s.threads.get_mut(me.id).stands_by = true);
 }

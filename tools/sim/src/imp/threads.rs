@@ -14,7 +14,7 @@ pub(crate) enum State {
     /// It waits for a wake-up of the futex at this address.
     Futex(usize),
     Sleep,
-    /// The strategy has paused it. It waits as if it slept, but it did not ask to.
+    /// The strategy or `crate::pause` has paused it. It waits as if it slept, but it did not ask to.
     Pause,
     /// It waits for the end of the thread with this number.
     Join(usize),
@@ -45,6 +45,10 @@ pub(crate) struct Record {
     waits: u64,
     /// True if the last wait ended at its deadline.
     pub(crate) timed_out: bool,
+    /// The time before which the thread must not run, once its present wait has ended.
+    paused_until: Option<u64>,
+    /// Whether the wait timed out that ended while the thread was paused.
+    has_timed_out: Option<bool>,
     /// How many times the thread has yielded since it last waited.
     pub(crate) yields: u32,
     /// True if the thread only watches the others (see `crate::stand_by`).
@@ -90,6 +94,8 @@ impl Threads {
             deadline: None,
             waits: 0,
             timed_out: false,
+            paused_until: None,
+            has_timed_out: None,
             yields: 0,
             stands_by: false,
             kernel_thread: None,
@@ -153,8 +159,28 @@ impl Threads {
         if let State::Futex(address) = record.state {
             self.waiters.remove(address, id);
         }
-        record.timed_out = timed_out;
-        self.set_ready(id);
+        // The end of a pause does not hide how the wait before it ended.
+        record.timed_out = record.has_timed_out.take().unwrap_or(timed_out);
+        match record.paused_until.take() {
+            // If this time has passed, the pause ends at once.
+            Some(until) => {
+                record.has_timed_out = Some(record.timed_out);
+                self.park(id, State::Pause, Some(until));
+            }
+            None => self.set_ready(id),
+        }
+    }
+
+    /// Keeps a thread, which is not the running one, from running before `until`.
+    pub(crate) fn pause(&mut self, id: usize, until: u64) {
+        let record = &mut self.records[id];
+        if record.state == State::Ready {
+            record.has_timed_out = Some(record.timed_out);
+            self.ready.retain(|ready| *ready != id);
+            self.park(id, State::Pause, Some(until));
+        } else {
+            record.paused_until = Some(until);
+        }
     }
 
     /// Ends the waits of up to `count` threads that wait for the futex at `address`, the longest-waiting first. Returns

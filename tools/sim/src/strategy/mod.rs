@@ -6,7 +6,6 @@
 mod chooser;
 mod pauses;
 mod priorities;
-mod storm;
 mod uniform;
 
 pub(crate) use chooser::Chooser;
@@ -48,11 +47,6 @@ strategies! {
 
     /// As uniform, but several times a second a thread pauses wherever it is, for up to 20 ms, as on a busy machine.
     Pauses, "pauses", pauses::Pauses::default();
-
-    /// As pauses, but for up to 400 ms: long enough for an election while the leader is paused. The lab's network also
-    /// delays some messages for even longer. No real run is as bad. If a test fails only in a storm, and only because
-    /// it ran out of time, that does not show a mistake in the student's code.
-    Storm, "storm", storm::Storm::default();
 }
 
 impl FromStr for Strategy {
@@ -108,15 +102,12 @@ mod tests {
         }
         assert_eq!(Strategy::default(), Strategy::Uniform);
         let error = "luck".parse::<Strategy>().unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "there is no strategy \"luck\"; there are uniform, priorities, pauses, storm"
-        );
+        assert_eq!(error.to_string(), "there is no strategy \"luck\"; there are uniform, priorities, pauses");
     }
 
     #[test]
     fn threads_are_equally_likely_but_for_priorities() {
-        for strategy in [Strategy::Uniform, Strategy::Pauses, Strategy::Storm] {
+        for strategy in [Strategy::Uniform, Strategy::Pauses] {
             let runs = runs(strategy);
             for thread in 0..4 {
                 let count = runs.iter().filter(|run| **run == thread).count();
@@ -143,7 +134,6 @@ mod tests {
             (Strategy::Uniform, 0, 0..=0),
             (Strategy::Priorities, 0, 0..=0),
             (Strategy::Pauses, 20 * MILLISECOND, 180..=220),
-            (Strategy::Storm, 400 * MILLISECOND, 15..=35),
         ] {
             let (mut chooser, mut choices) = chooser(strategy, 1);
             // The scheduler asks every 10 us, for ten seconds.

@@ -6,27 +6,17 @@ use crate::rng::Rng;
 
 const MILLISECOND: u64 = 1_000_000;
 
+/// The average time from the start of one pause to the start of the next.
+const INTERVAL: u64 = 50 * MILLISECOND;
+
+/// The upper limit of a pause's length.
+const LONGEST: u64 = 20 * MILLISECOND;
+
 /// Chooses as [`Uniform`] does, and now and then pauses a thread.
+#[derive(Default)]
 pub(super) struct Pauses {
-    /// The average time from the start of one pause to the start of the next.
-    interval: u64,
-    /// The upper limit of a pause's length.
-    longest: u64,
     /// The earliest time of the next pause.
     next: u64,
-}
-
-impl Pauses {
-    /// Starts a pause every `interval` milliseconds on average; each is shorter than `longest` milliseconds.
-    pub(super) fn new(interval: u64, longest: u64) -> Pauses {
-        Pauses { interval: interval * MILLISECOND, longest: longest * MILLISECOND, next: 0 }
-    }
-}
-
-impl Default for Pauses {
-    fn default() -> Pauses {
-        Pauses::new(50, 20)
-    }
 }
 
 impl Chooser for Pauses {
@@ -38,7 +28,7 @@ impl Chooser for Pauses {
         if now < self.next {
             return None;
         }
-        self.next = now + choices.below(2 * self.interval);
-        Some(now + choices.below(self.longest))
+        self.next = now + choices.below(2 * INTERVAL);
+        Some(now + choices.below(LONGEST))
     }
 }

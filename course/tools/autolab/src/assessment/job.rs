@@ -25,21 +25,38 @@ const OPTIONS: &str = "\nOPTIONS =\n";
 /// The systems that a job may run on.
 const TARGETS: [&str; 2] = ["x86_64-unknown-linux-gnu", "aarch64-unknown-linux-gnu"];
 
+/// What a job simulates.
+#[derive(Clone, Copy, Default)]
+pub struct Simulations {
+    /// How many seeds of each test.
+    pub seeds: u32,
+    /// For how many seconds it hunts for bugs; None: not at all.
+    pub hunt: Option<u64>,
+    /// The points that are taken off if the hunt finds a bug.
+    pub hunt_points: f64,
+}
+
 /// The job's Makefile, with the options that grade these tests.
-pub fn makefile(workspace: &Path, part: Part, points: &[f64], seeds: u32) -> Result<String> {
+pub fn makefile(workspace: &Path, part: Part, points: &[f64], simulations: Simulations) -> Result<String> {
     let path = workspace.join(MAKEFILE);
     let text = fs::read_to_string(&path);
     let text = text.with_context(|| format!("cannot read {} (--workspace)", path.display()))?;
-    with_options(&text, part, points, seeds)
+    with_options(&text, part, points, simulations)
 }
 
-fn with_options(makefile: &str, part: Part, points: &[f64], seeds: u32) -> Result<String> {
+fn with_options(makefile: &str, part: Part, points: &[f64], simulations: Simulations) -> Result<String> {
     ensure!(makefile.contains(OPTIONS), "{MAKEFILE} has no line {:?}; put it back", OPTIONS.trim());
     let word = part.to_possible_value().map(|value| value.get_name().to_string()).unwrap_or_default();
     let points: Vec<String> = points.iter().map(f64::to_string).collect();
-    let seeds = if seeds > 0 { format!(" --seeds {seeds}") } else { String::new() };
-    let options = format!("\nOPTIONS = --part {word} --points {}{seeds}\n", points.join(","));
-    Ok(makefile.replace(OPTIONS, &options))
+    let mut options = format!("--part {word} --points {}", points.join(","));
+    let Simulations { seeds, hunt, hunt_points } = simulations;
+    if seeds > 0 {
+        options += &format!(" --seeds {seeds}");
+    }
+    if let Some(hunt) = hunt {
+        options += &format!(" --hunt {hunt} --hunt-points {hunt_points}");
+    }
+    Ok(makefile.replace(OPTIONS, &format!("\nOPTIONS = {options}\n")))
 }
 
 /// autograde.tar. It holds one file, lab.tar.gz, which holds the workspace without the four files. Autolab wants a plain
@@ -132,20 +149,24 @@ mod tests {
     fn the_job_has_the_tests_and_points_of_the_part() {
         let makefile = "# Options.\nOPTIONS =\n\ngrade:\n\tgrade handin $(OPTIONS)\n";
         let points = [7.0, 2.5, 0.0, 5.0, 5.0, 5.0, 5.0, 5.0];
-        let job = with_options(makefile, Part::B, &points, 0).unwrap();
+        let none = Simulations::default();
+        let job = with_options(makefile, Part::B, &points, none).unwrap();
         assert!(job.contains("\nOPTIONS = --part 3B --points 7,2.5,0,5,5,5,5,5\n"), "{job}");
-        let job = with_options(makefile, Part::B, &points, 3).unwrap();
+        let seeds = Simulations { seeds: 3, ..none };
+        let job = with_options(makefile, Part::B, &points, seeds).unwrap();
         assert!(job.contains(" --points 7,2.5,0,5,5,5,5,5 --seeds 3\n"), "{job}");
-        let error = with_options("grade:\n", Part::B, &points, 0).unwrap_err();
+        let both = Simulations { hunt: Some(60), hunt_points: 7.5, ..seeds };
+        let job = with_options(makefile, Part::B, &points, both).unwrap();
+        assert!(job.contains(" --seeds 3 --hunt 60 --hunt-points 7.5\n"), "{job}");
+        let error = with_options("grade:\n", Part::B, &points, none).unwrap_err();
         assert!(error.to_string().contains("OPTIONS"), "{error}");
     }
 
     #[test]
     fn the_workspaces_makefile_takes_options() {
         let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../..");
-        assert!(
-            makefile(&workspace, Part::A, &[1.0], 0).unwrap().contains("\nOPTIONS = --part 3A --points 1\n")
-        );
+        let job = makefile(&workspace, Part::A, &[1.0], Simulations::default()).unwrap();
+        assert!(job.contains("\nOPTIONS = --part 3A --points 1\n"), "{job}");
     }
 
     #[test]

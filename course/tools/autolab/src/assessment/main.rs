@@ -8,10 +8,12 @@ mod ustar;
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
+use grade::check_hunt_points;
 use grade::deadlines::{self, DEADLINE};
 use grade::lab::Part;
 use jiff::Timestamp;
 use jiff::tz::Offset;
+use job::Simulations;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -43,13 +45,24 @@ struct Options {
     /// How many simulated seeds of each test must pass too (docs/simulation.md).
     #[arg(long, value_name = "N", default_value_t = 0)]
     seeds: u32,
+    /// For how many seconds to hunt for bugs, with short simulated runs (docs/simulation.md).
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    hunt: Option<u64>,
+    /// How many points are taken off if the hunt finds a bug; without this option, the bug is only shown.
+    #[arg(long, value_name = "N", default_value_t = 0.0, requires = "hunt")]
+    hunt_points: f64,
     /// The lab's workspace.
     #[arg(long, value_name = "FOLDER", default_value = WORKSPACE)]
     workspace: PathBuf,
 }
 
 fn main() -> ExitCode {
-    match write(Options::parse()) {
+    let options = Options::parse();
+    if let Err(why) = check(&options) {
+        eprintln!("assessment: {why:#}");
+        return ExitCode::from(2);
+    }
+    match write(options) {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
             eprintln!("assessment: {why:#}");
@@ -58,12 +71,20 @@ fn main() -> ExitCode {
     }
 }
 
-fn write(options: Options) -> Result<()> {
-    let Options { out, name, part, points, seeds, workspace } = options;
-    check_name(&name)?;
+fn check(options: &Options) -> Result<()> {
+    let Options { part, seeds, hunt, hunt_points, .. } = *options;
+    check_name(&options.name)?;
     check_seeds(part, seeds)?;
+    if let Some(hunt) = hunt {
+        check_hunt(part, seeds, hunt)?;
+    }
+    check_hunt_points(hunt_points, part.points(options.points.clone())?.iter().sum())
+}
+
+fn write(options: Options) -> Result<()> {
+    let Options { out, name, part, points, seeds, hunt, hunt_points, workspace } = options;
     let points = part.points(points)?;
-    let makefile = job::makefile(&workspace, part, &points, seeds)?;
+    let makefile = job::makefile(&workspace, part, &points, Simulations { seeds, hunt, hunt_points })?;
     let now = Timestamp::now();
     let yml = settings::yml(&name, part, &points, Offset::UTC.to_datetime(now).date())?;
     let seconds = now.as_second().unsigned_abs();
@@ -89,14 +110,30 @@ fn check_name(name: &str) -> Result<()> {
     Ok(())
 }
 
+/// The time that a job's grader has.
+const TIME: Duration = Duration::from_secs(DEADLINE - LATE_START);
+
 fn check_seeds(part: Part, seeds: u32) -> Result<()> {
-    let usual: Vec<f64> = part.tests().iter().map(|test| test.seconds).collect();
-    let most = deadlines::most_seeds(Duration::from_secs(DEADLINE - LATE_START), &usual, 1);
+    let most = deadlines::most_seeds(TIME, &usual_seconds(part), 1);
     ensure!(
         seeds <= most,
         "--seeds {seeds}: a job of Autolab has time for at most {most} seeds of each test"
     );
     Ok(())
+}
+
+fn check_hunt(part: Part, seeds: u32, hunt: u64) -> Result<()> {
+    let most = deadlines::most_hunt(TIME, &usual_seconds(part), 1, seeds);
+    ensure!(
+        hunt <= most,
+        "--hunt {hunt}: besides the tests and their seeds, a job of Autolab has time for a hunt of at most {most} s"
+    );
+    Ok(())
+}
+
+/// How many seconds each test takes when all is well.
+fn usual_seconds(part: Part) -> Vec<f64> {
+    part.tests().iter().map(|test| test.seconds).collect()
 }
 
 #[cfg(test)]
@@ -119,5 +156,26 @@ mod tests {
         let error = check_seeds(Part::Both, 1000).unwrap_err().to_string();
         assert!(error.starts_with("--seeds 1000: a job of Autolab has time for "), "{error}");
         assert!(check_seeds(Part::A, 3).is_ok());
+    }
+
+    #[test]
+    fn a_job_is_not_given_a_longer_hunt_than_it_has_time_for() {
+        let error = check_hunt(Part::Both, 0, 1000).unwrap_err().to_string();
+        assert!(error.starts_with("--hunt 1000: besides the tests and their seeds, a job "), "{error}");
+        assert!(check_hunt(Part::Both, 0, 30).is_ok() && check_hunt(Part::A, 3, 60).is_ok());
+    }
+
+    #[test]
+    fn a_bug_does_not_cost_more_than_the_points_of_the_part() {
+        let check =
+            |words: &[&str]| check(&Options::parse_from([&["assessment", "lab3.tar"], words].concat()));
+        for words in [
+            &["--hunt", "60", "--hunt-points", "41", "--part", "3B"][..],
+            &["--hunt", "60", "--hunt-points", "16", "--points", "1,1,1,1,1,1,1,1,1,1,1,1,1,1,1"],
+        ] {
+            let error = check(words).unwrap_err().to_string();
+            assert!(error.starts_with("--hunt-points "), "{error}");
+        }
+        assert!(check(&["--hunt", "60", "--hunt-points", "10"]).is_ok() && check(&[]).is_ok());
     }
 }

@@ -1,0 +1,297 @@
+//! Makes the scenario's faults happen, and ends them.
+
+use crate::cluster::{Cluster, Host, Instant as Moment, any};
+use crate::scenario::Fault;
+use harness::record;
+use rand::RngExt;
+use rand::seq::SliceRandom;
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+/// How often the adversary looks for what is due, and the monitor asks the servers for their roles.
+const TICK: Duration = Duration::from_millis(3);
+
+/// How long it waits for a leader in the middle of a fault.
+const PATIENCE: Duration = Duration::from_millis(1500);
+
+/// Asks all servers for their roles, again and again, until `over`: each answer is checked.
+pub(crate) fn monitor<H: Host>(cluster: &Cluster<H>, over: &AtomicBool) {
+    while !over.load(Ordering::SeqCst) {
+        for i in 0..cluster.n {
+            cluster.state(i);
+        }
+        sleep(TICK);
+    }
+}
+
+/// Disturbs the servers for as long as the scenario says.
+pub(crate) fn disturb<H: Host>(cluster: &Arc<Cluster<H>>) {
+    let n = cluster.n;
+    let mut adversary = Adversary {
+        cluster,
+        end: Instant::now() + cluster.scenario.duration(),
+        restarts: vec![None; n],
+        heal_at: None,
+        clients_heal_at: None,
+        crashed_leader: 0,
+        is_over: false,
+    };
+    adversary.run();
+}
+
+struct Adversary<'a, H: Host> {
+    cluster: &'a Arc<Cluster<H>>,
+    end: Instant,
+    /// When each server that is down is started again.
+    restarts: Vec<Option<Instant>>,
+    /// When the links between servers are all restored.
+    heal_at: Option<Instant>,
+    /// When clients reach all servers again.
+    clients_heal_at: Option<Instant>,
+    /// The newest term whose leader may have been crashed for having been elected.
+    crashed_leader: u64,
+    is_over: bool,
+}
+
+impl<H: Host> Adversary<'_, H> {
+    fn run(&mut self) {
+        let sudden: Vec<Fault> =
+            self.cluster.scenario.faults.iter().copied().filter(|f| is_sudden(*f)).collect();
+        while !self.is_over {
+            self.pass(5..150);
+            if self.is_over {
+                break;
+            }
+            if let Some(fault) = any(&sudden) {
+                self.cause(fault);
+            }
+        }
+    }
+
+    /// Lets time pass, and does what is due.
+    fn pass(&mut self, millis: Range<u64>) {
+        let until = Instant::now() + Duration::from_millis(rand::rng().random_range(millis));
+        self.pass_until(until, |_| false);
+    }
+
+    /// Lets time pass until `until`, or until `is_enough`.
+    fn pass_until(&mut self, until: Instant, is_enough: impl Fn(&Cluster<H>) -> bool) {
+        while Instant::now() < until && !self.is_over && !is_enough(self.cluster) {
+            sleep(TICK);
+            self.tick();
+        }
+    }
+
+    fn tick(&mut self) {
+        self.is_over = Instant::now() >= self.end;
+        self.cluster.bury();
+        if self.heal_at.is_some_and(|at| Instant::now() >= at) {
+            self.heal_at = None;
+            record::note("all links are restored");
+            self.cluster.set_links(|_, _| true);
+        }
+        if self.clients_heal_at.is_some_and(|at| Instant::now() >= at) {
+            self.clients_heal_at = None;
+            self.cluster.cut_clients(|_, _| false);
+        }
+        if self.cluster.scenario.has(Fault::CrashElected)
+            && let Some((term, leader)) = self.cluster.newest_leader()
+            && term > self.crashed_leader
+        {
+            self.crashed_leader = term;
+            if percent(60) {
+                sleep(Duration::from_micros(rand::rng().random_range(0..5000)));
+                self.cluster.crash(leader, "crashes soon after its election");
+                self.cluster.bury();
+            }
+        }
+        self.restart();
+    }
+
+    /// Starts the servers that have been down for long enough.
+    fn restart(&mut self) {
+        for i in 0..self.cluster.n {
+            if self.cluster.instance(i).is_some() {
+                self.restarts[i] = None;
+                continue;
+            }
+            let has_slow_restarts = self.cluster.scenario.has(Fault::SlowRestarts);
+            let at = *self.restarts[i].get_or_insert_with(|| {
+                let millis = if has_slow_restarts { 100..1000 } else { 0..20 };
+                Instant::now() + Duration::from_millis(rand::rng().random_range(millis))
+            });
+            if Instant::now() < at {
+                continue;
+            }
+            self.restarts[i] = None;
+            self.cluster.start(i);
+            while self.cluster.scenario.has(Fault::CrashAtRestart) && percent(50) {
+                sleep(Duration::from_micros(rand::rng().random_range(0..3000)));
+                self.cluster.crash(i, "crashes again before it can send a message");
+                self.cluster.bury();
+                self.cluster.start(i);
+            }
+            record::note(format!("server {i} has restarted"));
+            self.cluster.attach(i);
+        }
+    }
+
+    /// Makes a fault happen.
+    fn cause(&mut self, fault: Fault) {
+        let n = self.cluster.n;
+        let rng = &mut rand::rng();
+        let millis = rng.random_range(10..600);
+        let pause = Duration::from_millis(millis);
+        match fault {
+            Fault::OneWayCut => {
+                let (from, to) = (self.some_server(), rng.random_range(0..n));
+                record::note(format!("requests of server {from} do not reach server {to}"));
+                self.cut(50..900, |i, j| (i, j) != (from, to));
+            }
+            Fault::Partition => {
+                let mut servers: Vec<usize> = (0..n).collect();
+                servers.shuffle(rng);
+                let (group, other) = servers.split_at(rng.random_range(1..=n / 2));
+                record::note(format!("a partition separates {group:?} from {other:?}"));
+                self.cut(50..900, |i, j| group.contains(&i) == group.contains(&j));
+            }
+            Fault::LeaderCut => {
+                if let Some(leader) = self.leader() {
+                    let group = self.minority_of(leader);
+                    self.cut(50..900, |i, j| group.contains(&i) == group.contains(&j));
+                }
+            }
+            Fault::LeaderTwice => self.change_leader_twice(),
+            Fault::ClientCut => {
+                let i = self.some_server();
+                // Others go on, if there are any.
+                let cut = rng.random_range(0..self.cluster.scenario.clients);
+                record::note(format!("client {cut} does not reach server {i} for {millis} ms"));
+                self.cluster.cut_clients(|client, server| (client, server) == (cut, i));
+                self.clients_heal_at = Some(Instant::now() + pause);
+            }
+            Fault::ThreadPause => {
+                let i = self.some_server();
+                record::note(format!("a thread of server {i} stands still for {millis} ms"));
+                harness::pause_thread(i, pause, |threads| rand::rng().random_range(0..threads));
+            }
+            Fault::ServerPause => {
+                let i = self.some_server();
+                record::note(format!("server {i} stands still for {millis} ms"));
+                harness::pause_server(i, pause);
+            }
+            Fault::Crash => {
+                let i = self.some_server();
+                self.cluster.crash(i, "crashes");
+                self.cluster.bury();
+            }
+            Fault::CrashBeforeSave => self.trap(Moment::BeforeSave),
+            Fault::CrashAfterSave => self.trap(Moment::AfterSave),
+            Fault::CrashAfterReply => self.trap(Moment::AfterReply),
+            Fault::CrashAfterRequest => self.trap(Moment::AfterRequest),
+            Fault::CrashAll => self.crash_all(),
+            Fault::Loss
+            | Fault::Delays
+            | Fault::Reordering
+            | Fault::SlowLink
+            | Fault::Timeouts
+            | Fault::Stalls
+            | Fault::CrashAtRestart
+            | Fault::CrashElected
+            | Fault::SlowRestarts => unreachable!("{} is not sudden", fault.name()),
+        }
+    }
+
+    /// Cuts links for a time: those for which `stays` is false.
+    fn cut(&mut self, millis: Range<u64>, stays: impl Fn(usize, usize) -> bool) {
+        self.cluster.set_links(stays);
+        self.heal_at = Some(Instant::now() + Duration::from_millis(rand::rng().random_range(millis)));
+    }
+
+    fn trap(&self, moment: Moment) {
+        self.cluster.set_trap(self.some_server(), moment, rand::rng().random_range(0..4));
+    }
+
+    /// A server: often the leader.
+    fn some_server(&self) -> usize {
+        let any = rand::rng().random_range(0..self.cluster.n);
+        if percent(40) { self.leader().unwrap_or(any) } else { any }
+    }
+
+    /// The newest leader that the monitor has seen. It may have stopped leading.
+    fn leader(&self) -> Option<usize> {
+        self.cluster.newest_leader().map(|(_, leader)| leader)
+    }
+
+    /// The leader, alone or with other servers, but less than a majority. Notes that they are cut off.
+    fn minority_of(&self, leader: usize) -> Vec<usize> {
+        let mut others: Vec<usize> = (0..self.cluster.n).filter(|i| *i != leader).collect();
+        others.shuffle(&mut rand::rng());
+        let size = rand::rng().random_range(1..=self.cluster.n.div_ceil(2) - 1);
+        let group: Vec<usize> = std::iter::once(leader).chain(others).take(size).collect();
+        record::note(match group[..] {
+            [_] => format!("leader {leader} is cut off"),
+            _ => format!("leader {leader} is cut off, with {:?}", &group[1..]),
+        });
+        group
+    }
+
+    /// Cuts the leader off until another server leads; then cuts that one off, and lets the first one return.
+    fn change_leader_twice(&mut self) {
+        let Some((term, first)) = self.cluster.newest_leader() else { return };
+        let group = self.minority_of(first);
+        self.heal_at = None;
+        self.cluster.set_links(|i, j| group.contains(&i) == group.contains(&j));
+        let is_newer = |than: u64| {
+            move |cluster: &Cluster<H>| cluster.newest_leader().is_some_and(|(term, _)| term > than)
+        };
+        self.pass_until(Instant::now() + PATIENCE, is_newer(term));
+        self.pass(0..100);
+        if let Some((term, second)) = self.cluster.newest_leader().filter(|(newer, _)| *newer > term) {
+            let group = self.minority_of(second);
+            self.cluster.set_links(|i, j| group.contains(&i) == group.contains(&j));
+            self.pass_until(Instant::now() + PATIENCE, is_newer(term));
+            self.pass(0..100);
+        }
+        record::note("all links are restored");
+        self.cluster.set_links(|_, _| true);
+    }
+
+    /// Crashes all servers at once, and starts them again, in any order.
+    fn crash_all(&mut self) {
+        let mut servers: Vec<usize> = (0..self.cluster.n).collect();
+        servers.shuffle(&mut rand::rng());
+        record::note("all servers crash");
+        servers.iter().for_each(|i| self.cluster.crash(*i, "crashes"));
+        self.cluster.bury();
+        sleep(Duration::from_millis(rand::rng().random_range(0..20)));
+        servers.iter().for_each(|i| self.cluster.start(*i));
+        self.cluster.check_terms_kept();
+        record::note("all servers have restarted");
+        self.cluster.attach_all();
+    }
+}
+
+/// Whether the fault happens at moments that the adversary chooses. The others hold for the whole run, or depend on what
+/// the servers do.
+fn is_sudden(fault: Fault) -> bool {
+    !matches!(
+        fault,
+        Fault::Loss
+            | Fault::Delays
+            | Fault::Reordering
+            | Fault::SlowLink
+            | Fault::Timeouts
+            | Fault::Stalls
+            | Fault::CrashAtRestart
+            | Fault::CrashElected
+            | Fault::SlowRestarts
+    )
+}
+
+fn percent(percent: u32) -> bool {
+    rand::rng().random_ratio(percent, 100)
+}
