@@ -126,6 +126,14 @@ mod tests {
         let favourite = chooser.choose(&[0, 1], &mut choices);
         chooser.defer(favourite);
         assert_eq!(chooser.choose(&[0, 1], &mut choices), 1 - favourite);
+        // Two threads that yield to each other run by turns.
+        let mut last = 1 - favourite;
+        for _ in 0..20 {
+            chooser.defer(last);
+            let next = chooser.choose(&[0, 1], &mut choices);
+            assert_eq!(next, 1 - last);
+            last = next;
+        }
     }
 
     #[test]
