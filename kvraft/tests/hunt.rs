@@ -45,7 +45,9 @@ fn hunt_kvraft() {
             harness::spawn_client(client.name.clone(), move || {
                 while !over.load(Ordering::SeqCst) {
                     client.work(&history);
-                    sleep(Duration::from_micros(rand::rng().random_range(0..30_000)));
+                    // Now and then a client is idle, while others go on.
+                    let longest = if rand::rng().random_ratio(1, 16) { 500_000 } else { 30_000 };
+                    sleep(Duration::from_micros(rand::rng().random_range(0..longest)));
                 }
             })
         })

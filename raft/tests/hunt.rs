@@ -55,7 +55,7 @@ fn hunt_raft() {
             // A leader that has lost its role may have lost the command. Start the command again then.
             let is_lost = |started: &Started| cluster.state(started.server) != Some((started.term, true));
             if attempt.as_ref().is_none_or(is_lost) {
-                attempt = client.start(command);
+                attempt = client.start(command, None);
             }
             let Some(Started { server, ref life, index, .. }) = attempt else { return false };
             if ledger.applied(server, life, index).is_some() {
@@ -281,11 +281,12 @@ impl Client<'_> {
         (self.number as i64 + 1) * 10_000 + n as i64
     }
 
-    /// Starts a command on a server that says that it leads.
-    fn start(&self, command: Command) -> Option<Started> {
+    /// Starts a command on a server that says that it leads: on `last` if it still does.
+    fn start(&self, command: Command, last: Option<&Started>) -> Option<Started> {
         self.ledger.0.lock().started.insert(command);
         let mut servers: Vec<usize> = (0..self.cluster.n).collect();
         servers.shuffle(&mut rand::rng());
+        servers.sort_by_key(|server| last.is_none_or(|last| last.server != *server));
         servers.into_iter().find_map(|server| {
             let (instance, life) = self.cluster.living(server)?;
             let (index, term, is_leader) = on_server(server, || instance.raft.start(&command));
@@ -322,15 +323,19 @@ impl Client<'_> {
 fn work(client: &Client<'_>, over: &AtomicBool) {
     let mut count = 0;
     while !over.load(Ordering::SeqCst) {
-        let batch = if rand::rng().random_ratio(1, 4) { rand::rng().random_range(2..8) } else { 1 };
-        let mut last = None;
+        // Now and then a leader gets many commands at once: its log becomes longer than the one of its successor.
+        let batch = match rand::rng().random_range(0..32) {
+            0..2 => rand::rng().random_range(10..60),
+            2..10 => rand::rng().random_range(2..8),
+            _ => 1,
+        };
+        let mut last: Option<Started> = None;
         for _ in 0..batch {
             count += 1;
-            let command = client.command(count);
-            last = client.start(command).map(|started| (started, command));
+            last = client.start(client.command(count), last.as_ref());
         }
         match last {
-            Some((started, command)) => client.wait(&started, command),
+            Some(started) => client.wait(&started, client.command(count)),
             None => sleep(Duration::from_millis(10)),
         }
         sleep(Duration::from_micros(rand::rng().random_range(0..30_000)));

@@ -1,7 +1,7 @@
 //! Makes the scenario's faults happen, and ends them.
 
 use crate::cluster::{Cluster, Host, Instant as Moment, any};
-use crate::scenario::Fault;
+use crate::scenario::{Fault, When};
 use harness::record;
 use rand::RngExt;
 use rand::seq::SliceRandom;
@@ -58,8 +58,8 @@ struct Adversary<'a, H: Host> {
 
 impl<H: Host> Adversary<'_, H> {
     fn run(&mut self) {
-        let sudden: Vec<Fault> =
-            self.cluster.scenario.faults.iter().copied().filter(|f| is_sudden(*f)).collect();
+        let faults = self.cluster.scenario.faults.iter().copied();
+        let sudden: Vec<Fault> = faults.filter(|fault| fault.when() == When::Suddenly).collect();
         while !self.is_over {
             self.pass(5..150);
             if self.is_over {
@@ -193,15 +193,7 @@ impl<H: Host> Adversary<'_, H> {
             Fault::CrashAfterReply => self.trap(Moment::AfterReply),
             Fault::CrashAfterRequest => self.trap(Moment::AfterRequest),
             Fault::CrashAll => self.crash_all(),
-            Fault::Loss
-            | Fault::Delays
-            | Fault::Reordering
-            | Fault::SlowLink
-            | Fault::Timeouts
-            | Fault::Stalls
-            | Fault::CrashAtRestart
-            | Fault::CrashElected
-            | Fault::SlowRestarts => unreachable!("{} is not sudden", fault.name()),
+            fault => unreachable!("the adversary does not choose when {} happens", fault.name()),
         }
     }
 
@@ -273,23 +265,6 @@ impl<H: Host> Adversary<'_, H> {
         record::note("all servers have restarted");
         self.cluster.attach_all();
     }
-}
-
-/// Whether the fault happens at moments that the adversary chooses. The others hold for the whole run, or depend on what
-/// the servers do.
-fn is_sudden(fault: Fault) -> bool {
-    !matches!(
-        fault,
-        Fault::Loss
-            | Fault::Delays
-            | Fault::Reordering
-            | Fault::SlowLink
-            | Fault::Timeouts
-            | Fault::Stalls
-            | Fault::CrashAtRestart
-            | Fault::CrashElected
-            | Fault::SlowRestarts
-    )
 }
 
 fn percent(percent: u32) -> bool {

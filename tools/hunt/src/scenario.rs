@@ -26,9 +26,20 @@ pub struct Scenario {
     pub faults: BTreeSet<Fault>,
 }
 
-/// Defines [`Fault`] from the list of faults: variant, name, what happens.
+/// When a fault happens.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum When {
+    /// During the whole run.
+    Always,
+    /// At moments that the adversary chooses.
+    Suddenly,
+    /// When the servers do something: when one is elected, or restarts.
+    OnOccasion,
+}
+
+/// Defines [`Fault`] from the list of faults: variant, name, when it happens, what happens.
 macro_rules! faults {
-    ($($variant:ident, $name:literal, $meaning:literal;)*) => {
+    ($($variant:ident, $name:literal, $when:ident, $meaning:literal;)*) => {
         /// A kind of fault.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
         pub enum Fault {
@@ -38,6 +49,13 @@ macro_rules! faults {
         impl Fault {
             /// All kinds of faults.
             pub const ALL: [Fault; [$($name),*].len()] = [$(Fault::$variant),*];
+
+            /// When it happens.
+            pub(crate) fn when(self) -> When {
+                match self {
+                    $(Fault::$variant => When::$when,)*
+                }
+            }
 
             /// The name in a scenario's text.
             pub fn name(self) -> &'static str {
@@ -50,28 +68,28 @@ macro_rules! faults {
 }
 
 faults! {
-    Loss, "loss", "The network loses and delays messages, as the lab's unreliable network does.";
-    Delays, "delays", "Some messages take up to 600 ms, and later messages overtake them.";
-    Reordering, "reordering", "The network holds two replies in three back, by 200 to 2199 ms.";
-    SlowLink, "slow link", "Messages between two of the servers take up to 80 ms.";
-    Timeouts, "long timeouts", "An RPC that nobody answers returns after up to 7 s.";
-    Stalls, "stalls", "Now and then a thread stands still as it sends a request, gets one, or sends a reply.";
-    ClientCut, "client cut", "A client does not reach one of the servers for a time, and gets no reply from it.";
-    OneWayCut, "one-way cut", "A server's requests do not reach another server, but that server's requests reach it.";
-    Partition, "partition", "The servers are split into two groups.";
-    LeaderCut, "leader cut", "The leader is cut off, alone or with others, but with less than a majority.";
-    LeaderTwice, "leader changes twice", "As a leader cut, until another server leads. Then that one is cut off, and the first returns.";
-    ThreadPause, "thread pause", "One thread of a server stands still for up to 600 ms.";
-    ServerPause, "server pause", "All threads of a server stand still for up to 600 ms.";
-    Crash, "crash", "A server crashes.";
-    CrashBeforeSave, "crash before a save", "A server crashes just before it saves its state.";
-    CrashAfterSave, "crash after a save", "A server crashes just after it has saved its state.";
-    CrashAfterReply, "crash after a reply", "A server crashes just after a reply has left. The reply arrives.";
-    CrashAfterRequest, "crash after a request", "A server crashes just after a request has left. The request arrives.";
-    CrashAtRestart, "crash at restart", "A server that restarts crashes again before it can send or get a message.";
-    CrashElected, "crash of the elected", "A server crashes soon after it was elected.";
-    CrashAll, "crash of all", "All servers crash at once.";
-    SlowRestarts, "slow restarts", "A crashed server restarts after 0.1 to 1 s. Without this fault it restarts within 20 ms.";
+    Loss, "loss", Always, "The network loses and delays messages, as the lab's unreliable network does.";
+    Delays, "delays", Always, "Some messages take up to 600 ms, and later messages overtake them.";
+    Reordering, "reordering", Always, "The network holds two replies in three back, by 200 to 2199 ms.";
+    SlowLink, "slow link", Always, "Messages between two of the servers take up to 80 ms.";
+    Timeouts, "long timeouts", Always, "An RPC that nobody answers returns after up to 7 s.";
+    Stalls, "stalls", Always, "Now and then a thread stands still as it sends a request, gets one, or sends a reply.";
+    ClientCut, "client cut", Suddenly, "A client does not reach one of the servers for a time, and gets no reply from it.";
+    OneWayCut, "one-way cut", Suddenly, "A server's requests do not reach another server, but that server's requests reach it.";
+    Partition, "partition", Suddenly, "The servers are split into two groups.";
+    LeaderCut, "leader cut", Suddenly, "The leader is cut off, alone or with others, but with less than a majority.";
+    LeaderTwice, "leader changes twice", Suddenly, "As a leader cut, until another server leads. Then that one is cut off, and the first returns.";
+    ThreadPause, "thread pause", Suddenly, "One thread of a server stands still for up to 600 ms.";
+    ServerPause, "server pause", Suddenly, "All threads of a server stand still for up to 600 ms.";
+    Crash, "crash", Suddenly, "A server crashes.";
+    CrashBeforeSave, "crash before a save", Suddenly, "A server crashes just before it saves its state.";
+    CrashAfterSave, "crash after a save", Suddenly, "A server crashes just after it has saved its state.";
+    CrashAfterReply, "crash after a reply", Suddenly, "A server crashes just after a reply has left. The reply arrives.";
+    CrashAfterRequest, "crash after a request", Suddenly, "A server crashes just after a request has left. The request arrives.";
+    CrashAtRestart, "crash at restart", OnOccasion, "A server that restarts crashes again before it can send or get a message.";
+    CrashElected, "crash of the elected", OnOccasion, "A server crashes soon after it was elected.";
+    CrashAll, "crash of all", Suddenly, "All servers crash at once.";
+    SlowRestarts, "slow restarts", OnOccasion, "A crashed server restarts after 0.1 to 1 s. Without this fault it restarts within 20 ms.";
 }
 
 impl Fault {
