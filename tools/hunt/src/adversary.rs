@@ -183,6 +183,12 @@ impl<H: Host> Adversary<'_, H> {
                 record::note(format!("server {i} stands still for {millis} ms"));
                 harness::pause_server(i, pause);
             }
+            Fault::Standstill => {
+                let millis = rng.random_range(600..1000);
+                record::note(format!("all servers stand still for {millis} ms"));
+                (0..n).for_each(|i| harness::pause_server(i, Duration::from_millis(millis)));
+                self.pass(millis..millis + 50);
+            }
             Fault::Crash => {
                 let i = self.some_server();
                 self.cluster.crash(i, "crashes");

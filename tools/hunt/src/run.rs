@@ -48,9 +48,14 @@ impl<H: Host> Run<H> {
     pub fn begin(host: H, scenario: Scenario, title: &str) -> Run<H> {
         harness::tolerate_leftover_threads();
         harness::begin(&format!("{title}: {scenario}"));
-        let late =
-            [(Fault::Timeouts, 7000), (Fault::Reordering, 2200), (Fault::Delays, 600), (Fault::Stalls, 800)]
-                .map(|(fault, millis)| if scenario.has(fault) { millis } else { 0 });
+        let late = [
+            (Fault::Timeouts, 7000),
+            (Fault::Reordering, 2200),
+            (Fault::Delays, 600),
+            (Fault::Stalls, 800),
+            (Fault::Standstill, 1000),
+        ]
+        .map(|(fault, millis)| if scenario.has(fault) { millis } else { 0 });
         let late = Duration::from_millis(late.into_iter().max().unwrap_or(0) + 600);
         let cluster = Cluster::new(host, scenario);
         let over = Arc::new(AtomicBool::new(false));

@@ -81,6 +81,7 @@ faults! {
     LeaderTwice, "leader changes twice", Suddenly, "As a leader cut, until another server leads. Then that one is cut off, and the first returns.";
     ThreadPause, "thread pause", Suddenly, "One thread of a server stands still for up to 600 ms.";
     ServerPause, "server pause", Suddenly, "All threads of a server stand still for up to 600 ms.";
+    Standstill, "standstill", Suddenly, "All servers stand still for 0.6 to 1 s. Then the election timers of all are over at once.";
     Crash, "crash", Suddenly, "A server crashes.";
     CrashBeforeSave, "crash before a save", Suddenly, "A server crashes just before it saves its state.";
     CrashAfterSave, "crash after a save", Suddenly, "A server crashes just after it has saved its state.";
