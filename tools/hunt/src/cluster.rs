@@ -10,7 +10,8 @@ use labrpc::{ClientEnd, Departure, Latency, Network, Server};
 use parking_lot::Mutex;
 use rand::RngExt;
 use rand::seq::IndexedRandom;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -87,37 +88,33 @@ impl Instant {
     }
 }
 
-/// Makes a server crash at one of the next instants of a kind.
+/// Makes a server crash at one of the next instants of a kind: the kind, and how many such instants pass before.
 #[derive(Default)]
-struct Trap {
-    instant: Mutex<Option<Instant>>,
-    /// How many such instants pass before the one at which the server crashes.
-    passes: AtomicU32,
-}
+struct Trap(Mutex<Option<(Instant, u32)>>);
 
 impl Trap {
     fn set(&self, instant: Instant, passes: u32) {
-        *self.instant.lock() = Some(instant);
-        self.passes.store(passes, Ordering::SeqCst);
+        *self.0.lock() = Some((instant, passes));
     }
 
     fn clear(&self) {
-        *self.instant.lock() = None;
+        *self.0.lock() = None;
     }
 
     /// Whether the server is to crash at this instant.
     fn springs(&self, instant: Instant) -> bool {
-        let mut set = self.instant.lock();
-        if *set != Some(instant) {
-            return false;
+        let mut set = self.0.lock();
+        match &mut *set {
+            Some((kind, passes)) if *kind == instant && *passes > 0 => {
+                *passes -= 1;
+                false
+            }
+            Some((kind, _)) if *kind == instant => {
+                *set = None;
+                true
+            }
+            _ => false,
         }
-        let springs = self.passes.load(Ordering::SeqCst) == 0;
-        if springs {
-            *set = None;
-        } else {
-            self.passes.fetch_sub(1, Ordering::SeqCst);
-        }
-        springs
     }
 }
 
@@ -152,7 +149,8 @@ pub struct Cluster<H: Host> {
     slow: Option<(usize, usize)>,
     /// Servers that have crashed, and are to be killed.
     graveyard: Mutex<Vec<(usize, Arc<H::Instance>)>>,
-    leaders: Mutex<Leaders>,
+    /// For each term, the server that was seen to lead in it.
+    leaders: Mutex<BTreeMap<u64, usize>>,
     ends: AtomicUsize,
     client_links: Mutex<Vec<ClientLink>>,
     me: Weak<Cluster<H>>,
@@ -164,12 +162,6 @@ struct ClientLink {
     server: usize,
     /// The end's name.
     end: String,
-}
-
-#[derive(Default)]
-struct Leaders {
-    /// For each term, the server that was seen to lead in it.
-    of_term: std::collections::BTreeMap<u64, usize>,
 }
 
 impl<H: Host> Cluster<H> {
@@ -306,14 +298,10 @@ impl<H: Host> Cluster<H> {
 
     /// Notes that server `i`, which is alive, leads in `term`. Checks that no other server ever led in this term.
     pub fn note_leader(&self, i: usize, term: u64) {
-        let first = {
-            let mut leaders = self.leaders.lock();
-            let is_new = !leaders.of_term.contains_key(&term);
-            if is_new {
-                record::note(format!("server {i} leads in term {term}"));
-            }
-            *leaders.of_term.entry(term).or_insert(i)
-        };
+        let first = *self.leaders.lock().entry(term).or_insert_with(|| {
+            record::note(format!("server {i} leads in term {term}"));
+            i
+        });
         if first != i {
             record::about_server(i);
             harness::fail(&format!(
@@ -324,15 +312,9 @@ impl<H: Host> Cluster<H> {
         slot.led = slot.led.max(term);
     }
 
-    /// The leader of the highest term that was ever seen, if it is up and says that it leads now.
-    pub fn leader(&self) -> Option<usize> {
-        let states = (0..self.n).filter_map(|i| Some((self.state(i)?, i)));
-        states.filter(|((_, is_leader), _)| *is_leader).max().map(|(_, i)| i)
-    }
-
     /// The highest term in which a server was seen to lead, and that server.
     pub(crate) fn newest_leader(&self) -> Option<(u64, usize)> {
-        self.leaders.lock().of_term.last_key_value().map(|(term, i)| (*term, *i))
+        self.leaders.lock().last_key_value().map(|(term, i)| (*term, *i))
     }
 
     // Starts and crashes.
