@@ -158,7 +158,12 @@ fn threads_that_all_wait_are_named_with_their_lines() {
     // Of these parking_lot knows more, and says it first.
     fails(
         "deadlocks",
-        &["deadlock: these threads wait for each other's locks", "server 0: locker", "sample/main.rs:"],
+        &[
+            "deadlock: these threads wait for each other's locks",
+            "locks\n  thread \"server 0: locker\" waits",
+            "server 1: locker",
+            "sample/main.rs:",
+        ],
     );
 }
 

@@ -54,12 +54,19 @@ pub(super) fn deadlock() -> Option<Deadlock> {
         return None;
     }
     let tasks = labrpc::running();
-    let (mut text, mut server) = (String::new(), None);
-    // Writing to a String does not fail.
-    for thread in deadlocks.iter().flatten() {
-        let task = tasks.iter().find(|task| task.thread == Some(thread.thread_id()));
-        server = server.or_else(|| task.and_then(|task| task.name.server()));
-        let name = task.map_or_else(|| format!("{:?}", thread.thread_id()), |task| task.name.to_string());
+    let mut threads: Vec<_> = (deadlocks.iter().flatten())
+        .map(|thread| {
+            let task = tasks.iter().find(|task| task.thread == Some(thread.thread_id()));
+            let name = task.map_or_else(|| format!("{:?}", thread.thread_id()), |task| task.name.to_string());
+            (name, task.and_then(|task| task.name.server()), thread)
+        })
+        .collect();
+    // parking_lot's order is that of addresses, which differ from run to run.
+    threads.sort_by(|a, b| a.0.cmp(&b.0));
+    let server = threads.iter().find_map(|(_, server, _)| *server);
+    let mut text = String::new();
+    for (name, _, thread) in threads {
+        // Writing to a String does not fail.
         let _ = writeln!(text, "  thread \"{name}\" waits for a lock at");
         text += &lines_of_the_lab(thread.backtrace());
     }
