@@ -6,7 +6,7 @@ mod history;
 use harness::Task;
 use harness::record;
 use history::History;
-use hunt::{Cluster, Host, Instance, Life, Prey, Run};
+use hunt::{Cluster, Demand, Host, Instance, Life, Prey, Run};
 use kvraft::{Clerk, KVServer, make_clerk, start_kv_server};
 use labrpc::{ClientEnd, Server, make_service};
 use linearizability::{CheckResult, KvInput, KvOp};
@@ -41,9 +41,13 @@ fn hunt_kvraft() {
     let clients: Vec<Task<()>> = (0..run.cluster.scenario.clients)
         .map(|number| {
             let mut client = Client::new(&run.cluster, number);
-            let (history, over) = (history.clone(), over.clone());
+            let (cluster, history, over) = (run.cluster.clone(), history.clone(), over.clone());
             harness::spawn_client(client.name.clone(), move || {
                 while !over.load(Ordering::SeqCst) {
+                    if cluster.demand() == Demand::Quiet {
+                        sleep(Duration::from_millis(3));
+                        continue;
+                    }
                     client.work(&history);
                     // Now and then a client is idle, while others go on.
                     let longest = if rand::rng().random_ratio(1, 16) { 500_000 } else { 30_000 };

@@ -42,7 +42,7 @@ pub const VARIABLES: [Variable; 10] = [
     Variable { name: KEEP_GOING, values: SWITCH, default: "stop", is_for_simulations: true },
     Variable {
         name: STRATEGY,
-        values: "uniform, priorities or pauses",
+        values: "uniform, priorities, pauses or slow-places",
         default: "uniform",
         is_for_simulations: true,
     },
@@ -90,6 +90,8 @@ pub(crate) enum EnvironmentError {
     RealTime(&'static str),
     /// A simulation is wanted, but there is no simulator for this system.
     NoSimulator,
+    /// Only code that is built for races has slow places.
+    NoPlaces,
     /// From this seed on, there are fewer than `runs` seeds.
     LastSeed { seed: u64, runs: u64 },
 }
@@ -110,6 +112,12 @@ impl fmt::Display for EnvironmentError {
                 "{SIM}=1: simulation works only on x86-64 and aarch64 Linux with glibc; without {SIM} the tests run in \
                  real time"
             ),
+            EnvironmentError::NoPlaces => {
+                write!(
+                    f,
+                    "{STRATEGY}=slow-places: this needs `make sim-races`, which builds the lab in a special way"
+                )
+            }
             EnvironmentError::LastSeed { seed, runs } => {
                 write!(
                     f,
@@ -146,7 +154,7 @@ impl Environment {
         let of_the_lab = of_the_lab.filter(|(name, _)| name.starts_with("LAB_"));
         let values = Values(of_the_lab.map(|(name, value)| (name, text(value))).collect());
         let prints_log = variable("RUST_LOG").is_some();
-        Ok(Environment { prints_log, ..values.environment(sim::SUPPORTED)? })
+        Ok(Environment { prints_log, ..values.environment(sim::SUPPORTED, sim::is_instrumented())? })
     }
 }
 
@@ -154,7 +162,8 @@ impl Environment {
 struct Values(BTreeMap<String, String>);
 
 impl Values {
-    fn environment(&self, can_simulate: bool) -> Result<Environment, EnvironmentError> {
+    /// `can_simulate`: whether there is a simulator. `has_places`: whether this program is built for races.
+    fn environment(&self, can_simulate: bool, has_places: bool) -> Result<Environment, EnvironmentError> {
         let is_known = |name: &str| VARIABLES.iter().any(|variable| variable.name == name);
         if let Some(name) = self.0.keys().find(|name| !is_known(name)) {
             return Err(EnvironmentError::Unknown(name.clone()));
@@ -169,6 +178,9 @@ impl Values {
         }
         if is_simulated && !can_simulate {
             return Err(EnvironmentError::NoSimulator);
+        }
+        if simulations.strategy == sim::Strategy::SlowPlaces && !has_places {
+            return Err(EnvironmentError::NoPlaces);
         }
         let pictures = match (self.0.get(PICTURE).map(String::as_str), self.switch(PICTURE)?) {
             (_, true) => Pictures::Always,
@@ -248,8 +260,23 @@ mod tests {
     use super::*;
 
     fn error_of(variables: &[(&str, &str)], can_simulate: bool) -> Option<EnvironmentError> {
+        error_in(variables, can_simulate, false)
+    }
+
+    fn error_in(
+        variables: &[(&str, &str)],
+        can_simulate: bool,
+        has_places: bool,
+    ) -> Option<EnvironmentError> {
         let values = variables.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
-        Values(values).environment(can_simulate).err()
+        Values(values).environment(can_simulate, has_places).err()
+    }
+
+    #[test]
+    fn slow_places_need_a_program_that_is_built_for_races() {
+        let variables = [(SIM, "1"), (STRATEGY, "slow-places")];
+        assert_eq!(error_in(&variables, true, false), Some(EnvironmentError::NoPlaces));
+        assert_eq!(error_in(&variables, true, true), None);
     }
 
     #[test]

@@ -420,7 +420,10 @@ fn a_wrong_environment_is_an_error_of_its_own() {
         (&[("LAB_TWICE", "yes")], &format!("LAB_TWICE=yes: {switch}")),
         (&[("LAB_SIM", "true")], &format!("LAB_SIM=true: {switch}")),
         (&[("LAB_PICTURE", "2")], &format!("LAB_PICTURE=2: {switch}")),
-        (&[("LAB_STRATEGY", "luck")], "LAB_STRATEGY=luck: it must be uniform, priorities or pauses;"),
+        (
+            &[("LAB_STRATEGY", "luck")],
+            "LAB_STRATEGY=luck: it must be uniform, priorities, pauses or slow-places;",
+        ),
         (&[("LAB_SIM", "0"), ("LAB_SEED", "1")], "LAB_SEED is for simulations: set LAB_SIM=1 too"),
         (&[("LAB_SEDE", "1")], "LAB_SEDE: there is no such variable; there are LAB_SIM, LAB_SEED,"),
         (

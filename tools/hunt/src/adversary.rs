@@ -1,6 +1,6 @@
 //! Makes the scenario's faults happen, and ends them.
 
-use crate::cluster::{Cluster, Host, Instant as Moment, any};
+use crate::cluster::{Cluster, Demand, Host, Instant as Moment, any};
 use crate::scenario::{Fault, When};
 use harness::record;
 use rand::RngExt;
@@ -16,6 +16,12 @@ const TICK: Duration = Duration::from_millis(3);
 
 /// How long it waits for a leader in the middle of a fault.
 const PATIENCE: Duration = Duration::from_millis(1500);
+
+/// How many leaders it cuts off until a certain server leads.
+const ELECTIONS: usize = 8;
+
+/// How long it waits for a client to send a request.
+const PATIENCE_WITH_CLIENT: Duration = Duration::from_millis(100);
 
 /// Asks all servers for their roles, again and again, until `over`: each answer is checked.
 pub(crate) fn monitor<H: Host>(cluster: &Cluster<H>, over: &AtomicBool) {
@@ -90,8 +96,7 @@ impl<H: Host> Adversary<'_, H> {
         self.cluster.bury();
         if self.heal_at.is_some_and(|at| Instant::now() >= at) {
             self.heal_at = None;
-            record::note("all links are restored");
-            self.cluster.set_links(|_, _| true);
+            self.restore();
         }
         if self.clients_heal_at.is_some_and(|at| Instant::now() >= at) {
             self.clients_heal_at = None;
@@ -173,6 +178,8 @@ impl<H: Host> Adversary<'_, H> {
                 self.cluster.cut_clients(|client, server| (client, server) == (cut, i));
                 self.clients_heal_at = Some(Instant::now() + pause);
             }
+            Fault::ClientAway => self.send_client_away(),
+            Fault::LeaderAgain => self.bring_leader_back(),
             Fault::ThreadPause => {
                 let i = self.some_server();
                 record::note(format!("a thread of server {i} stands still for {millis} ms"));
@@ -183,12 +190,7 @@ impl<H: Host> Adversary<'_, H> {
                 record::note(format!("server {i} stands still for {millis} ms"));
                 harness::pause_server(i, pause);
             }
-            Fault::Standstill => {
-                let millis = rng.random_range(600..1000);
-                record::note(format!("all servers stand still for {millis} ms"));
-                (0..n).for_each(|i| harness::pause_server(i, Duration::from_millis(millis)));
-                self.pass(millis..millis + 50);
-            }
+            Fault::Standstill => self.stand_still(),
             Fault::Crash => {
                 let i = self.some_server();
                 self.cluster.crash(i, "crashes");
@@ -237,25 +239,121 @@ impl<H: Host> Adversary<'_, H> {
         group
     }
 
+    /// Stops all servers, or all but the leader and perhaps others, until their election timers are over.
+    fn stand_still(&mut self) {
+        let n = self.cluster.n;
+        let millis = rand::rng().random_range(600..1000);
+        let leader = self.leader().filter(|_| percent(60));
+        let mut still: Vec<usize> = (0..n).filter(|i| Some(*i) != leader).collect();
+        if leader.is_some() && still.len() > 2 {
+            still.shuffle(&mut rand::rng());
+            still.truncate(rand::rng().random_range(2..=still.len()));
+        }
+        record::note(format!("servers {still:?} stand still for {millis} ms"));
+        if let Some(leader) = leader {
+            // Otherwise its heartbeats, which wait for the servers that stand still, would restart their timers.
+            record::note(format!("requests of server {leader} do not arrive"));
+            self.cut(millis..millis + 50, |i, _| i != leader);
+        }
+        still.iter().for_each(|i| harness::pause_server(*i, Duration::from_millis(millis)));
+        self.pass(millis..millis + 50);
+    }
+
+    /// Cuts a client off while one of its operations is under way, and crashes all servers before it is back.
+    fn send_client_away(&mut self) {
+        let away = rand::rng().random_range(0..self.cluster.scenario.clients);
+        self.clients_heal_at = None;
+        let sent = self.cluster.requests_of_client(away);
+        let until = Instant::now() + PATIENCE_WITH_CLIENT;
+        while Instant::now() < until && self.cluster.requests_of_client(away) == sent {
+            sleep(Duration::from_micros(200));
+        }
+        sleep(Duration::from_micros(rand::rng().random_range(0..10_000)));
+        record::note(format!("client {away} reaches no server, and gets no reply"));
+        self.cluster.cut_clients(|client, _| client == away);
+        self.pass(200..800);
+        self.crash_all();
+        self.pass(0..200);
+        record::note(format!("client {away} reaches all servers again"));
+        self.cluster.cut_clients(|_, _| false);
+    }
+
+    /// Makes a leader lead again, after its log has grown without a majority and was cut; then does the same to it again.
+    fn bring_leader_back(&mut self) {
+        let Some((term, first)) = self.cluster.newest_leader() else { return };
+        self.heal_at = None;
+        let newest = self.maroon(first, term, 10..60);
+        self.cluster.set_demand(Demand::Usual);
+        self.pass(10..100);
+        self.cluster.set_demand(Demand::Quiet);
+        self.restore();
+        self.pass(20..150);
+        let Some(mut term) = newest else {
+            self.cluster.set_demand(Demand::Usual);
+            return;
+        };
+        // Others may be elected before it.
+        for _ in 0..ELECTIONS {
+            let Some((newer, leader)) = self.cluster.newest_leader() else { break };
+            term = newer;
+            if leader == first || self.is_over {
+                break;
+            }
+            record::note(format!("leader {leader} is cut off"));
+            self.cluster.set_links(|i, j| i != leader && j != leader);
+            self.wait_for_a_leader_after(term);
+            self.restore();
+        }
+        if self.cluster.newest_leader().is_some_and(|(_, leader)| leader == first) {
+            self.pass(0..50);
+            self.maroon(first, term, 1..10);
+        }
+        self.cluster.set_demand(Demand::Usual);
+        self.pass(10..100);
+        self.restore();
+    }
+
+    /// Cuts off the leader of `term` with less than a majority, gives it commands, and waits until another server leads.
+    /// Returns that one's term.
+    fn maroon(&mut self, leader: usize, term: u64, commands: Range<usize>) -> Option<u64> {
+        let group = self.minority_of(leader);
+        self.cluster.set_links(|i, j| group.contains(&i) == group.contains(&j));
+        let commands = rand::rng().random_range(commands);
+        self.cluster.set_demand(Demand::Rush { server: leader, commands });
+        self.wait_for_a_leader_after(term)
+    }
+
+    /// Waits for a leader with a higher term, but not for long. Returns its term.
+    fn wait_for_a_leader_after(&mut self, term: u64) -> Option<u64> {
+        let newer = |cluster: &Cluster<H>| {
+            cluster.newest_leader().map(|(newer, _)| newer).filter(|newer| *newer > term)
+        };
+        self.pass_until(Instant::now() + PATIENCE, |cluster| newer(cluster).is_some());
+        newer(self.cluster)
+    }
+
+    fn restore(&self) {
+        record::note("all links are restored");
+        self.cluster.set_links(|_, _| true);
+    }
+
     /// Cuts the leader off until another server leads; then cuts that one off, and lets the first one return.
     fn change_leader_twice(&mut self) {
         let Some((term, first)) = self.cluster.newest_leader() else { return };
         let group = self.minority_of(first);
         self.heal_at = None;
         self.cluster.set_links(|i, j| group.contains(&i) == group.contains(&j));
-        let is_newer = |than: u64| {
-            move |cluster: &Cluster<H>| cluster.newest_leader().is_some_and(|(term, _)| term > than)
-        };
-        self.pass_until(Instant::now() + PATIENCE, is_newer(term));
+        let newer = self.wait_for_a_leader_after(term);
         self.pass(0..100);
-        if let Some((term, second)) = self.cluster.newest_leader().filter(|(newer, _)| *newer > term) {
+        if newer.is_some()
+            && let Some((term, second)) = self.cluster.newest_leader()
+        {
             let group = self.minority_of(second);
             self.cluster.set_links(|i, j| group.contains(&i) == group.contains(&j));
-            self.pass_until(Instant::now() + PATIENCE, is_newer(term));
+            self.wait_for_a_leader_after(term);
             self.pass(0..100);
         }
-        record::note("all links are restored");
-        self.cluster.set_links(|_, _| true);
+        self.restore();
     }
 
     /// Crashes all servers at once, and starts them again, in any order.

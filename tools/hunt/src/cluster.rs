@@ -153,7 +153,27 @@ pub struct Cluster<H: Host> {
     leaders: Mutex<BTreeMap<u64, usize>>,
     ends: AtomicUsize,
     client_links: Mutex<Vec<ClientLink>>,
+    /// How many requests each client has sent.
+    client_requests: Mutex<BTreeMap<usize, u64>>,
+    demand: Mutex<Demand>,
     me: Weak<Cluster<H>>,
+}
+
+/// What the adversary wants of the clients.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Demand {
+    /// Each works at its own pace.
+    #[default]
+    Usual,
+    /// They begin nothing new.
+    Quiet,
+    /// Raft only: one of them starts so many commands on this server, which thinks that it leads.
+    Rush {
+        /// The server.
+        server: usize,
+        /// How many commands.
+        commands: usize,
+    },
 }
 
 /// An end through which a client reaches a server.
@@ -187,6 +207,8 @@ impl<H: Host> Cluster<H> {
             leaders: Mutex::default(),
             ends: AtomicUsize::new(0),
             client_links: Mutex::default(),
+            client_requests: Mutex::default(),
+            demand: Mutex::default(),
             me: me.clone(),
         });
         cluster.disturb_network();
@@ -239,6 +261,7 @@ impl<H: Host> Cluster<H> {
         }
         self.set_links(|_, _| true);
         self.cut_clients(|_, _| false);
+        self.set_demand(Demand::Usual);
         self.bury();
         for i in 0..self.n {
             if self.instance(i).is_none() {
@@ -265,6 +288,19 @@ impl<H: Host> Cluster<H> {
         self.slots.lock()[i].disk.clone()
     }
 
+    /// What the adversary wants of the calling client. A rush is handed to one client; after it, all are quiet.
+    pub fn demand(&self) -> Demand {
+        let mut demand = self.demand.lock();
+        match *demand {
+            Demand::Rush { .. } => std::mem::replace(&mut demand, Demand::Quiet),
+            other => other,
+        }
+    }
+
+    pub(crate) fn set_demand(&self, demand: Demand) {
+        *self.demand.lock() = demand;
+    }
+
     /// Makes an end through which a client reaches a server.
     pub fn client_end(&self, client: usize, server: usize) -> ClientEnd {
         let name = format!("client {client} to {server}");
@@ -273,6 +309,11 @@ impl<H: Host> Cluster<H> {
         self.net.enable(&name, true);
         self.client_links.lock().push(ClientLink { client, server, end: name });
         end
+    }
+
+    /// How many requests a client has sent.
+    pub(crate) fn requests_of_client(&self, client: usize) -> u64 {
+        self.client_requests.lock().get(&client).copied().unwrap_or(0)
     }
 
     /// Cuts clients off from the servers for which `is_cut`, which is given a client and a server, is true. Lets them
@@ -433,8 +474,11 @@ impl<H: Host> Cluster<H> {
                     self.at(i, Instant::AfterReply);
                 }
             }
-            // The ends of clients have other names.
             Departure::Request { end } => {
+                if let Some(link) = self.client_links.lock().iter().find(|link| link.end == end) {
+                    *self.client_requests.lock().entry(link.client).or_default() += 1;
+                    return;
+                }
                 let sender = end.split(' ').next().and_then(|i| i.parse().ok());
                 let is_of_this_life = |i: usize| self.slots.lock()[i].ends.iter().any(|own| own == end);
                 if let Some(i) = sender.filter(|i| is_of_this_life(*i)) {

@@ -20,7 +20,7 @@ mod run;
 mod scenario;
 mod search;
 
-pub use cluster::{Cluster, Host, Instance, Life};
+pub use cluster::{Cluster, Demand, Host, Instance, Life};
 pub use command::{Prey, main};
 pub use run::{POLL, Run, scenario};
 pub use scenario::{Fault, NotAScenario, Scenario};

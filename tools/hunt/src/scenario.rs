@@ -75,13 +75,15 @@ faults! {
     Timeouts, "long timeouts", Always, "An RPC that nobody answers returns after up to 7 s.";
     Stalls, "stalls", Always, "Now and then a thread stands still as it sends a request, gets one, or sends a reply.";
     ClientCut, "client cut", Suddenly, "A client does not reach one of the servers for a time, and gets no reply from it.";
+    ClientAway, "client away", Suddenly, "A client is cut off from all servers during an operation. The others go on, and then all servers crash and restart, before the client is back.";
     OneWayCut, "one-way cut", Suddenly, "A server's requests do not reach another server, but that server's requests reach it.";
     Partition, "partition", Suddenly, "The servers are split into two groups.";
     LeaderCut, "leader cut", Suddenly, "The leader is cut off, alone or with others, but with less than a majority.";
     LeaderTwice, "leader changes twice", Suddenly, "As a leader cut, until another server leads. Then that one is cut off, and the first returns.";
+    LeaderAgain, "leader again", Suddenly, "A leader is cut off with others, less than a majority, and gets many commands; then it is elected again, and cut off again, with others.";
     ThreadPause, "thread pause", Suddenly, "One thread of a server stands still for up to 600 ms.";
     ServerPause, "server pause", Suddenly, "All threads of a server stand still for up to 600 ms.";
-    Standstill, "standstill", Suddenly, "All servers stand still for 0.6 to 1 s. Then the election timers of all are over at once.";
+    Standstill, "standstill", Suddenly, "All servers, or all but the leader, stand still for 0.6 to 1 s, without a heartbeat. Then their election timers are over at once.";
     Crash, "crash", Suddenly, "A server crashes.";
     CrashBeforeSave, "crash before a save", Suddenly, "A server crashes just before it saves its state.";
     CrashAfterSave, "crash after a save", Suddenly, "A server crashes just after it has saved its state.";
@@ -119,13 +121,15 @@ impl Scenario {
     /// The scenario of a seed. `snapshots`: whether servers may take snapshots.
     pub fn draw(seed: u64, snapshots: bool) -> Scenario {
         let rng = &mut StdRng::seed_from_u64(seed);
-        let servers = *[3, 3, 3, 3, 3, 5, 5, 5, 7].choose(rng).expect("the list is not empty");
-        let clients = rng.random_range(1..=4);
+        let mut servers = *[3, 3, 3, 3, 3, 5, 5, 5, 7].choose(rng).expect("the list is not empty");
+        let mut clients = rng.random_range(1..=4);
         // Short runs are more frequent than long ones.
-        let millis = 1000 + (4000.0 * rng.random::<f64>().powi(2)) as u64;
-        let strategies = [Strategy::Uniform, Strategy::Uniform, Strategy::Priorities, Strategy::Pauses];
+        let mut millis = 1000 + (4000.0 * rng.random::<f64>().powi(2)) as u64;
+        use Strategy::{Pauses, Priorities, SlowPlaces, Uniform};
+        let strategies =
+            [Uniform, Uniform, Priorities, Pauses, SlowPlaces, SlowPlaces, SlowPlaces, SlowPlaces];
         let strategy = *strategies.choose(rng).expect("the list is not empty");
-        let snapshots_at = (snapshots && rng.random_ratio(2, 3)).then(|| 100 << rng.random_range(0..4));
+        let mut snapshots_at = (snapshots && rng.random_ratio(2, 3)).then(|| 100 << rng.random_range(0..4));
         // Few kinds of faults at a time: what one kind does may hide what another one would bring to light.
         let kinds = *[1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 4, 5, 8].choose(rng).expect("the list is not empty");
         let mut faults = Fault::ALL;
@@ -134,6 +138,15 @@ impl Scenario {
         if faults.iter().any(|fault| fault.needs_a_crash()) && !faults.iter().any(|fault| fault.is_a_crash())
         {
             faults.insert(Fault::Crash);
+        }
+        // What these need to mean anything.
+        if faults.contains(&Fault::LeaderAgain) {
+            servers = servers.max(5);
+            millis = millis.max(3000);
+        }
+        if faults.contains(&Fault::ClientAway) {
+            clients = clients.max(3);
+            snapshots_at = snapshots_at.map(|size| size.min(200));
         }
         Scenario { servers, clients, millis, strategy, snapshots_at, faults }
     }
@@ -245,7 +258,7 @@ impl Scenario {
             NotAScenario {
             part: part.to_string(),
             allowed: "before the colon come, for example, \"3 servers, 2 clients, 1500 ms, uniform, snapshots at 500 \
-                      bytes\" (2 to 15 servers, 1 to 20 clients, 1 to 60000 ms; uniform, priorities or pauses)"
+                      bytes\" (2 to 15 servers, 1 to 20 clients, 1 to 60000 ms; uniform, priorities, pauses or slow-places)"
                 .to_string(),
         }
         };

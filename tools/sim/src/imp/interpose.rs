@@ -3,12 +3,13 @@
 //! parking_lot and crossbeam too. On a thread that is not simulated they call the C library's own functions.
 
 use super::destructors::{self, Destructor};
+use super::edges::{self, Edge};
 use super::thread::{Thread, current, is_simulated, outside, this};
 use super::threads::State;
 use super::{baton, clock, real, scheduler};
 use clock::SECOND;
 use std::ffi::{CStr, c_char, c_int, c_long, c_void};
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 /// An interposed function.
 pub(crate) struct Call {
@@ -406,21 +407,21 @@ unsafe extern "C" fn pthread_getattr_np(
     }
 }
 
-/// Instrumented code calls this at each edge of its control flow (`-sanitizer-coverage-trace-pc-guard`).
+/// Instrumented code calls this at each edge of its control flow (`-sanitizer-coverage-trace-pc`).
 #[unsafe(no_mangle)]
-extern "C" fn __sanitizer_cov_trace_pc_guard(_guard: *mut u32) {
-    scheduler::at_edge();
+extern "C" fn __sanitizer_cov_trace_pc() {
+    scheduler::at_edge(None);
 }
 
-/// Instrumented code calls this once, before `main`.
+/// The same where edges are told from each other (`-sanitizer-coverage-trace-pc-guard`).
 #[unsafe(no_mangle)]
-extern "C" fn __sanitizer_cov_trace_pc_guard_init(_start: *mut u32, _stop: *mut u32) {
-    INSTRUMENTED.store(true, Ordering::Relaxed);
+unsafe extern "C" fn __sanitizer_cov_trace_pc_guard(guard: *mut u32) {
+    // SAFETY: the compiler passes the guard.
+    scheduler::at_edge(Some(unsafe { Edge::new(guard) }));
 }
 
-static INSTRUMENTED: AtomicBool = AtomicBool::new(false);
-
-/// True if the program contains instrumented code.
-pub(crate) fn is_instrumented() -> bool {
-    INSTRUMENTED.load(Ordering::Relaxed)
+/// Such code calls this before `main`.
+#[unsafe(no_mangle)]
+extern "C" fn __sanitizer_cov_trace_pc_guard_init(start: *mut u32, stop: *mut u32) {
+    edges::found(start, stop);
 }

@@ -3,7 +3,7 @@
 //! | task | modules |
 //! | --- | --- |
 //! | serve the program's calls | `interpose`: the C library's functions; `allocator` |
-//! | decide which thread runs | `scheduler`; its `clock`, `threads`, `timers` and `stacks` |
+//! | decide which thread runs | `scheduler`; its `clock`, `threads`, `timers` and `stacks`; `edges`: of instrumented code |
 //! | switch threads | `baton`: passes the baton on; `inbox`, `context`, `husk`, `image`; `thread`: knows the calling thread |
 //! | end threads | `destructors` |
 //! | place memory | `memory`: the addresses; `arena`: the allocations |
@@ -21,6 +21,7 @@ mod clock;
 mod context;
 mod deadlock;
 mod destructors;
+mod edges;
 mod husk;
 mod image;
 mod inbox;
@@ -44,7 +45,7 @@ use std::time::Duration;
 use thread::current;
 use watch::Watch;
 
-pub(crate) use interpose::is_instrumented;
+pub(crate) use edges::is_instrumented;
 pub(crate) use thread::{is_simulated, outside};
 
 pub(crate) const SUPPORTED: bool = true;

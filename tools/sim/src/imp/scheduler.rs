@@ -7,6 +7,7 @@
 
 use super::clock::{ALLOCATION, CLOCK_READ, Clock, EDGE, SECOND, STEP, YIELD};
 use super::deadlock::{self, Waiting};
+use super::edges::{self, Edge};
 use super::inbox::Message;
 use super::stacks::{self, NoStack, Stack, Stacks};
 use super::thread::{self, Thread, current, is_simulated, outside};
@@ -15,7 +16,7 @@ use super::trace::Trace;
 use super::{baton, progress, real};
 use crate::options::Hooks;
 use crate::rng::Rng;
-use crate::strategy::{Chooser, Strategy};
+use crate::strategy::{AtEdge, Chooser, Strategy};
 use std::cell::UnsafeCell;
 use std::fmt;
 use std::fs::File;
@@ -295,8 +296,11 @@ pub(crate) fn at_allocation() {
 
 /// Instrumented code calls this at each edge of its control flow.
 #[inline]
-pub(crate) fn at_edge() {
+pub(super) fn at_edge(edge: Option<Edge>) {
     let Some(me) = current() else { return };
+    if let Some(edge) = edge.filter(|edge| edge.matters()) {
+        pass(me, edge);
+    }
     let left = EDGES_LEFT.load(Ordering::Relaxed);
     if left > 0 {
         return EDGES_LEFT.store(left - 1, Ordering::Relaxed);
@@ -308,6 +312,24 @@ pub(crate) fn at_edge() {
     });
     EDGES_LEFT.store(again, Ordering::Relaxed);
     maybe_switch(me, 1);
+}
+
+/// Pauses the calling thread if the strategy wants that at this edge.
+fn pass(me: &'static Thread, edge: Edge) {
+    let next = with(|s| match s.chooser.at_edge(edge.number(), s.clock.now(), &mut s.choices) {
+        AtEdge::Never => {
+            edge.forget();
+            None
+        }
+        AtEdge::GoOn => None,
+        AtEdge::PauseUntil(until) => {
+            s.threads.park(me.id, State::Pause, Some(until));
+            Some(s.next())
+        }
+    });
+    if let Some(next) = next {
+        switch(me, next);
+    }
 }
 
 /// The time on the monotonic clock, in nanoseconds.
@@ -490,6 +512,7 @@ pub(crate) fn simulate(
     let me = simulation.add_thread(State::Running);
     ALLOCATIONS_LEFT.store(simulation.choices.below(ALLOCATIONS_BETWEEN), Ordering::Relaxed);
     EDGES_LEFT.store(simulation.choices.below(EDGES_BETWEEN.end), Ordering::Relaxed);
+    edges::all_matter();
     // SAFETY: no thread has the baton, so no thread is in `with`. An earlier simulation has ended, and the threads that
     // it left have stopped for good.
     unsafe { *SIMULATION.0.get() = Some(simulation) };

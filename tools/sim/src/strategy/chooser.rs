@@ -20,4 +20,21 @@ pub(crate) trait Chooser: Send {
     fn pause(&mut self, _now: u64, _choices: &mut Rng) -> Option<u64> {
         None
     }
+
+    /// What the running thread does at this edge in the control flow of instrumented code. Edges are numbered from 0 on.
+    /// The scheduler calls this whenever a thread passes the edge, until the answer is `Never`.
+    fn at_edge(&mut self, _edge: usize, _now: u64, _choices: &mut Rng) -> AtEdge {
+        AtEdge::Never
+    }
+}
+
+/// What a thread does at an edge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AtEdge {
+    /// It goes on, and so does each thread that passes this edge later.
+    Never,
+    /// It goes on.
+    GoOn,
+    /// It is paused until this time.
+    PauseUntil(u64),
 }

@@ -6,9 +6,10 @@
 mod chooser;
 mod pauses;
 mod priorities;
+mod slow_places;
 mod uniform;
 
-pub(crate) use chooser::Chooser;
+pub(crate) use chooser::{AtEdge, Chooser};
 
 use std::fmt;
 use std::str::FromStr;
@@ -47,6 +48,10 @@ strategies! {
 
     /// As uniform, but several times a second a thread pauses wherever it is, for up to 20 ms, as on a busy machine.
     Pauses, "pauses", pauses::Pauses::default();
+
+    /// As uniform, but some places in the code, others in each run, are slow: threads pause there, for up to 20 ms. Only
+    /// instrumented code has such places.
+    SlowPlaces, "slow-places", slow_places::SlowPlaces::default();
 }
 
 impl FromStr for Strategy {
@@ -102,7 +107,10 @@ mod tests {
         }
         assert_eq!(Strategy::default(), Strategy::Uniform);
         let error = "luck".parse::<Strategy>().unwrap_err();
-        assert_eq!(error.to_string(), "there is no strategy \"luck\"; there are uniform, priorities, pauses");
+        assert_eq!(
+            error.to_string(),
+            "there is no strategy \"luck\"; there are uniform, priorities, pauses, slow-places"
+        );
     }
 
     #[test]
@@ -118,6 +126,53 @@ mod tests {
         let runs = runs(Strategy::Priorities);
         let changes = runs.windows(2).filter(|pair| pair[0] != pair[1]).count();
         assert!((1..40).contains(&changes), "{changes} changes");
+    }
+
+    #[test]
+    fn places_are_slow_for_one_strategy_only() {
+        for (_, strategy) in Strategy::ALL {
+            let (mut chooser, mut choices) = chooser(strategy, 1);
+            let edge = |edge| chooser.at_edge(edge, 0, &mut choices) == AtEdge::Never;
+            assert_eq!((0..1000).all(edge), strategy != Strategy::SlowPlaces, "{strategy:?}");
+        }
+    }
+
+    #[test]
+    fn slow_places_share_the_time_of_pauses() {
+        const EDGES: usize = 1000;
+        for seed in 0..20 {
+            let (mut chooser, mut choices) = (Strategy::SlowPlaces.chooser(), Rng::new(seed, 1));
+            let mut pauses = [0; EDGES];
+            let mut is_slow = [true; EDGES];
+            let (mut total, mut longest) = (0, 0);
+            // Every millisecond, for 40 seconds, threads pass all edges with even numbers, and one of the others.
+            for now in (0..40_000).map(|i| i * MILLISECOND) {
+                let seldom = (now / MILLISECOND) as usize % EDGES;
+                for edge in (0..EDGES).filter(|edge| edge % 2 == 0 || *edge == seldom) {
+                    if !is_slow[edge] {
+                        continue;
+                    }
+                    match chooser.at_edge(edge, now, &mut choices) {
+                        AtEdge::Never => is_slow[edge] = false,
+                        AtEdge::GoOn => {}
+                        AtEdge::PauseUntil(until) => {
+                            pauses[edge] += 1;
+                            total += until - now;
+                            longest = longest.max(until - now);
+                        }
+                    }
+                }
+            }
+            let percent = total / (400 * MILLISECOND);
+            let slow: Vec<usize> = (0..EDGES).filter(|edge| is_slow[*edge]).collect();
+            assert!((1..200).contains(&slow.len()), "seed {seed}: {} slow edges", slow.len());
+            assert!((1..=105).contains(&percent), "seed {seed}: {percent} %");
+            assert!(longest < 20 * MILLISECOND, "seed {seed}: {longest} ns");
+            // Of 40 passes of an edge that is seldom passed, many lead to a pause.
+            let seldom: Vec<u64> =
+                slow.iter().filter(|edge| *edge % 2 == 1).map(|edge| pauses[*edge]).collect();
+            assert!(seldom.iter().all(|count| *count >= 5), "seed {seed}: {seldom:?}");
+        }
     }
 
     #[test]
