@@ -14,7 +14,7 @@ help-students:
 	@echo "make sim-races  the same, but threads can lose the processor anywhere: finds short races"
 	@echo "make hunt     many short simulations with faults of every kind, for SECONDS=60; LAB=2, 3A or 3B: of this lab alone"
 	@echo "make test     every test of the workspace: about 11 minutes"
-	@echo "make check    formatting and lints; runs no test"
+	@echo "make check    formatting, lints, and the rules for hand-ins; runs no test"
 	@echo "make doc      the API's documentation, in target/doc"
 	@echo "make handin   packs the files that you hand in into lab3-handin.tar"
 	@echo "make logview LOG=target/pictures/TEST.log   shows a log in columns, one for each server; without LOG= reads a pipe"
@@ -53,6 +53,7 @@ test:
 check:
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	$(CARGO) run --quiet --package rules -- $$(cat tools/handin/files)
 
 doc:
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps

@@ -37,6 +37,13 @@ pub struct Handin {
     pub remarks: Vec<String>,
 }
 
+impl Handin {
+    /// The first rule for hand-ins that it breaks.
+    pub fn violation(&self) -> Option<rules::Violation> {
+        FILES.iter().zip(&self.texts).find_map(|(file, text)| rules::check(file.name, text))
+    }
+}
+
 /// Why an archive is refused: one sentence for the student, and how to mend the archive.
 ///
 /// The names come from the archive and may hold anything. They are shown with `{:?}`, which escapes all characters that a

@@ -9,7 +9,7 @@ use crate::plan::Plan;
 use crate::run;
 use crate::strays;
 use anyhow::{Context, Result};
-use clap::{ArgGroup, Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -58,7 +58,6 @@ enum What {
 }
 
 #[derive(Args, Clone)]
-#[command(group(ArgGroup::new("simulated").args(["seeds", "hunt"]).multiple(true)))]
 struct Options {
     /// The lab's workspace; everything that is not handed in comes from it.
     #[arg(long, value_name = "FOLDER", default_value = WORKSPACE)]
@@ -72,7 +71,7 @@ struct Options {
     /// The scores are printed at most so many seconds after the start, even if something hangs.
     #[arg(long, value_name = "SECONDS", default_value_t = deadlines::DEADLINE, value_parser = clap::value_parser!(u64).range(20..))]
     deadline: u64,
-    /// How many seconds the hand-in may take to compile.
+    /// How many seconds of processor time the hand-in may take to compile.
     #[arg(long, value_name = "SECONDS", default_value_t = 120)]
     build_limit: u64,
     /// How many MiB of memory a test may use for its data (Linux only).
@@ -99,8 +98,11 @@ struct Options {
     /// How many points are taken off if the hunt finds a bug; without this option, the bug is only shown.
     #[arg(long, value_name = "N", default_value_t = 0.0, requires = "hunt")]
     hunt_points: f64,
-    /// The first seed, of the tests and of the hunt, to repeat a grading; a random one if this is not given.
-    #[arg(long, value_name = "SEED", requires = "simulated", value_parser = clap::value_parser!(u64).range(1..))]
+    /// Counts points without the integrity gate: the service need not show that it is replicated (course/docs/instructor.md).
+    #[arg(long)]
+    no_gate: bool,
+    /// The first seed, of the gate, of the tests and of the hunt, to repeat a grading; a random one if this is not given.
+    #[arg(long, value_name = "SEED", value_parser = clap::value_parser!(u64).range(1..))]
     first_seed: Option<u64>,
     /// What percentage of the points a hand-in gets if it does not compile.
     #[arg(long, value_name = "PERCENT", default_value_t = 0.0)]
@@ -135,6 +137,7 @@ impl Options {
             seeds: self.seeds,
             hunt: self.hunt.map(Duration::from_secs),
             hunt_points: self.hunt_points,
+            gate: !self.no_gate && run::CAN_SIMULATE,
             first_seed: self.first_seed.unwrap_or_else(run::fresh_seed),
             broken_part: self.broken / 100.0,
             filter: self.tests,

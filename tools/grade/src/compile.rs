@@ -4,6 +4,7 @@ use crate::cargo_messages::{shown_errors, test_binary};
 use crate::confine::{self, Allowance};
 use crate::folders::Folders;
 use crate::limits;
+use crate::processor_time;
 use crate::workspace;
 use anyhow::{Context, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process_group};
@@ -24,6 +25,9 @@ const MEMORY: u64 = 4 << 30;
 /// The test targets of kvraft: the lab's tests, and the program that hunts.
 const TESTS: &str = "test_test";
 const HUNT: &str = "hunt";
+
+/// How often to look at the processor time of a build.
+const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 
 /// With a lower limit on processes than this, cargo runs at most two compilers at a time: each starts threads of its own.
 const FEW_PROCESSES: u64 = 400;
@@ -86,7 +90,18 @@ enum Ended {
     Well(String),
     /// With cargo's messages and what it printed for people.
     Badly(String, String),
-    TimeUp,
+    /// It took too long. With the processor time that it got, if this system tells it.
+    TimeUp(Option<Duration>),
+    /// It used too much processor time.
+    Overspent,
+}
+
+/// How long a build may take.
+#[derive(Clone, Copy)]
+struct Limit {
+    time: Duration,
+    /// Processor time, of all its processes together. Unlike time, it does not depend on what else the machine does.
+    processor_time: Option<Duration>,
 }
 
 impl Builder<'_> {
@@ -112,10 +127,12 @@ impl Builder<'_> {
             "hunt",
         ]);
         self.set_up(&mut command);
-        match run(command, limit)? {
+        match run(command, Limit { time: limit, processor_time: None })? {
             Ended::Well(_) => {}
             Ended::Badly(_, errors) => bail!("the lab's own crates do not build:\n{errors}"),
-            Ended::TimeUp => bail!("the lab's own crates were not built within {} s", limit.as_secs()),
+            Ended::TimeUp(_) | Ended::Overspent => {
+                bail!("the lab's own crates were not built within {} s", limit.as_secs())
+            }
         }
         if let Some(cache) = cache.filter(|_| !warm) {
             // Ignore an error: the next grading then builds as slowly as this one.
@@ -124,8 +141,12 @@ impl Builder<'_> {
         Ok(())
     }
 
-    /// Builds the tests with the hand-in.
-    pub fn build_handin(&self, limit: Duration) -> Result<Built> {
+    /// Builds the tests with the hand-in. `limit`: how much processor time it may use; where the system does not tell that, how
+    /// much time. `left`: how much time there is.
+    ///
+    /// # Errors
+    /// Also when the machine was too busy for the build: that is not the hand-in's fault.
+    pub fn build_handin(&self, limit: Duration, left: Duration) -> Result<Built> {
         let folders = self.folders;
         let mut read = vec![self.toolchain.sysroot.clone(), folders.root().to_path_buf()];
         match &self.vendor {
@@ -142,7 +163,8 @@ impl Builder<'_> {
             command.args(["--test", HUNT]);
         }
         self.set_up(&mut command);
-        Ok(match run(command, limit)? {
+        let time = if processor_time::IS_KNOWN { left } else { limit.min(left) };
+        Ok(match run(command, Limit { time, processor_time: Some(limit) })? {
             Ended::Well(messages) => {
                 let program =
                     |target| test_binary(&messages, target).context("cargo does not say what it has built");
@@ -150,7 +172,16 @@ impl Builder<'_> {
                 Built::Programs(Programs { tests: program(TESTS)?, hunt })
             }
             Ended::Badly(messages, errors) => Built::Broken(shown_errors(&messages, &errors)),
-            Ended::TimeUp => Built::Broken(format!("It did not compile within {} s.", limit.as_secs())),
+            Ended::Overspent => {
+                Built::Broken(format!("It did not compile within {} s of processor time.", limit.as_secs()))
+            }
+            Ended::TimeUp(None) => Built::Broken(format!("It did not compile within {} s.", time.as_secs())),
+            Ended::TimeUp(Some(got)) => bail!(
+                "the hand-in was not compiled within {} s, and had got only {} s of processor time: the machine is too \
+                 busy; grade again, with less beside it or with a later --deadline",
+                time.as_secs(),
+                got.as_secs()
+            ),
         })
     }
 
@@ -227,8 +258,8 @@ impl Builder<'_> {
 }
 
 /// Runs a build in a process group of its own.
-fn run(mut command: Command, limit: Duration) -> Result<Ended> {
-    let deadline = Instant::now() + limit;
+fn run(mut command: Command, limit: Limit) -> Result<Ended> {
+    let deadline = Instant::now() + limit.time;
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
     let mut child = command.spawn().context("cannot start cargo")?;
     let (tx, rx) = channel();
@@ -248,16 +279,24 @@ fn run(mut command: Command, limit: Duration) -> Result<Ended> {
             let _ = tx.send((i, String::from_utf8_lossy(&kept).into_owned()));
         });
     }
+    let group = Pid::from_child(&child);
     let mut texts = [String::new(), String::new()];
-    for _ in 0..2 {
+    let mut missing = 2;
+    while missing > 0 {
         let left = deadline.saturating_duration_since(Instant::now());
-        let Ok((i, text)) = rx.recv_timeout(left) else {
+        if let Ok((i, text)) = rx.recv_timeout(left.min(LOOK_INTERVAL)) {
+            texts[i] = text;
+            missing -= 1;
+            continue;
+        }
+        let used = processor_time::of_group(group);
+        let is_overspent = limit.processor_time.is_some_and(|limit| used.is_some_and(|used| used >= limit));
+        if left.is_zero() || is_overspent {
             // Ignore errors: the group may have ended meanwhile.
-            let _ = kill_process_group(Pid::from_child(&child), Signal::KILL);
+            let _ = kill_process_group(group, Signal::KILL);
             let _ = child.wait();
-            return Ok(Ended::TimeUp);
-        };
-        texts[i] = text;
+            return Ok(if is_overspent { Ended::Overspent } else { Ended::TimeUp(used) });
+        }
     }
     let status = child.wait().context("cannot wait for cargo")?;
     let [out, err] = texts;
@@ -284,15 +323,30 @@ mod tests {
         let mut command = Command::new("sh");
         command.args(["-c", "sleep 600 & sleep 600"]);
         let began = Instant::now();
-        assert!(matches!(run(command, Duration::from_millis(300)), Ok(Ended::TimeUp)));
+        let limit = Limit { time: Duration::from_millis(300), processor_time: None };
+        assert!(matches!(run(command, limit), Ok(Ended::TimeUp(_))));
         assert!(began.elapsed() < Duration::from_secs(5));
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_build_that_computes_too_long_is_told_from_one_that_waits() {
+        let limit = Limit { time: Duration::from_secs(60), processor_time: Some(Duration::from_millis(200)) };
+        let mut computes = Command::new("sh");
+        computes.args(["-c", "sh -c 'while :; do :; done' & wait"]);
+        assert!(matches!(run(computes, limit), Ok(Ended::Overspent)));
+        let mut waits = Command::new("sleep");
+        waits.arg("600");
+        let ended = run(waits, Limit { time: Duration::from_secs(1), ..limit });
+        assert!(matches!(ended, Ok(Ended::TimeUp(Some(used))) if used < Duration::from_millis(200)));
     }
 
     #[test]
     fn both_outputs_are_kept_whatever_their_size() {
         let mut command = Command::new("sh");
         command.args(["-c", "head -c 300000 /dev/zero | tr '\\0' x; echo error >&2; exit 3"]);
-        let Ok(Ended::Badly(out, err)) = run(command, Duration::from_secs(20)) else { panic!("it fails") };
+        let limit = Limit { time: Duration::from_secs(20), processor_time: None };
+        let Ok(Ended::Badly(out, err)) = run(command, limit) else { panic!("it fails") };
         assert_eq!(out.len(), 300_000);
         assert!(err.starts_with("error\n") && err.contains("exit status: 3"), "{err}");
     }

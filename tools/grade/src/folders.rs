@@ -36,12 +36,13 @@ impl Folders {
         Ok(folders)
     }
 
-    /// True if another user can reach what lies in the folders.
-    pub fn are_open(&self) -> bool {
+    /// The folder because of which another user cannot reach what lies in the folders; None if others can.
+    pub fn closed(&self) -> Option<&Path> {
         let has_mode = |folder: &Path, bits: u32| {
             fs::metadata(folder).is_ok_and(|data| data.permissions().mode() & bits == bits)
         };
-        has_mode(&self.root, 0o005) && self.root.ancestors().all(|folder| has_mode(folder, 0o001))
+        let needed = |folder| if folder == self.root { 0o005 } else { 0o001 };
+        self.root.ancestors().find(|folder| !has_mode(folder, needed(*folder)))
     }
 
     pub fn root(&self) -> &Path {
@@ -102,6 +103,16 @@ mod tests {
         let folders = Folders::make(Some(named.path())).unwrap();
         drop(folders);
         assert!(named.path().join("home").is_dir() && !named.path().join("old").exists());
+    }
+
+    #[test]
+    fn the_folder_that_others_cannot_enter_is_named() {
+        let outer = tempfile::tempdir().unwrap();
+        fs::set_permissions(outer.path(), Permissions::from_mode(0o755)).unwrap();
+        let folders = Folders::make(Some(&outer.path().join("work"))).unwrap();
+        assert_eq!(folders.closed(), None);
+        fs::set_permissions(outer.path(), Permissions::from_mode(0o700)).unwrap();
+        assert_eq!(folders.closed(), Some(&*outer.path().canonicalize().unwrap()));
     }
 
     #[test]

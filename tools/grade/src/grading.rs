@@ -6,8 +6,8 @@ use crate::confine;
 use crate::console::{last_word, print, say};
 use crate::deadlines;
 use crate::folders::Folders;
-use crate::forbidden;
 use crate::foreign;
+use crate::gate::{self, Gate};
 use crate::hunting::{self, Hunted};
 use crate::lab::Part;
 use crate::outcome::Outcome;
@@ -16,7 +16,7 @@ use crate::report;
 use crate::run::{Ended, Hunter, Runner, Verdict};
 use crate::strays;
 use crate::workspace;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -41,7 +41,7 @@ pub struct Grading {
     /// What the hunt has found; None if there is to be no hunt.
     hunted: Mutex<Option<Hunted>>,
     folders: Folders,
-    /// The user that tests run as; None if it is the grader's own.
+    /// The user that tests run as; None if it is the grader's own, which is then not root.
     user: Option<u32>,
     plan: Plan,
 }
@@ -51,7 +51,14 @@ impl Grading {
         let outcome = |(test, worth)| Outcome::new(test, worth, plan.must_pass, plan.seeds as usize);
         let outcomes: Vec<Outcome> = plan.tests().into_iter().map(outcome).collect();
         let folders = Folders::make(plan.work.as_deref())?;
-        let user = (rustix::process::getuid().is_root() && folders.are_open()).then_some(NOBODY);
+        let user = rustix::process::getuid().is_root().then_some(NOBODY);
+        if let (Some(_), Some(closed)) = (user, folders.closed()) {
+            bail!(
+                "the grader runs as root, so it must run tests as another user, and others cannot enter {}: let them (chmod o+rx), \
+                 or choose another work folder with TMPDIR or --work",
+                closed.display()
+            );
+        }
         let hunted = plan.hunt.map(|_| Hunted::NotRun("the time was up".to_string()));
         Ok(Grading {
             outcomes: outcomes.into(),
@@ -110,16 +117,47 @@ impl Grading {
         }
         let runner =
             Runner { folders: &self.folders, binary: &binary, memory: self.plan.memory, user: self.user };
+        let hunt = hunt.map(|program| read(&program)).transpose()?;
+        let hunter = || hunt.as_ref().map(|binary| Hunter::new(Runner { binary, ..runner }));
+        if self.plan.gate
+            && let Some(hunter) = hunter()
+            && !self.pass_gate(&hunter?)?
+        {
+            return Ok(());
+        }
         self.run_tests(&runner)?;
         self.simulate_tests(&runner)?;
-        if let (Some(asked), Some(program)) = (self.plan.hunt, hunt) {
-            let hunted = Hunter::new(Runner { binary: &read(&program)?, ..runner })
+        if let (Some(asked), Some(hunter)) = (self.plan.hunt, hunter()) {
+            let hunted = hunter
                 .and_then(|hunter| self.hunt(&hunter, asked))
                 // The tests' scores count: a hunt that the grader cannot run costs no points.
                 .unwrap_or_else(|e| Hunted::NotRun(format!("the grader cannot hunt: {e:#}")));
             *lock(&self.hunted) = Some(hunted);
         }
         Ok(())
+    }
+
+    /// Whether the service shows that it is replicated. If it does not, no test is run.
+    fn pass_gate(&self, hunter: &Hunter<'_>) -> Result<bool> {
+        print("integrity gate ... ");
+        match gate::check(hunter, self.plan.first_seed, self.lab())? {
+            Gate::Passed => say("passed"),
+            Gate::Undecided(why) => {
+                say("not decided; the tests count all the same");
+                print(&foreign::quoted(&why));
+            }
+            Gate::Failed { why, command } => {
+                say("FAILED");
+                self.refuse(&report::not_replicated(&why, &command), 0.0);
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// What `make hunt` is told to hunt what is graded.
+    fn lab(&self) -> &'static str {
+        report::lab(self.plan.part)
     }
 
     /// No test can be run; each earns this part of its points.
@@ -145,13 +183,13 @@ impl Grading {
         builder.build_pristine(self.plan.cache.as_deref(), limit)?;
         say(&format!("building the hand-in ({})", self.since_start()));
         workspace::lay_over(handin, &self.folders.workspace())?;
-        let built = builder.build_handin(self.plan.build_limit.min(self.left()))?;
+        let built = builder.build_handin(self.plan.build_limit, self.left())?;
         // The compiler has run the student's macros and constants, which may have left processes.
         strays::kill_all();
         Ok(match built {
             // If the compiler has complained about a forbidden word, its message says more than ours.
-            Built::Programs(programs) => match forbidden::find(handin) {
-                Some(forbidden) => Built::Broken(forbidden.to_string()),
+            Built::Programs(programs) => match handin.violation() {
+                Some(violation) => Built::Broken(violation.to_string()),
                 None => Built::Programs(programs),
             },
             Built::Broken(why) => Built::Broken(why),
@@ -166,7 +204,7 @@ impl Grading {
             folders: &self.folders,
             vendor,
             simulator: self.plan.simulates(),
-            hunts: self.plan.hunt.is_some(),
+            hunts: self.plan.hunts(),
         })
     }
 

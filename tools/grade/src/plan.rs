@@ -38,7 +38,9 @@ pub struct Plan {
     pub hunt: Option<Duration>,
     /// The points that are taken off if the hunt finds a bug.
     pub hunt_points: f64,
-    /// The first seed, of the tests and of the hunt.
+    /// Whether the service must show that it is replicated before points count.
+    pub gate: bool,
+    /// The first seed, of the tests, of the gate and of the hunt.
     pub first_seed: u64,
     /// The part of the points that a hand-in gets if it does not compile.
     pub broken_part: f64,
@@ -63,9 +65,14 @@ impl Plan {
             .collect()
     }
 
-    /// True if something is simulated.
+    /// True if the build needs the simulator.
     pub fn simulates(&self) -> bool {
-        self.seeds > 0 || self.hunt.is_some()
+        self.seeds > 0 || self.hunts()
+    }
+
+    /// True if the build needs the program that hunts.
+    pub fn hunts(&self) -> bool {
+        self.gate || self.hunt.is_some()
     }
 
     /// Finds contradictions.
@@ -77,7 +84,7 @@ impl Plan {
             self.runs
         );
         ensure!((0.0..=1.0).contains(&self.broken_part), "--broken: the percentage must be from 0 to 100");
-        if self.simulates() && !run::CAN_SIMULATE {
+        if (self.seeds > 0 || self.hunt.is_some()) && !run::CAN_SIMULATE {
             let option = if self.seeds > 0 { "--seeds" } else { "--hunt" };
             bail!(
                 "{option}: the simulator needs x86-64 or aarch64 Linux with glibc; grade there, or without {option}"
@@ -147,6 +154,7 @@ mod tests {
             seeds: 0,
             hunt: None,
             hunt_points: 0.0,
+            gate: true,
             first_seed: 1,
             broken_part: 0.0,
             filter: Vec::new(),

@@ -195,7 +195,7 @@ pub fn replay(function: &str, seed: u64) -> String {
 
 /// What a student can do about the bug that the hunt has found.
 pub fn hunt_again(part: Part, Failure { first, smallest, .. }: &Failure) -> String {
-    let lab = if part == Part::A { "LAB=3A" } else { "LAB=3B" };
+    let lab = lab(part);
     let indented = |label: &str, Trial { seed, scenario }: &Trial| {
         format!("    {label}, with seed {seed}:\n      {scenario}\n")
     };
@@ -213,6 +213,19 @@ pub fn hunt_again(part: Part, Failure { first, smallest, .. }: &Failure) -> Stri
         smallest.replay_command(lab)
     );
     text
+}
+
+/// What `make hunt` is told to hunt what is graded.
+pub fn lab(part: Part) -> &'static str {
+    if part == Part::A { "LAB=3A" } else { "LAB=3B" }
+}
+
+/// Why no points count: the service has failed at the integrity gate.
+pub fn not_replicated(why: &str, command: &str) -> String {
+    format!(
+        "The service is not replicated: it does not go on, with all that clients were told, when some of its servers are cut off. \
+         So no test was run.\n{why}\nTo see it at home, on Linux: {command}"
+    )
 }
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ const FOLDERS: [&str; 9] = [
 const MANIFESTS: [&str; 2] = ["Cargo.toml", "Cargo.lock"];
 
 /// The grader's own sources; they include `tools/handin/files`.
-const GRADER: [&str; 2] = ["tools/grade", "tools/handin"];
+const GRADER: [&str; 3] = ["tools/grade", "tools/handin", "tools/rules"];
 
 /// Copies what a hand-in is built with from the workspace `from`, without the four files.
 pub fn copy_pristine(from: &Path, to: &Path) -> Result<()> {

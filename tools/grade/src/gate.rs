@@ -1,0 +1,93 @@
+//! The integrity gate: before points count, the service must show that it is replicated. In simulated runs on a calm network, each
+//! server in turn is cut off, the leader too, and the others must go on with all that clients were told.
+//!
+//! A service without Raft cannot do that, and each right solution can: nothing is asked of it that depends on the machine, on
+//! crashes or on a bad network. What else fails in such a run is no reason to take points.
+
+use crate::hunting::repeated;
+use crate::run::Hunter;
+use crate::strays;
+use anyhow::Result;
+use hunt::{Scenario, Trial};
+use std::time::Duration;
+
+/// What the runs are like: no fault but that servers are cut off in the end, which the hunt does in every run.
+const SCENARIOS: [&str; 2] =
+    ["3 servers, 2 clients, 500 ms, uniform", "5 servers, 2 clients, 500 ms, uniform"];
+
+/// How many runs of each scenario there are.
+const RUNS: u64 = 3;
+
+/// The longest real time of a run. One takes some milliseconds; one that takes longer proves nothing.
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// The properties that count. Each names what is violated in the first line of a failure.
+const COUNTED: [&str; 5] =
+    ["Election Safety", "Leader Completeness", "State Machine Safety", "Linearizability", "Liveness"];
+
+/// What the gate has found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Gate {
+    /// The service is replicated.
+    Passed,
+    /// It is not: why, and the run that shows it.
+    Failed {
+        /// What was violated, and what happened.
+        why: String,
+        /// The command that makes runs like it.
+        command: String,
+    },
+    /// A run has failed for a reason that does not count.
+    Undecided(String),
+}
+
+/// Makes the runs. `lab`: what `make hunt` is told to hunt the same.
+///
+/// # Errors
+/// When the grader cannot make a run.
+pub fn check(hunter: &Hunter<'_>, first_seed: u64, lab: &str) -> Result<Gate> {
+    let mut undecided = None;
+    for text in SCENARIOS {
+        let scenario: Scenario = text.parse()?;
+        for number in 0..RUNS {
+            let trial = Trial { seed: first_seed.wrapping_add(number), scenario: scenario.clone() };
+            let outcome = repeated(&|| hunter.run(&trial, LIMIT))?;
+            strays::kill_all();
+            let Some(why) = outcome.failure.or(outcome.warning) else { continue };
+            if counts(&why) {
+                return Ok(Gate::Failed { why, command: scenario.hunt_command(lab) });
+            }
+            undecided.get_or_insert(why);
+        }
+    }
+    Ok(undecided.map_or(Gate::Passed, Gate::Undecided))
+}
+
+/// Whether a failure shows that the service is not replicated.
+fn counts(why: &str) -> bool {
+    COUNTED.iter().any(|property| why.strip_prefix(property).is_some_and(|rest| rest.starts_with(':')))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_properties_of_the_service_count() {
+        assert!(counts("Liveness: 5.6 s without faults, and there is no leader"));
+        assert!(counts("Linearizability: no order of the 20 operations explains all results\n  key"));
+        for other in
+            ["Speed: one operation after the other", "thread \"x\": Liveness: no", "it hung", "Livenesses: "]
+        {
+            assert!(!counts(other), "{other}");
+        }
+    }
+
+    #[test]
+    fn the_scenarios_are_scenarios() {
+        for text in SCENARIOS {
+            let scenario: Scenario = text.parse().unwrap();
+            assert!(scenario.faults.is_empty() && scenario.snapshots_at.is_none());
+        }
+    }
+}

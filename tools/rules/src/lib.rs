@@ -1,0 +1,277 @@
+//! Finds what no hand-in may have, and the compiler does not forbid: unsafe code that it overlooks, and places where servers
+//! could meet without a message. `make handin`, `make check` and the grader use it.
+//!
+//! The compiler overlooks functions that are all assembly (`#[unsafe(naked)]`) and everything that a macro of another crate
+//! expands to. Words are searched in the code and not in comments. Strings are searched for unsafe code, because serde's
+//! attributes make code of strings.
+#![forbid(unsafe_code)]
+
+mod tokens;
+
+use std::fmt;
+use tokens::{Kind, Token};
+
+/// Why a word is forbidden.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reason {
+    Unsafe,
+    Shared,
+    Hidden,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Reason::Unsafe => "A hand-in must have no unsafe code, and no macros for other crates.",
+            Reason::Shared => {
+                "A server is a machine of its own: it shares nothing with another but messages. Keep what a server or a \
+                 clerk remembers in a field of it, and what never changes in a const."
+            }
+            Reason::Hidden => "Name what you use, as in `use std::sync::Arc`, so that everybody sees what is used.",
+        })
+    }
+}
+
+/// Words that are forbidden wherever they stand.
+const WORDS: [(&str, Reason); 9] = [
+    ("unsafe", Reason::Unsafe),
+    ("macro_export", Reason::Unsafe),
+    ("static", Reason::Shared),
+    ("thread_local", Reason::Shared),
+    ("set_hook", Reason::Shared),
+    ("take_hook", Reason::Shared),
+    ("set_logger", Reason::Shared),
+    ("set_boxed_logger", Reason::Shared),
+    ("set_max_level", Reason::Shared),
+];
+
+/// Crates, and what of each no hand-in may use.
+const ITEMS: [(&str, &[&str]); 2] = [
+    ("std", &["fs", "net", "process", "env", "os"]),
+    ("labrpc", &["running", "idle_threads", "thread_census"]),
+];
+
+/// The first thing in a file that no hand-in may have. Displays as what is wrong, where, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// The file's name.
+    file: String,
+    /// The line, from 1 on.
+    line: usize,
+    /// The word or the path.
+    what: String,
+    in_string: bool,
+    reason: Reason,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Violation { file, line, what, in_string, reason } = self;
+        let string = if *in_string { ", in a string" } else { "" };
+        write!(f, "{file} has the word `{what}` in line {line}{string}. {reason}")
+    }
+}
+
+/// The first thing in the text of a file that no hand-in may have. None: the file keeps the rules.
+pub fn check(file: &str, text: &str) -> Option<Violation> {
+    let tokens = tokens::of(text);
+    let found = (0..tokens.len()).find_map(|i| at(&tokens, i))?;
+    let (line, what, in_string, reason) = found;
+    Some(Violation { file: file.to_string(), line, what, in_string, reason })
+}
+
+/// What is wrong at a token.
+fn at(tokens: &[Token], i: usize) -> Option<(usize, String, bool, Reason)> {
+    let Token { kind, text, line } = &tokens[i];
+    match kind {
+        Kind::Literal => {
+            let inside = tokens::of(&tokens::meaning(text)?);
+            let (what, reason) = (0..inside.len()).find_map(|i| begins_code(&inside, i))?;
+            Some((*line, what, true, reason))
+        }
+        Kind::Word => {
+            if let Some((word, reason)) = WORDS.iter().find(|(word, _)| word == text) {
+                return Some((*line, word.to_string(), false, *reason));
+            }
+            let (what, reason) = ITEMS
+                .iter()
+                .find_map(|(root, items)| used(tokens, i, root, items))
+                .or_else(|| used_by_variable(tokens, i))?;
+            Some((*line, what, false, reason))
+        }
+        Kind::Mark => None,
+    }
+}
+
+/// What is wrong in a string if code begins at this token. In a sentence, something else follows.
+fn begins_code(tokens: &[Token], i: usize) -> Option<(String, Reason)> {
+    let (word, next) = (&*tokens[i].text, text(tokens, i + 1).unwrap_or_default());
+    let is_code = match word {
+        "unsafe" => ["{", "(", "fn", "impl", "trait", "extern"].contains(&next),
+        "static" => next == "mut" || text(tokens, i + 2) == Some(":"),
+        "macro_export" => true,
+        _ => ["!", "("].contains(&next),
+    };
+    if let Some((word, reason)) = WORDS.iter().find(|(other, _)| is_code && *other == word) {
+        return Some((word.to_string(), *reason));
+    }
+    let item = ITEMS.iter().find_map(|(root, items)| used(tokens, i, root, items));
+    item.filter(|(_, reason)| *reason == Reason::Shared)
+}
+
+/// What is used here of the crate `root` that must not be: one of `items`, everything, or the crate by another name.
+fn used(tokens: &[Token], i: usize, root: &str, items: &[&str]) -> Option<(String, Reason)> {
+    if tokens[i].text != root || i > 0 && tokens[i - 1].text == "." {
+        return None;
+    }
+    if !is_path_mark(tokens, i + 1) {
+        // `use labrpc;` is harmless. `m!(std, fs)` may become `std::fs`.
+        let is_import = i > 0 && tokens[i - 1].text == "use" && text(tokens, i + 1) == Some(";");
+        return (!is_import).then(|| (root.to_string(), Reason::Hidden));
+    }
+    let direct = text(tokens, i + 3)?;
+    if items.contains(&direct) {
+        return Some((format!("{root}::{direct}"), Reason::Shared));
+    }
+    if direct == "*" {
+        return Some((format!("{root}::*"), Reason::Hidden));
+    }
+    if direct != "{" {
+        return None;
+    }
+    // `use std::{fs, io::{self, Write}}`: the names behind the brace, and those behind commas.
+    let mut depth = 0;
+    for j in i + 3..tokens.len() {
+        match text(tokens, j)? {
+            "{" => depth += 1,
+            "}" if depth == 1 => return None,
+            "}" => depth -= 1,
+            name if depth == 1 => {
+                let renames = name == "self" && text(tokens, j + 1) == Some("as");
+                let begins = matches!(text(tokens, j - 1), Some("{" | ","));
+                if begins && (renames || name == "*") {
+                    return Some((format!("{root}::{{{name}"), Reason::Hidden));
+                }
+                if begins && items.contains(&name) {
+                    return Some((format!("{root}::{name}"), Reason::Shared));
+                }
+            }
+            _ => {}
+        }
+    }
+    None
+}
+
+/// In a macro: `$a::fs`, where `$a` may be `std`.
+fn used_by_variable(tokens: &[Token], i: usize) -> Option<(String, Reason)> {
+    let is_variable = i >= 4 && is_path_mark(tokens, i - 2) && tokens[i - 4].text == "$";
+    let (root, _) = ITEMS.iter().find(|(_, items)| items.contains(&&*tokens[i].text))?;
+    is_variable.then(|| (format!("{root}::{}", tokens[i].text), Reason::Shared))
+}
+
+fn text(tokens: &[Token], i: usize) -> Option<&str> {
+    tokens.get(i).map(|token| &*token.text)
+}
+
+/// Whether `::` stands here.
+fn is_path_mark(tokens: &[Token], i: usize) -> bool {
+    text(tokens, i) == Some(":") && text(tokens, i + 1) == Some(":")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is wrong with a file that has this text in its second line.
+    fn wrong(text: &str) -> Option<String> {
+        let text = format!("// one\n{text}\n");
+        Some(check("client.rs", &text)?.to_string())
+    }
+
+    #[track_caller]
+    fn is_wrong(text: &str, what: &str) {
+        let message = wrong(text).unwrap_or_else(|| panic!("{text} is right"));
+        assert!(
+            message.starts_with(&format!("client.rs has the word `{what}` in line 2")),
+            "{text}: {message}"
+        );
+    }
+
+    #[track_caller]
+    fn is_right(text: &str) {
+        assert_eq!(wrong(text), None, "{text}");
+    }
+
+    #[test]
+    fn unsafe_code_is_found_wherever_it_does_something() {
+        is_wrong("#[unsafe(naked)] fn f() {}", "unsafe");
+        is_wrong("#[macro_export] macro_rules! m { () => {} }", "macro_export");
+        is_wrong("#[r#macro_export] macro_rules! m { () => {} }", "macro_export");
+        is_wrong("#[cfg_attr(all(), macro_export)] macro_rules! m { () => {} }", "macro_export");
+        is_wrong("fn f() { g(h![unsafe {}]) }", "unsafe");
+        is_wrong("/* /* */ */ unsafe fn f() {}", "unsafe");
+        is_wrong("const A: &str = \"\"; unsafe fn f() {}", "unsafe");
+        // This cannot be split into tokens: comments count.
+        is_wrong("' // unsafe", "unsafe");
+        is_right("// unsafe");
+        is_right("/// This is unsafe.");
+        is_right("/* unsafe /* #[macro_export] */ unsafe */");
+        is_right("fn f() { let is_unsafe = unsafely(); }");
+    }
+
+    #[test]
+    fn strings_are_searched_for_what_they_mean_as_code() {
+        for text in [
+            r#"#[serde(from = "ty!{ unsafe(naked) }")] struct A;"#,
+            r#"#[serde(from = "ty!{ \u{75}nsafe(naked) }")] struct A;"#,
+            r#"#[serde(from = "ty!{ \x75ns\
+                afe { f() } }")] struct A;"#,
+            "#[serde(from = r##\"ty!{ unsafe fn f() {} }\"##)] struct A;",
+            "m!(\"unsafe impl Sync for A {}\");",
+        ] {
+            is_wrong(text, "unsafe");
+            assert!(wrong(text).unwrap().contains(", in a string. "), "{text}");
+        }
+        is_wrong(r#"#[serde(from = "ty! { st\u{61}tic STORE: u8 = 0; }")] struct A;"#, "static");
+        is_wrong(r#"#[serde(from = "ty! { thread_local! {} }")] struct A;"#, "thread_local");
+        is_wrong(r#"#[serde(from = "ty! { std::fs::read() }")] struct A;"#, "std::fs");
+        is_right(
+            r#"const A: &str = "static, std, unsafe: set_hook"; const C: &str = "unsafe"; const B: &str = r"it is unsafe to commit";"#,
+        );
+        is_right(r#"dprintf!("static: {}, unsafe, isn't it? ' {{", 1)"#);
+        is_right("const A: [char; 2] = ['\\'', '\"']; const B: &[u8] = b\"unsafe\\xff\";");
+    }
+
+    #[test]
+    fn servers_cannot_meet_without_a_message() {
+        is_wrong("static COUNT: AtomicU64 = AtomicU64::new(0);", "static");
+        is_wrong("fn f() { m!(static A) }", "static");
+        is_wrong("thread_local! { }", "thread_local");
+        is_wrong("std::thread_local! { }", "thread_local");
+        is_wrong("std::panic::set_hook(f);", "set_hook");
+        is_wrong("log::set_boxed_logger(f);", "set_boxed_logger");
+        is_wrong("std::fs::write(a, b);", "std::fs");
+        is_wrong("use ::std::net::TcpStream;", "std::net");
+        is_wrong("use std::{sync::Arc, process as p};", "std::process");
+        is_wrong("use std::{fs::{self, File}, io};", "std::fs");
+        is_wrong("use labrpc::{go, running};", "labrpc::running");
+        is_wrong("labrpc::thread_census();", "labrpc::thread_census");
+        is_right("fn f(a: &'static str) -> impl Fn() + 'static { g::<'static>() }");
+        is_right(
+            "struct Net { net: u8, fs: u8, process: u8 } impl Net { fn env() { Self::process(); self.fs } }",
+        );
+        is_right("use std::{collections::HashMap, sync::atomic::{self, AtomicU64}, time::Duration};");
+        is_right("use labrpc::{self, ClientEnd}; use labrpc; let running = labrpc::go(a, b);");
+        is_right("a.std.fs(); core::mem::take(a)");
+    }
+
+    #[test]
+    fn what_is_used_has_its_own_name() {
+        is_wrong("use std as s;", "std");
+        is_wrong("use std::*;", "std::*");
+        is_wrong("use std::{self as s};", "std::{self");
+        is_wrong("use labrpc::{*};", "labrpc::{*");
+        is_wrong("m!(std, fs)", "std");
+        is_wrong("macro_rules! m { ($a:ident) => { $a::fs::read() } }", "std::fs");
+    }
+}
