@@ -65,6 +65,7 @@ logview:
 	@$(CARGO) run --quiet --package logview -- $(LOG)
 
 grade:
+	@[ -n "$(HANDIN)" ] || { echo "make grade: name the hand-in: make grade HANDIN=lab3-handin.tar (make handin packs it)" >&2; exit 2; }
 	$(CARGO) run --quiet --package grade --bin grade -- handin "$(HANDIN)" --cache target/grade-cache
 
 # The targets for instructors. A student's copy has no course/.

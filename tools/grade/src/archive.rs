@@ -126,6 +126,13 @@ impl fmt::Display for ArchiveError {
 
 impl std::error::Error for ArchiveError {}
 
+impl ArchiveError {
+    /// True if there is nothing that could be graded: whoever started the grader has named another file.
+    pub fn is_missing(&self) -> bool {
+        matches!(self, ArchiveError::Unreadable(..) | ArchiveError::NotAFile(_))
+    }
+}
+
 /// Reads the archive at `path`.
 pub fn read(path: &Path) -> Result<Handin, ArchiveError> {
     let unreadable = |e| ArchiveError::Unreadable(path.to_path_buf(), e);

@@ -57,7 +57,9 @@ enum What {
     },
 }
 
+/// Of an option that is given twice, the last one counts: instructors add options to those of a job.
 #[derive(Args, Clone)]
+#[command(args_override_self = true)]
 struct Options {
     /// The lab's workspace; everything that is not handed in comes from it.
     #[arg(long, value_name = "FOLDER", default_value = WORKSPACE)]

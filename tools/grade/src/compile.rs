@@ -109,7 +109,7 @@ impl Builder<'_> {
     pub fn build_pristine(&self, cache: Option<&Path>, limit: Duration) -> Result<()> {
         self.write_config()?;
         // Cargo removes from Cargo.lock what this build does not need; the stamp is made before that.
-        let stamp = self.stamp();
+        let stamp = self.stamp()?;
         let warm = cache.is_some_and(|cache| self.copy_cache(cache, &stamp));
         workspace::lay_empty_files(&self.folders.workspace())?;
         let mut command = Command::new(self.toolchain.program("cargo"));
@@ -229,9 +229,17 @@ impl Builder<'_> {
     }
 
     /// What a cache must have been built from, if this build is to use it.
-    fn stamp(&self) -> String {
-        let lock = fs::read_to_string(self.folders.workspace().join("Cargo.lock")).unwrap_or_default();
-        format!("{}\n{}\n{lock}", self.toolchain.version, self.flags())
+    ///
+    /// Cargo looks at the times of files only. A file that is older than the build, and another one, would be overlooked.
+    fn stamp(&self) -> Result<String> {
+        let workspace = self.folders.workspace();
+        let lock = fs::read_to_string(workspace.join("Cargo.lock")).unwrap_or_default();
+        let sources = workspace::fingerprint(&workspace)
+            .with_context(|| format!("cannot read {}", workspace.display()))?;
+        // The sources that come with the workspace lie below a folder that each grading makes anew.
+        let home = if self.vendor.is_some() { PathBuf::new() } else { self.cargo_home() };
+        let (version, flags) = (&self.toolchain.version, self.flags());
+        Ok(format!("{version}\n{flags}\n{}\n{sources:016x}\n{lock}", home.display()))
     }
 
     /// Copies the cache into the work folders. Returns false if there is none that fits.
@@ -311,9 +319,12 @@ mod tests {
     fn a_cache_without_the_simulator_is_none_for_a_build_with_it() {
         let toolchain = Toolchain { sysroot: PathBuf::new(), version: "rustc 1".to_string() };
         let folders = Folders::make(None).unwrap();
+        let pristine = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        workspace::copy_pristine(&pristine, &folders.workspace()).unwrap();
         let [without, with] = [false, true].map(|simulator| {
             Builder { toolchain: &toolchain, folders: &folders, vendor: None, simulator, hunts: false }
                 .stamp()
+                .unwrap()
         });
         assert_ne!(without, with);
     }

@@ -92,6 +92,7 @@ impl Grading {
     fn run(&self, handin: &Path) -> Result<()> {
         let handin = match archive::read(handin) {
             Ok(handin) => handin,
+            Err(why) if why.is_missing() => bail!("there is no hand-in: {why}"),
             Err(why) => {
                 self.refuse(&why.to_string(), 0.0);
                 return Ok(());

@@ -5,6 +5,7 @@ use crate::folders::Folders;
 use crate::foreign::Excerpt;
 use crate::limits;
 use crate::strays;
+use crate::workspace;
 use anyhow::{Context, Result};
 use harness::{PassedLine, SimulatedRun, TestFailure, TestRun, Trust};
 use hunt::{Outcome, Trial};
@@ -84,8 +85,9 @@ pub struct Runner<'a> {
 impl Runner<'_> {
     /// Runs a test once; in simulation if there is a seed.
     pub fn run(&self, function: &str, limit: Duration, seed: Option<u64>) -> Result<Ended> {
-        // Make the folder of a test anew: the last test may have changed what it could write to.
-        let place = self.folders.root().join("test");
+        // Each test has a folder of its own: the last test may have changed what it could write to.
+        static TESTS: AtomicU64 = AtomicU64::new(0);
+        let place = self.folders.root().join(format!("test-{}", TESTS.fetch_add(1, Ordering::Relaxed)));
         let scratch = place.join("tmp");
         let program = self
             .prepare(&place)
@@ -94,6 +96,8 @@ impl Runner<'_> {
         let simulation = seed.map(|seed| SimulatedRun { seed, ..SimulatedRun::default() });
         let (result, output) = self.start(&program, &scratch, function, limit, simulation);
         strays::kill_all();
+        // Ignore an error: the folder is removed in the end with all others.
+        let _ = workspace::remove_folder(&place);
         let verdict = match result {
             // A test need not set a last line.
             Ok(line) => Verdict::Passed(line.map_or_else(Figures::default, Figures::from)),

@@ -4,8 +4,10 @@ use crate::archive::Handin;
 use crate::lab::FILES;
 use anyhow::{Context, Result};
 use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
-use std::path::Path;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 
 /// The workspace as the grader builds it: these folders and [`MANIFESTS`].
 const FOLDERS: [&str; 9] = [
@@ -100,6 +102,50 @@ pub(crate) fn copy_folder(from: &Path, to: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Removes a folder, also if it holds folders of this user that nobody may enter.
+pub(crate) fn remove_folder(folder: &Path) -> io::Result<()> {
+    fs::remove_dir_all(folder).or_else(|_| {
+        open_folders(folder)?;
+        fs::remove_dir_all(folder)
+    })
+}
+
+/// Lets this user enter and change all folders below this one. Links are not followed.
+fn open_folders(folder: &Path) -> io::Result<()> {
+    fs::set_permissions(folder, fs::Permissions::from_mode(0o700))?;
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            open_folders(&entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// A number that changes with the contents of the files of a workspace that no student hands in.
+pub(crate) fn fingerprint(workspace: &Path) -> io::Result<u64> {
+    let mut hasher = DefaultHasher::new();
+    for folder in FOLDERS {
+        hash_folder(&workspace.join(folder), workspace, &mut hasher)?;
+    }
+    Ok(hasher.finish())
+}
+
+fn hash_folder(folder: &Path, workspace: &Path, hasher: &mut DefaultHasher) -> io::Result<()> {
+    let mut paths: Vec<PathBuf> =
+        fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<io::Result<_>>()?;
+    paths.sort();
+    for path in paths {
+        if path.is_dir() {
+            hash_folder(&path, workspace, hasher)?;
+        } else if !FILES.iter().any(|file| path == workspace.join(file.path)) {
+            path.strip_prefix(workspace).unwrap_or(&path).hash(hasher);
+            fs::read(&path)?.hash(hasher);
+        }
+    }
+    Ok(())
+}
+
 /// Copies a file and its time of change: cargo decides by that time what must be rebuilt.
 fn copy_file(from: &Path, to: &Path) -> io::Result<()> {
     fs::copy(from, to)?;
@@ -110,6 +156,35 @@ fn copy_file(from: &Path, to: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn folders_that_nobody_may_enter_are_removed() {
+        let outer = tempfile::tempdir().unwrap();
+        let place = outer.path().join("place");
+        fs::create_dir_all(place.join("a/b")).unwrap();
+        fs::write(place.join("a/b/file"), "").unwrap();
+        for folder in [place.join("a/b"), place.join("a")] {
+            fs::set_permissions(folder, fs::Permissions::from_mode(0o000)).unwrap();
+        }
+        remove_folder(&place).unwrap();
+        assert!(!place.exists());
+        assert!(remove_folder(&place).is_err());
+    }
+
+    #[test]
+    fn a_fingerprint_changes_with_what_no_student_hands_in_whatever_its_time() {
+        let pristine = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let folder = tempfile::tempdir().unwrap();
+        copy_pristine(&pristine, folder.path()).unwrap();
+        let before = fingerprint(folder.path()).unwrap();
+        lay_empty_files(folder.path()).unwrap();
+        assert_eq!(fingerprint(folder.path()).unwrap(), before);
+        let changed = folder.path().join("tools/harness/src/lib.rs");
+        let time = fs::metadata(&changed).unwrap().modified().unwrap();
+        fs::write(&changed, "// other").unwrap();
+        fs::OpenOptions::new().write(true).open(&changed).unwrap().set_modified(time).unwrap();
+        assert_ne!(fingerprint(folder.path()).unwrap(), before);
+    }
 
     #[test]
     fn the_four_files_are_the_hand_ins_and_the_rest_is_pristine() {
