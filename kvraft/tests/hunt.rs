@@ -77,16 +77,9 @@ fn hunt_kvraft() {
         }
     };
     get_all();
+    check(&history, "");
     run.with_each_majority(get_all);
-    let (result, operations) = history.check(CHECK_LIMIT);
-    match result {
-        CheckResult::Ok => {}
-        CheckResult::Illegal => harness::fail(&format!(
-            "Linearizability: no order of the {operations} operations explains all results{}",
-            history.explain()
-        )),
-        CheckResult::Unknown => panic!("the checker did not decide on {operations} operations"),
-    }
+    check(&history, ", since servers were cut off");
     run.check_speed(|| {
         let begun = Instant::now();
         operate(KvInput { op: KvOp::Append, key: "speed".to_string(), value: "x".to_string() });
@@ -103,6 +96,19 @@ fn hunt_kvraft() {
         }
     }
     run.end();
+}
+
+/// Fails the run if the history is not linearizable. `since`: since when, if it was linearizable before.
+fn check(history: &History, since: &str) {
+    let (result, operations) = history.check(CHECK_LIMIT);
+    match result {
+        CheckResult::Ok => {}
+        CheckResult::Illegal => harness::fail(&format!(
+            "Linearizability: no order of the {operations} operations explains all results{since}{}",
+            history.explain()
+        )),
+        CheckResult::Unknown => panic!("the checker did not decide on {operations} operations"),
+    }
 }
 
 /// How key/value servers are started.

@@ -223,8 +223,8 @@ pub fn lab(part: Part) -> &'static str {
 /// Why no points count: the service has failed at the integrity gate.
 pub fn not_replicated(why: &str, command: &str) -> String {
     format!(
-        "The service is not replicated: it does not go on, with all that clients were told, when some of its servers are cut off. \
-         So no test was run.\n{why}\nTo see it at home, on Linux: {command}"
+        "The service is not replicated, so no test was run. When some of its servers are cut off, the others must go on with all \
+         that clients were told.\n{why}\nTo see it at home, on Linux: {command}"
     )
 }
 

@@ -4,6 +4,7 @@ use crate::adversary::{disturb, monitor};
 use crate::cluster::{Cluster, Host};
 use crate::scenario::{Fault, Scenario};
 use harness::{Task, record};
+use parking_lot::Mutex;
 use rand::seq::SliceRandom;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -41,6 +42,8 @@ pub struct Run<H: Host> {
     monitor: Task<()>,
     /// How long RPCs that were sent while there were faults may still be pending after the last fault.
     late: Duration,
+    /// The servers that are cut off to see whether the others go on.
+    cut: Mutex<Option<String>>,
 }
 
 impl<H: Host> Run<H> {
@@ -63,7 +66,7 @@ impl<H: Host> Run<H> {
             let (cluster, over) = (cluster.clone(), over.clone());
             move || monitor(&cluster, &over)
         });
-        Run { cluster, over, monitor, late }
+        Run { cluster, over, monitor, late, cut: Mutex::default() }
     }
 
     /// Disturbs the servers for as long as the scenario says, and then lets them elect a leader in peace.
@@ -88,8 +91,12 @@ impl<H: Host> Run<H> {
         while !holds() {
             if begun.elapsed() > LIMIT + self.late {
                 let seconds = (LIMIT + self.late).as_secs_f64();
+                let connected = match &*self.cut.lock() {
+                    None => "all servers up and connected".to_string(),
+                    Some(cut) => format!("all servers up, and all but {cut} connected, which are cut off"),
+                };
                 harness::fail(&format!(
-                    "Liveness: {seconds:.1} s without faults, with all servers up and connected, and {}",
+                    "Liveness: {seconds:.1} s without faults, with {connected}, and {}",
                     why()
                 ));
             }
@@ -109,9 +116,7 @@ impl<H: Host> Run<H> {
             record::note(format!("servers {group:?} are cut off: the others must go on"));
             cluster.set_links(|i, j| group.contains(&i) == group.contains(&j));
             cluster.cut_clients(|_, server| group.contains(&server));
-            check();
-            cluster.set_links(|_, _| true);
-            cluster.cut_clients(|_, _| false);
+            self.with_cut(format!("{group:?}"), &mut check);
         }
         for _ in 0..cluster.n {
             let Some((term, leader)) = cluster.newest_leader() else { return };
@@ -119,14 +124,23 @@ impl<H: Host> Run<H> {
             cluster.set_links(|i, j| i != leader && j != leader);
             // A leader that is cut off need not notice it, and need not answer.
             cluster.cut_clients(|_, server| server == leader);
-            self.soon(
-                || cluster.newest_leader().is_some_and(|(newer, _)| newer > term),
-                || format!("no other server leads, though only server {leader} is cut off"),
-            );
-            check();
-            cluster.set_links(|_, _| true);
-            cluster.cut_clients(|_, _| false);
+            self.with_cut(format!("[{leader}]"), || {
+                self.soon(
+                    || cluster.newest_leader().is_some_and(|(newer, _)| newer > term),
+                    || "no other server leads".to_string(),
+                );
+                check();
+            });
         }
+    }
+
+    /// Calls `check` while some servers are cut off, and then connects them again. `cut`: these servers.
+    fn with_cut(&self, cut: String, check: impl FnOnce()) {
+        *self.cut.lock() = Some(cut);
+        check();
+        *self.cut.lock() = None;
+        self.cluster.set_links(|_, _| true);
+        self.cluster.cut_clients(|_, _| false);
     }
 
     /// Runs operations, one after the other, on the calm network. Each returns how long it has taken. Fails the run if most
