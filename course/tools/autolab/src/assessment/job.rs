@@ -1,7 +1,7 @@
 //! The files that Autolab copies into each job, beside the hand-in: the job's Makefile, and autograde.tar with the
 //! workspace, the grader and the sources of all dependencies.
 
-use crate::ustar::Archive;
+use crate::ustar::{Archive, TIME};
 use anyhow::{Context, Result, ensure};
 use cargo_metadata::MetadataCommand;
 use clap::ValueEnum;
@@ -19,8 +19,9 @@ use std::process::{Command, Stdio};
 /// The path of the job's Makefile in the workspace.
 const MAKEFILE: &str = "course/tools/autolab/autograde-Makefile";
 
-/// The line of this Makefile that takes options of `grade handin`.
-const OPTIONS: &str = "\nOPTIONS =\n";
+/// The beginning of the line of this Makefile that takes options of `grade handin`, and of the one with the job's time.
+const OPTIONS: &str = "OPTIONS =";
+const SECONDS: &str = "SECONDS =";
 
 /// The systems that a job may run on.
 const TARGETS: [&str; 2] = ["x86_64-unknown-linux-gnu", "aarch64-unknown-linux-gnu"];
@@ -36,16 +37,23 @@ pub struct Simulations {
     pub hunt_points: f64,
 }
 
-/// The job's Makefile, with the options that grade these tests.
-pub fn makefile(workspace: &Path, part: Part, points: &[f64], simulations: Simulations) -> Result<String> {
+/// The job's Makefile, with the options that grade these tests, and with this many seconds until it prints the scores. Options
+/// that an instructor has added come last: of an option that is given twice, the last one counts.
+pub fn makefile(
+    workspace: &Path,
+    part: Part,
+    points: &[f64],
+    simulations: Simulations,
+    seconds: u64,
+) -> Result<String> {
     let path = workspace.join(MAKEFILE);
     let text = fs::read_to_string(&path);
     let text = text.with_context(|| format!("cannot read {} (--workspace)", path.display()))?;
-    with_options(&text, part, points, simulations)
+    let text = with_options(&text, part, points, simulations)?;
+    with_value(&text, SECONDS, |_| seconds.to_string())
 }
 
 fn with_options(makefile: &str, part: Part, points: &[f64], simulations: Simulations) -> Result<String> {
-    ensure!(makefile.contains(OPTIONS), "{MAKEFILE} has no line {:?}; put it back", OPTIONS.trim());
     let word = part.to_possible_value().map(|value| value.get_name().to_string()).unwrap_or_default();
     let points: Vec<String> = points.iter().map(f64::to_string).collect();
     let mut options = format!("--part {word} --points {}", points.join(","));
@@ -56,12 +64,28 @@ fn with_options(makefile: &str, part: Part, points: &[f64], simulations: Simulat
     if let Some(hunt) = hunt {
         options += &format!(" --hunt {hunt} --hunt-points {hunt_points}");
     }
-    Ok(makefile.replace(OPTIONS, &format!("\nOPTIONS = {options}\n")))
+    with_value(makefile, OPTIONS, |own| format!("{options} {own}").trim_end().to_string())
+}
+
+/// The Makefile with another value in the line that begins with `name`. `value` gets the value that is there.
+fn with_value(makefile: &str, name: &str, value: impl Fn(&str) -> String) -> Result<String> {
+    let mut is_there = false;
+    let lines = makefile.lines().map(|line| match line.strip_prefix(name) {
+        Some(own) => {
+            is_there = true;
+            format!("{name} {}\n", value(own.trim()))
+        }
+        None => format!("{line}\n"),
+    });
+    let text = lines.collect();
+    ensure!(is_there, "{MAKEFILE} has no line that begins with {name:?}; put it back");
+    Ok(text)
 }
 
 /// autograde.tar. It holds one file, lab.tar.gz, which holds the workspace without the four files. Autolab wants a plain
-/// tar and copies it for every hand-in; its content is compressed to keep it small. `now` is in seconds since 1970.
-pub fn autograde_tar(workspace: &Path, now: u64) -> Result<Vec<u8>> {
+/// tar and copies it for every hand-in; its content is compressed to keep it small. The same workspace always gives the same
+/// bytes: an image that was made from an archive fits each archive that is made later.
+pub fn autograde_tar(workspace: &Path) -> Result<Vec<u8>> {
     let folder = tempfile::Builder::new().prefix("assessment-").tempdir();
     let folder = folder.context("cannot make a temporary folder; set TMPDIR")?;
     let lab = folder.path();
@@ -74,7 +98,7 @@ pub fn autograde_tar(workspace: &Path, now: u64) -> Result<Vec<u8>> {
         let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
         gzip.write_all(&tree.finish()?)?;
         let mut tar = Archive::new();
-        tar.file(Path::new("lab.tar.gz"), &gzip.finish()?, now)?;
+        tar.file(Path::new("lab.tar.gz"), &gzip.finish()?, TIME)?;
         tar.finish()
     };
     packed().with_context(|| format!("cannot pack {}", lab.display()))
@@ -158,6 +182,9 @@ mod tests {
         let both = Simulations { hunt: Some(60), hunt_points: 7.5, ..seeds };
         let job = with_options(makefile, Part::B, &points, both).unwrap();
         assert!(job.contains(" --seeds 3 --hunt 60 --hunt-points 7.5\n"), "{job}");
+        let own = makefile.replace("OPTIONS =", "OPTIONS = --memory 512 --points 1,1");
+        let job = with_options(&own, Part::B, &points, none).unwrap();
+        assert!(job.contains(",5,5,5 --memory 512 --points 1,1\n"), "{job}");
         let error = with_options("grade:\n", Part::B, &points, none).unwrap_err();
         assert!(error.to_string().contains("OPTIONS"), "{error}");
     }
@@ -165,8 +192,9 @@ mod tests {
     #[test]
     fn the_workspaces_makefile_takes_options() {
         let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../..");
-        let job = makefile(&workspace, Part::A, &[1.0], Simulations::default()).unwrap();
+        let job = makefile(&workspace, Part::A, &[1.0], Simulations::default(), 500).unwrap();
         assert!(job.contains("\nOPTIONS = --part 3A --points 1\n"), "{job}");
+        assert!(job.contains("\nSECONDS = 500\n"), "{job}");
     }
 
     #[test]

@@ -9,7 +9,7 @@ mod ustar;
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use grade::check_hunt_points;
-use grade::deadlines::{self, DEADLINE};
+use grade::deadlines;
 use grade::lab::Part;
 use jiff::Timestamp;
 use jiff::tz::Offset;
@@ -26,6 +26,13 @@ const WORKSPACE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../..");
 
 /// A job's grader starts at most so many seconds after the job.
 const LATE_START: u64 = 30;
+
+/// How many seconds before the end of a job its grader prints the scores.
+const LAST_SECONDS: u64 = 30;
+
+/// How many seconds a job may take: at most what Autolab allows, and at least what a build and a test need.
+const LONGEST_JOB: u64 = 900;
+const SHORTEST_JOB: u64 = 180;
 
 /// Writes the tar that Autolab imports.
 #[derive(Parser)]
@@ -51,6 +58,9 @@ struct Options {
     /// How many points are taken off if the hunt finds a bug; without this option, the bug is only shown.
     #[arg(long, value_name = "N", default_value_t = 0.0, requires = "hunt")]
     hunt_points: f64,
+    /// How many seconds a job may take (Autolab's autograde_timeout). The grader prints the scores a little earlier.
+    #[arg(long, value_name = "SECONDS", default_value_t = LONGEST_JOB, value_parser = clap::value_parser!(u64).range(SHORTEST_JOB..=LONGEST_JOB))]
+    timeout: u64,
     /// The lab's workspace.
     #[arg(long, value_name = "FOLDER", default_value = WORKSPACE)]
     workspace: PathBuf,
@@ -72,27 +82,32 @@ fn main() -> ExitCode {
 }
 
 fn check(options: &Options) -> Result<()> {
-    let Options { part, seeds, hunt, hunt_points, .. } = *options;
+    let Options { part, seeds, hunt, hunt_points, timeout, .. } = *options;
     check_name(&options.name)?;
-    check_seeds(part, seeds)?;
+    check_seeds(part, seeds, timeout)?;
     if let Some(hunt) = hunt {
-        check_hunt(part, seeds, hunt)?;
+        check_hunt(part, seeds, hunt, timeout)?;
     }
     check_hunt_points(hunt_points, part.points(options.points.clone())?.iter().sum())
 }
 
 fn write(options: Options) -> Result<()> {
-    let Options { out, name, part, points, seeds, hunt, hunt_points, workspace } = options;
+    let Options { out, name, part, points, seeds, hunt, hunt_points, timeout, workspace } = options;
     let points = part.points(points)?;
-    let makefile = job::makefile(&workspace, part, &points, Simulations { seeds, hunt, hunt_points })?;
+    let simulations = Simulations { seeds, hunt, hunt_points };
+    let makefile = job::makefile(&workspace, part, &points, simulations, timeout - LAST_SECONDS)?;
     let now = Timestamp::now();
-    let yml = settings::yml(&name, part, &points, Offset::UTC.to_datetime(now).date())?;
+    let yml = settings::yml(&name, part, &points, timeout, Offset::UTC.to_datetime(now).date())?;
+    let config = settings::config(&name, part, &points);
     let seconds = now.as_second().unsigned_abs();
-    let autograde = job::autograde_tar(&workspace, seconds)?;
+    let autograde = job::autograde_tar(&workspace)?;
     let assessment = || -> io::Result<Vec<u8>> {
         let mut tar = Archive::new();
         tar.folder(&name, seconds)?;
         tar.file(Path::new(&format!("{name}/{name}.yml")), yml.as_bytes(), seconds)?;
+        if let Some(config) = &config {
+            tar.file(Path::new(&format!("{name}/{name}.rb")), config.as_bytes(), seconds)?;
+        }
         tar.file(Path::new(&format!("{name}/autograde-Makefile")), makefile.as_bytes(), seconds)?;
         tar.file(Path::new(&format!("{name}/autograde.tar")), &autograde, seconds)?;
         tar.finish()
@@ -110,23 +125,26 @@ fn check_name(name: &str) -> Result<()> {
     Ok(())
 }
 
-/// The time that a job's grader has.
-const TIME: Duration = Duration::from_secs(DEADLINE - LATE_START);
+/// The time that the grader of a job has.
+fn time(timeout: u64) -> Duration {
+    Duration::from_secs(timeout - LAST_SECONDS - LATE_START)
+}
 
-fn check_seeds(part: Part, seeds: u32) -> Result<()> {
-    let most = deadlines::most_seeds(TIME, &usual_seconds(part), 1);
+fn check_seeds(part: Part, seeds: u32, timeout: u64) -> Result<()> {
+    let most = deadlines::most_seeds(time(timeout), &usual_seconds(part), 1);
     ensure!(
         seeds <= most,
-        "--seeds {seeds}: a job of Autolab has time for at most {most} seeds of each test"
+        "--seeds {seeds}: a job of {timeout} s has time for at most {most} seeds of each test (--timeout)"
     );
     Ok(())
 }
 
-fn check_hunt(part: Part, seeds: u32, hunt: u64) -> Result<()> {
-    let most = deadlines::most_hunt(TIME, &usual_seconds(part), 1, seeds);
+fn check_hunt(part: Part, seeds: u32, hunt: u64, timeout: u64) -> Result<()> {
+    let most = deadlines::most_hunt(time(timeout), &usual_seconds(part), 1, seeds);
     ensure!(
         hunt <= most,
-        "--hunt {hunt}: besides the tests and their seeds, a job of Autolab has time for a hunt of at most {most} s"
+        "--hunt {hunt}: besides the tests and their seeds, a job of {timeout} s has time for a hunt of at most {most} s \
+         (--timeout)"
     );
     Ok(())
 }
@@ -153,16 +171,17 @@ mod tests {
 
     #[test]
     fn a_job_is_not_given_more_seeds_than_it_has_time_for() {
-        let error = check_seeds(Part::Both, 1000).unwrap_err().to_string();
-        assert!(error.starts_with("--seeds 1000: a job of Autolab has time for "), "{error}");
-        assert!(check_seeds(Part::A, 3).is_ok());
+        let error = check_seeds(Part::Both, 1000, 900).unwrap_err().to_string();
+        assert!(error.starts_with("--seeds 1000: a job of 900 s has time for "), "{error}");
+        assert!(check_seeds(Part::A, 3, 900).is_ok());
+        assert!(check_seeds(Part::A, 3, 180).is_err());
     }
 
     #[test]
     fn a_job_is_not_given_a_longer_hunt_than_it_has_time_for() {
-        let error = check_hunt(Part::Both, 0, 1000).unwrap_err().to_string();
+        let error = check_hunt(Part::Both, 0, 1000, 900).unwrap_err().to_string();
         assert!(error.starts_with("--hunt 1000: besides the tests and their seeds, a job "), "{error}");
-        assert!(check_hunt(Part::Both, 0, 30).is_ok() && check_hunt(Part::A, 3, 60).is_ok());
+        assert!(check_hunt(Part::Both, 0, 30, 900).is_ok() && check_hunt(Part::A, 3, 60, 900).is_ok());
     }
 
     #[test]

@@ -13,8 +13,11 @@ use jiff::civil::{Date, DateTime};
 const DAYS: i32 = 21;
 const LATE_DAYS: i32 = 3;
 
+/// How many tests of 3A are full marks.
+const GRADED: usize = 9;
+
 /// Times are UTC; Autolab shows them in the course's zone.
-pub fn yml(name: &str, part: Part, points: &[f64], today: Date) -> Result<String> {
+pub fn yml(name: &str, part: Part, points: &[f64], timeout: u64, today: Date) -> Result<String> {
     let mut problems = String::new();
     for (test, points) in part.tests().iter().zip(points) {
         problems += &format!(
@@ -51,8 +54,8 @@ general:
   disable_network: true
 problems:
 {problems}autograder:
-  autograde_image: lab3
-  autograde_timeout: 900
+  autograde_image: {name}
+  autograde_timeout: {timeout}
   release_score: true
 late_penalty:
   kind: percent
@@ -61,6 +64,42 @@ dates:
   start_at: '{start}'
   due_at: '{due}'
   end_at: '{end}'
+"
+    ))
+}
+
+/// The assessment's Ruby module (`lab3.rb`). It says what full marks are: what tests 1 to 9 are worth. Without it, Autolab shows
+/// the sum of all points. None: full marks are that sum, or the module could not have the assessment's name.
+pub fn config(name: &str, part: Part, points: &[f64]) -> Option<String> {
+    let is_name = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    if part != Part::A || !is_name {
+        return None;
+    }
+    let full: f64 = points.iter().take(GRADED).sum();
+    // Rails makes the module's name of the assessment's: lab_3a is Lab3a.
+    let module: String = name
+        .split('_')
+        .map(|word| {
+            let (first, rest) = word.split_at_checked(1).unwrap_or_default();
+            first.to_ascii_uppercase() + rest
+        })
+        .collect();
+    Some(format!(
+        "require \"AssessmentBase.rb\"
+
+module {module}
+  include AssessmentBase
+
+  def assessmentInitialize(course)
+    super(\"{name}\", course)
+    @problems = []
+  end
+
+  # Tests 1 to 9 are full marks; the others are extra credit.
+  def max_score
+    {full:?}
+  end
+end
 "
     ))
 }
@@ -77,7 +116,8 @@ mod tests {
 
     #[test]
     fn the_settings_have_the_points_and_the_late_rule() {
-        let text = yml("lab3", Part::A, &Part::A.points(None).unwrap(), date(2000, 2, 29)).unwrap();
+        let text = yml("lab3", Part::A, &Part::A.points(None).unwrap(), 600, date(2000, 2, 29)).unwrap();
+        assert!(text.contains("  autograde_image: lab3\n  autograde_timeout: 600\n"), "{text}");
         let scores = text.lines().filter_map(|line| line.trim().strip_prefix("max_score: "));
         assert_eq!(scores.map(|score| score.parse::<f64>().unwrap()).sum::<f64>(), 60.0);
         assert_eq!(text.matches("- name: \"").count(), 15);
@@ -89,9 +129,20 @@ mod tests {
     }
 
     #[test]
+    fn full_marks_are_the_points_of_the_first_nine_tests() {
+        let points = Part::A.points(None).unwrap();
+        let text = config("lab_3a", Part::A, &points).unwrap();
+        assert!(text.contains("module Lab3a\n") && text.contains("super(\"lab_3a\", course)"), "{text}");
+        assert!(text.contains("  def max_score\n    45.0\n"), "{text}");
+        assert_eq!(config("lab3-a", Part::A, &points), None);
+        assert_eq!(config("lab3", Part::Both, &points), None);
+    }
+
+    #[test]
     fn the_settings_have_the_tests_and_points_of_the_part() {
         let points = [7.0, 2.5, 0.0, 5.0, 5.0, 5.0, 5.0, 5.0];
-        let text = yml("lab3b", Part::B, &points, date(2026, 1, 1)).unwrap();
+        let text = yml("lab3b", Part::B, &points, 900, date(2026, 1, 1)).unwrap();
+        assert!(text.contains("  autograde_image: lab3b\n"), "{text}");
         assert_eq!(text.matches("- name: \"").count(), 8);
         assert!(text.contains("\"16 InstallSnapshot RPC\"\n  description: ''\n  max_score: 7.0\n"), "{text}");
     }

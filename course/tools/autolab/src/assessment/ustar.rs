@@ -3,8 +3,10 @@
 use std::fs;
 use std::io;
 use std::path::Path;
-use std::time::UNIX_EPOCH;
 use tar::{Builder, EntryType, Header};
+
+/// The time of files whose own times must not matter: the first of January 2026.
+pub const TIME: u64 = 1_767_225_600;
 
 /// An archive that is being written. Times are seconds since 1970.
 pub struct Archive(Builder<Vec<u8>>);
@@ -22,8 +24,7 @@ impl Archive {
         self.member(name, EntryType::Regular, 0o644, content, changed)
     }
 
-    /// Adds all files below `folder`, in the order of their names, with their times: cargo decides by the times what to
-    /// rebuild.
+    /// Adds all files below `folder`, in the order of their names, with the time [`TIME`].
     pub fn files_below(&mut self, folder: &Path) -> io::Result<()> {
         self.files_of(folder, Path::new(""))
     }
@@ -36,9 +37,7 @@ impl Archive {
             if entry.file_type()?.is_dir() {
                 self.files_of(folder, &name)?;
             } else {
-                let changed = entry.metadata()?.modified()?.duration_since(UNIX_EPOCH);
-                let changed = changed.map_or(0, |time| time.as_secs());
-                self.file(&name, &fs::read(entry.path())?, changed)?;
+                self.file(&name, &fs::read(entry.path())?, TIME)?;
             }
         }
         Ok(())
@@ -95,13 +94,11 @@ mod tests {
     }
 
     #[test]
-    fn the_files_of_a_folder_are_sorted_and_keep_their_times() {
+    fn the_files_of_a_folder_are_sorted_and_all_have_one_time() {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join("b")).unwrap();
         for name in ["c", "a", "b/x"] {
             fs::write(folder.path().join(name), name).unwrap();
-            let file = fs::OpenOptions::new().write(true).open(folder.path().join(name)).unwrap();
-            file.set_modified(UNIX_EPOCH + std::time::Duration::from_secs(1_000_000)).unwrap();
         }
         let mut tar = Archive::new();
         tar.files_below(folder.path()).unwrap();
@@ -113,6 +110,6 @@ mod tests {
             .map(|entry| entry.unwrap())
             .map(|entry| (entry.path().unwrap().display().to_string(), entry.header().mtime().unwrap()))
             .collect();
-        assert_eq!(members, ["a", "b/x", "c"].map(|name| (name.to_string(), 1_000_000)));
+        assert_eq!(members, ["a", "b/x", "c"].map(|name| (name.to_string(), TIME)));
     }
 }
