@@ -17,7 +17,7 @@ const LARGEST_FILE: u64 = 1 << 20;
 const LARGEST_ARCHIVE: u64 = 4 << 20;
 
 /// Formats that are often taken for tar, by their first bytes.
-const OTHER_FORMATS: [(&[u8], &str); 8] = [
+const OTHER_FORMATS: [(&[u8], &str); 10] = [
     (b"\x1f\x8b", "gzip"),
     (b"PK\x03\x04", "zip"),
     (b"PK\x05\x06", "zip"),
@@ -26,6 +26,8 @@ const OTHER_FORMATS: [(&[u8], &str); 8] = [
     (b"BZh", "bzip2"),
     (b"\x28\xb5\x2f\xfd", "zstd"),
     (b"Rar!", "rar"),
+    (b"\x1f\x9d", "compress (.Z)"),
+    (b"\x04\x22\x4d\x18", "lz4"),
 ];
 
 /// What a student handed in.
@@ -166,7 +168,14 @@ fn parse(bytes: &[u8]) -> Result<Handin, ArchiveError> {
         // The tar crate's own message is left out: it quotes the archive.
         let mut entry = entry.map_err(|_| last.take().map_or(ArchiveError::NoTar, ArchiveError::Damaged))?;
         let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
-        attributes |= entry.pax_extensions().map_err(|_| ArchiveError::Damaged(name.clone()))?.is_some();
+        if let Some(extensions) = entry.pax_extensions().map_err(|_| ArchiveError::Damaged(name.clone()))? {
+            attributes = true;
+            // Look before the name is judged: such a member is called GNUSparseFile.123/raft.rs.
+            let is_sparse = |key: &[u8]| key.starts_with(b"GNU.sparse.");
+            if extensions.into_iter().any(|pair| pair.is_ok_and(|pair| is_sparse(pair.key_bytes()))) {
+                return Err(ArchiveError::Special(name, SPARSE));
+            }
+        }
         match judge(&entry, &name)? {
             Member::Ignored(remark) => remarks.extend(remark),
             Member::File(index) => {
@@ -226,8 +235,13 @@ fn judge(entry: &Entry<'_, &[u8]>, name: &str) -> Result<Member, ArchiveError> {
         return Err(ArchiveError::Special(name.to_string(), special));
     }
     let base = plain.rsplit('/').next().unwrap_or(plain);
-    if base.starts_with("._") {
+    if base.starts_with("._") || base == ".DS_Store" {
         return Ok(Member::Ignored(Some(format!("{name:?}, which macOS adds, is ignored"))));
+    }
+    let is_left_by_editor = base.ends_with('~')
+        || base.starts_with('.') && [".swp", ".swo"].iter().any(|end| base.ends_with(end));
+    if is_left_by_editor {
+        return Ok(Member::Ignored(Some(format!("{name:?}, which an editor leaves, is ignored"))));
     }
     if plain.contains('/') {
         return Err(ArchiveError::InFolder(name.to_string()));
@@ -243,11 +257,6 @@ fn text_of(entry: &mut Entry<'_, &[u8]>, name: &str) -> Result<String, ArchiveEr
     let size = entry.size();
     if size > LARGEST_FILE {
         return Err(ArchiveError::FileTooLarge(name.to_string(), size));
-    }
-    let extensions = entry.pax_extensions().map_err(damaged)?;
-    let sparse = |key: &[u8]| key.starts_with(b"GNU.sparse.");
-    if extensions.is_some_and(|mut list| list.any(|pair| pair.is_ok_and(|pair| sparse(pair.key_bytes())))) {
-        return Err(ArchiveError::Special(name.to_string(), SPARSE));
     }
     let mut content = Vec::new();
     entry.take(LARGEST_FILE).read_to_end(&mut content).map_err(damaged)?;
@@ -344,13 +353,16 @@ mod tests {
     }
 
     #[test]
-    fn what_macos_and_git_add_is_passed_over() {
+    fn what_macos_git_and_editors_add_is_passed_over() {
         let attribute = b"30 LIBARCHIVE.xattr.a=whatever\n";
         let global = b"16 comment=abcd\n";
         let bytes = Tar::new()
             .member("pax_global_header", EntryType::XGlobalHeader, global.len() as u64, global)
             .file("._raft.rs", b"\0\x05\x16\x07")
             .file("./._server.rs", b"\0\x05\x16\x07")
+            .file(".DS_Store", b"\0\0\0\x01Bud1")
+            .file("raft.rs~", b"// old\n")
+            .file(".raft.rs.swp", b"b0VIM")
             .member("PaxHeader/raft.rs", EntryType::XHeader, attribute.len() as u64, attribute)
             .file("raft.rs", b"//\n")
             .file("server.rs", b"//\n")
@@ -358,7 +370,15 @@ mod tests {
             .file("common.rs", b"//\n")
             .bytes();
         let remarks = parse(&bytes).unwrap().remarks.join("; ");
-        for word in ["\"._raft.rs\"", "\"./._server.rs\"", "global pax header", "extended attributes"] {
+        for word in [
+            "\"._raft.rs\"",
+            "\"./._server.rs\"",
+            "\".DS_Store\", which macOS adds,",
+            "\"raft.rs~\", which an editor leaves,",
+            "\".raft.rs.swp\"",
+            "global pax header",
+            "extended attributes",
+        ] {
             assert!(remarks.contains(word), "{word}: {remarks}");
         }
     }
@@ -458,9 +478,9 @@ mod tests {
         let sparse = b"22 GNU.sparse.major=1\n";
         let bytes = Tar::without("raft.rs")
             .member("PaxHeader/raft.rs", EntryType::XHeader, sparse.len() as u64, sparse)
-            .file("raft.rs", b"")
+            .file("GNUSparseFile.7/raft.rs", b"")
             .bytes();
-        refused(&bytes, &["\"raft.rs\"", "a sparse file"]);
+        refused(&bytes, &["raft.rs\"", "a sparse file"]);
     }
 
     #[test]

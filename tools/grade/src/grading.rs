@@ -16,7 +16,7 @@ use crate::report;
 use crate::run::{Ended, Hunter, Runner, Verdict};
 use crate::strays;
 use crate::workspace;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -365,10 +365,20 @@ impl Grading {
     /// Prints the result if the time is up before the grading is. Runs on a thread of its own.
     fn watch(&self) {
         std::thread::sleep((self.plan.time - LAST_CALL).saturating_sub(self.plan.began.elapsed()));
-        for outcome in lock(&self.outcomes).iter_mut().filter(|outcome| outcome.runs.is_empty()) {
-            outcome.not_run = Some("the time was up".to_string());
+        let have_begun = {
+            let mut outcomes = lock(&self.outcomes);
+            for outcome in outcomes.iter_mut().filter(|outcome| outcome.runs.is_empty()) {
+                outcome.not_run.get_or_insert("the time was up".to_string());
+            }
+            lock(&self.broken).is_some() || outcomes.iter().any(|outcome| !outcome.runs.is_empty())
+        };
+        if have_begun {
+            self.finish();
         }
-        self.finish();
+        // Whatever took the time, it was none of the tests.
+        self.give_up(&anyhow!(
+            "the time was up before a test had ended: the machine is too busy, or the deadline too early (--deadline)"
+        ));
     }
 
     /// Prints the result, and ends this process. Only the first call does; other calls wait for that end.
