@@ -156,6 +156,12 @@ impl Scenario {
         self.faults.contains(&fault)
     }
 
+    /// Whether the time that an operation takes says something about the solution. With the other strategies, threads pause or
+    /// starve, and an operation that waits for no heartbeat may take as long as one that does.
+    pub(crate) fn tells_speed(&self) -> bool {
+        self.strategy == Strategy::Uniform
+    }
+
     /// How long clients work and faults happen.
     pub fn duration(&self) -> Duration {
         Duration::from_millis(self.millis)
@@ -311,6 +317,15 @@ mod tests {
         ] {
             let message = text.parse::<Scenario>().unwrap_err().to_string();
             assert!(message.starts_with(part), "{message}");
+        }
+    }
+
+    #[test]
+    fn speed_is_checked_where_threads_run_freely() {
+        let tells_speed = |text: &str| text.parse::<Scenario>().unwrap().tells_speed();
+        assert!(tells_speed("3 servers, uniform: loss"));
+        for strategy in ["priorities", "pauses", "slow-places"] {
+            assert!(!tells_speed(strategy), "{strategy}");
         }
     }
 
