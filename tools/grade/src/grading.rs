@@ -144,7 +144,9 @@ impl Grading {
         match gate::check(hunter, self.plan.first_seed, self.lab())? {
             Gate::Passed => say("passed"),
             Gate::Undecided(why) => {
-                say("not decided; the tests count all the same");
+                say(
+                    "not decided: a run failed for another reason. The tests count, but nothing shows that the service is replicated",
+                );
                 print(&foreign::quoted(&why));
             }
             Gate::Failed { why, command } => {
