@@ -32,6 +32,14 @@ pub fn replay_command(function: &str, seed: u64) -> String {
     harness::replay("kvraft", "test_test", function, seed)
 }
 
+/// Words of a warning that threads of killed servers are left.
+pub use harness::THREADS_ARE_LEFT;
+
+/// Whether a warning says nothing but that threads of killed servers are left.
+pub fn is_about_threads(warning: &str) -> bool {
+    warning.contains(THREADS_ARE_LEFT)
+}
+
 /// The numbers of a test's last line, "  ... Passed --  15.1  5  4653  126".
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Figures {

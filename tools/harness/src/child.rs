@@ -10,6 +10,7 @@ mod tasks;
 mod threads;
 mod watch;
 
+pub use leftovers::WORDS as THREADS_ARE_LEFT;
 pub use observer::observe;
 pub use pauses::{pause_server, pause_thread};
 pub use simulation::{latency, scenario};

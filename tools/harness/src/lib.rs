@@ -46,7 +46,8 @@ mod report;
 mod test;
 
 pub use child::{
-    Task, begin, fail, latency, observe, passed, pause_server, pause_thread, scenario, spawn, spawn_client,
+    THREADS_ARE_LEFT, Task, begin, fail, latency, observe, passed, pause_server, pause_thread, scenario,
+    spawn, spawn_client,
 };
 pub use environment::{VARIABLES, Variable};
 pub use labrpc::OTHERS_HAVE_THEM;

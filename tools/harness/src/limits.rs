@@ -16,7 +16,9 @@ pub(crate) fn threads_of_the_pool() -> Option<usize> {
     if user.is_root() {
         return None;
     }
-    let room = getrlimit(Resource::Nproc).current?.saturating_sub(threads_of_user(user.as_raw()));
+    // There is at least this process.
+    let used = Some(threads_of_user(user.as_raw())).filter(|used| *used > 0)?;
+    let room = getrlimit(Resource::Nproc).current?.saturating_sub(used);
     (room < PLENTY).then(|| usize::try_from(room.saturating_sub(SPARE).max(1)).ok())?
 }
 

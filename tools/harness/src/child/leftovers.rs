@@ -10,6 +10,9 @@ use std::fmt::{self, Write};
 use std::panic::Location;
 use std::time::{Duration, Instant};
 
+/// Words of the warning, and of the failure of a strict test, that threads are left.
+pub const WORDS: &str = "after all servers were killed and the network was cleaned up";
+
 /// How many of the threads are asked where they are.
 const MOST_ASKED: usize = 200;
 
@@ -163,7 +166,7 @@ impl fmt::Display for Leftovers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let are = if self.count == 1 { "1 thread is".into() } else { format!("{} threads are", self.count) };
         let after = self.grace.as_secs();
-        write!(f, "{are} left {after} s after all servers were killed and the network was cleaned up:")?;
+        write!(f, "{are} left {after} s {WORDS}:")?;
         for kind in self.kinds.iter().take(MOST_KINDS) {
             write!(f, "\n  {kind}")?;
         }
