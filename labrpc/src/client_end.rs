@@ -2,6 +2,7 @@
 
 use crate::faults::Point;
 use crate::handover::Handover;
+use crate::pool;
 use crate::process::{Shared, process_request};
 use crate::wiring::End;
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -38,7 +39,7 @@ impl ClientEnd {
         reply: &mut R,
     ) -> bool {
         let answer = Arc::new(Handover::new());
-        self.send(svc_meth, args, {
+        self.send(svc_meth, args, pool::is_worker(), {
             let answer = answer.clone();
             move |bytes| answer.put(bytes)
         });
@@ -89,7 +90,7 @@ impl ClientEnd {
         wrap: impl FnOnce(Option<R>) -> T + Send + 'static,
     ) {
         let name = svc_meth.to_string();
-        self.send(svc_meth, args, move |answer| {
+        self.send(svc_meth, args, false, move |answer| {
             let reply = answer.map(|bytes| decode_reply(&name, &bytes));
             // Ignore the error: the caller may have dropped the receiver.
             let _ = done.send(wrap(reply));
@@ -100,13 +101,14 @@ impl ClientEnd {
         &self,
         svc_meth: &str,
         args: &A,
+        keeps_a_thread: bool,
         finish: impl FnOnce(Option<Vec<u8>>) + Send + 'static,
     ) {
         self.net.stall(Point::Call, &self.end);
         let args = labgob::encode(args)
             .unwrap_or_else(|e| panic!("labrpc: {svc_meth}: the arguments cannot be encoded: {e}"));
         self.net.total_count.fetch_add(1, Ordering::Relaxed);
-        process_request(&self.net, self.end.clone(), svc_meth, args, Box::new(finish));
+        process_request(&self.net, self.end.clone(), svc_meth, args, keeps_a_thread, Box::new(finish));
     }
 }
 

@@ -72,7 +72,7 @@
 //! | `process.rs` | `ProcessReq` |
 //! | `draws.rs` | the random draws of `ProcessReq` |
 //!
-//! Go has no counterpart of the other files: `faults.rs` injects more faults, `timer.rs` delays, `pool.rs` and
+//! Go has no counterpart of the other files: `faults.rs` injects more faults, `timer.rs` delays, `pool.rs`, `queue.rs` and
 //! `handover.rs` are the pool of threads, and `task_name.rs` names what runs on them.
 #![forbid(unsafe_code)]
 
@@ -83,6 +83,7 @@ mod handover;
 mod network;
 mod pool;
 mod process;
+mod queue;
 mod service;
 mod task_name;
 mod timer;
@@ -91,6 +92,9 @@ mod wiring;
 pub use client_end::ClientEnd;
 pub use faults::{Departure, Latency};
 pub use network::Network;
-pub use pool::{Running, current_task, go, idle_threads, running, thread_census};
+pub use pool::{
+    OTHERS_HAVE_THEM, Running, current_task, go, idle_threads, limit_threads, running, shortage,
+    thread_census,
+};
 pub use service::{Receiver, Server, Service, make_service};
 pub use task_name::TaskName;

@@ -2,13 +2,13 @@
 
 use crate::client_end::ClientEnd;
 use crate::faults::{Departure, Latency};
-use crate::pool::thread_census;
+use crate::pool::{self, Relief, thread_census};
 use crate::process::Shared;
 use crate::service::Server;
 use crate::wiring::End;
 use parking_lot::Mutex;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -25,6 +25,8 @@ impl Network {
     /// A reliable network with no ends and no servers (Go: `labrpc.MakeNetwork`).
     pub fn new() -> Network {
         let shared = Arc::new(Shared::new());
+        let relief: Weak<dyn Relief> = Arc::downgrade(&(shared.clone() as Arc<dyn Relief>));
+        pool::add_relief(relief);
         let thread = std::thread::Builder::new().name("labrpc-timer".to_string()).spawn({
             let shared = shared.clone();
             move || shared.timer.run()

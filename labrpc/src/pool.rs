@@ -1,16 +1,20 @@
 //! The pool of threads behind the `go` statement. Threads are reused, because to start one costs a hundred times as much as
 //! to start a goroutine.
 //!
+//! Where the system allows no more threads, tasks wait for a thread (`queue.rs` says which goes first).
+//!
 //! Lock order: `Pool::state`, then a worker's `running`. Neither is held while a task runs.
 
 use crate::handover::Handover;
+use crate::queue::{Busy, Queue};
 use crate::task_name::TaskName;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use std::any::Any;
 use std::cell::RefCell;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::io::ErrorKind;
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, LazyLock, OnceLock};
+use std::sync::{Arc, LazyLock, OnceLock, Weak};
 use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
@@ -20,16 +24,79 @@ static POOL: LazyLock<Box<Pool>> = LazyLock::new(Box::default);
 #[derive(Default)]
 struct Pool {
     state: Mutex<PoolState>,
+    /// Mirrors whether the queue has anything, for those who do not lock the state.
+    is_short: AtomicBool,
 }
 
-#[derive(Default)]
 struct PoolState {
     /// All threads of the pool. An idle thread waits for the next task and never ends: there are few, and they cost no
     /// processor time.
     workers: Vec<Arc<Worker>>,
     /// The idle threads. The last to become idle is the first to get a task, because it may still be spinning.
     idle: Vec<Arc<Worker>>,
+    /// How many threads the pool can have, as far as anybody knows.
+    most: usize,
+    /// How many it was told that it can have.
+    told: Option<usize>,
+    /// Threads that the system did not start. They are in `workers`, and may be tried again.
+    not_started: Vec<(usize, Arc<Worker>)>,
+    /// When the system last did not start a thread.
+    refused: Option<Instant>,
+    /// The tasks that wait for a thread.
+    queue: Queue<Task>,
+    /// What has waited for a thread so far.
+    waits: Waits,
+    /// Whom to ask to end calls early when a task must wait.
+    relief: Vec<Weak<dyn Relief>>,
 }
+
+impl Default for PoolState {
+    fn default() -> PoolState {
+        PoolState {
+            workers: Vec::new(),
+            idle: Vec::new(),
+            most: MOST,
+            told: None,
+            not_started: Vec::new(),
+            refused: None,
+            queue: Queue::default(),
+            waits: Waits::default(),
+            relief: Vec::new(),
+        }
+    }
+}
+
+/// Whoever can end calls early: each network.
+pub(crate) trait Relief: Send + Sync {
+    /// Ends the call that would be the next to end by itself, if a thread waits for it. True if there is one.
+    fn relieve(&self) -> bool;
+}
+
+/// The tasks that have waited for a thread so far.
+#[derive(Default)]
+struct Waits {
+    count: usize,
+    /// The longest time that one of them has waited.
+    longest: Duration,
+    /// The largest number of threads that the pool had when one of them had to wait.
+    threads: usize,
+}
+
+/// Words in a message about threads, when others than this process have too many of them.
+pub const OTHERS_HAVE_THEM: &str = "Other processes of the same user have taken the rest";
+
+/// How long after the system has refused a thread the pool tries to have more again, and how many more.
+const RETRY: Duration = Duration::from_millis(100);
+const MORE: usize = 4;
+
+/// How long a task may wait for a thread. After that, threads that are busy will hardly become free.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The most threads that the pool ever has.
+const MOST: usize = 10_000;
+
+/// The size of a thread's stack in bytes. `MOST` of them are 5 GiB of addresses; only what a thread uses takes memory.
+const STACK: usize = 512 << 10;
 
 /// One thread of the pool.
 pub(crate) struct Worker {
@@ -37,7 +104,7 @@ pub(crate) struct Worker {
     tasks: Handover<Task>,
     /// The task that was handed to the thread, and the time. None: the thread is on the idle list. It changes together with
     /// the idle list, so that a task counts as running from the moment in which it is handed over.
-    running: Mutex<Option<(TaskName, Instant)>>,
+    running: Mutex<Option<Noted>>,
     /// True if the current task has put the thread on the idle list already. Only the thread itself uses it: the next task
     /// may have been handed to it meanwhile.
     is_at_rest: AtomicBool,
@@ -46,7 +113,16 @@ pub(crate) struct Worker {
 
 struct Task {
     name: TaskName,
+    started_at: Option<&'static Location<'static>>,
     run: Run,
+}
+
+/// What is noted of a task that runs.
+#[derive(Clone)]
+struct Noted {
+    name: TaskName,
+    since: Instant,
+    started_at: Option<&'static Location<'static>>,
 }
 
 type Run = Box<dyn FnOnce(&Arc<Worker>) + Send>;
@@ -61,16 +137,26 @@ thread_local! {
 /// that did not end use it; see [`TaskName`].
 ///
 /// # Panics
-/// As in a goroutine, a panic in `f` ends the process with exit code 2, after a message with the name. The process also
-/// ends if no thread can be started. Then the message says how many threads run and what the limit is.
+/// As in a goroutine, a panic in `f` ends the process with exit code 2, after a message with the name.
+///
+/// Where the system allows no more threads, `f` waits until one is free. Handlers go first. The network then ends calls
+/// early that only wait for a time to pass, because nobody answers or the reply is held back. If no thread becomes free for
+/// a long time, the process ends. The message says how many threads run and what the limit is.
+#[track_caller]
 pub fn go(name: impl Into<TaskName>, f: impl FnOnce() + Send + 'static) {
-    start(name.into(), |_| f());
+    let started_at = Some(Location::caller());
+    let _ = hand_over(Task { name: name.into(), started_at, run: Box::new(|_| f()) });
 }
 
 /// The name of the task that the calling thread is running. None if the thread is not one of the pool.
 pub fn current_task() -> Option<TaskName> {
     // `CURRENT` may be gone: a destructor may log a line, and ask for the task, while its thread is ending.
     CURRENT.try_with(|name| name.borrow().clone()).ok().flatten()
+}
+
+/// Whether the calling thread is one of the pool.
+pub(crate) fn is_worker() -> bool {
+    CURRENT.try_with(|name| name.borrow().is_some()).unwrap_or(false)
 }
 
 /// A task that is running on the pool.
@@ -83,6 +169,8 @@ pub struct Running {
     pub thread: Option<ThreadId>,
     /// The number of that thread in the pool. The thread's name is "labrpc-" and this number.
     pub worker: usize,
+    /// The call of [`go`] that started the task. None for a handler.
+    pub started_at: Option<&'static Location<'static>>,
 }
 
 /// The tasks that are running on the pool. Tasks that still run when a test has killed its servers and cleaned up its
@@ -90,9 +178,9 @@ pub struct Running {
 pub fn running() -> Vec<Running> {
     let workers = POOL.state.lock().workers.clone();
     let task = |(index, worker): (usize, &Arc<Worker>)| {
-        let (name, since) = worker.running.lock().clone()?;
+        let Noted { name, since, started_at } = worker.running.lock().clone()?;
         let thread = worker.thread.get().copied();
-        Some(Running { name, elapsed: since.elapsed(), thread, worker: index + 1 })
+        Some(Running { name, elapsed: since.elapsed(), thread, worker: index + 1, started_at })
     };
     workers.iter().enumerate().filter_map(task).collect()
 }
@@ -102,38 +190,194 @@ pub fn idle_threads() -> usize {
     POOL.state.lock().idle.len()
 }
 
-/// Hands a task to an idle thread, or to a new one. The task may call [`Worker::rest`] before its last step, if that step
-/// does not block.
-pub(crate) fn start(name: TaskName, run: impl FnOnce(&Arc<Worker>) + Send + 'static) {
-    let task = Task { name, run: Box::new(run) };
-    let idle = {
-        let mut state = POOL.state.lock();
-        let idle = state.idle.pop();
-        if let Some(worker) = &idle {
-            worker.note(&task);
+/// Runs a handler. It may call [`Worker::rest`] before its last step, if that step does not block. True: no thread is free,
+/// and it waits for one.
+pub(crate) fn start(name: TaskName, run: impl FnOnce(&Arc<Worker>) + Send + 'static) -> bool {
+    hand_over(Task { name, started_at: None, run: Box::new(run) })
+}
+
+/// Tells the pool how many threads it can have. It keeps some of them for handlers, so that calls can end.
+pub fn limit_threads(most: usize) {
+    let mut state = POOL.state.lock();
+    (state.most, state.told) = (most.min(MOST), Some(most));
+}
+
+/// One sentence on the tasks that had to wait for a thread. None: there was none, or it cannot be known now.
+pub fn shortage() -> Option<String> {
+    let (waits, told) = {
+        // A test may fail while a thread holds this lock.
+        let state = POOL.state.try_lock()?;
+        let Waits { count, longest, threads } = state.waits;
+        if count == 0 {
+            return None;
         }
-        idle
+        ((count, longest, threads), state.told)
     };
-    match idle {
-        Some(worker) => worker.tasks.put(task),
-        None => start_thread(task),
+    let (count, longest, threads) = waits;
+    let others = told
+        .filter(|told| threads + SLACK < *told)
+        .map(|told| format!(" There was room for {told} when the test began. {OTHERS_HAVE_THEM}."));
+    Some(format!(
+        "{count} times a call or a handler had to wait for a free thread, up to {:.1} s: labrpc had {threads} threads, and the \
+         limit (ulimit -u) allows {} for all processes and threads of the user together. Start fewer threads: send each \
+         follower one append at a time, or use ClientEnd::go_to (docs/go-to-rust.md).{}",
+        longest.as_secs_f64(),
+        process_limit(),
+        others.unwrap_or_default()
+    ))
+}
+
+/// By how much the number of threads that the pool was told may be wrong.
+const SLACK: usize = 10;
+
+/// Asks `relief` to end calls early when a task must wait for a thread.
+pub(crate) fn add_relief(relief: Weak<dyn Relief>) {
+    let mut state = POOL.state.lock();
+    state.relief.retain(|relief| relief.strong_count() > 0);
+    state.relief.push(relief);
+}
+
+/// Hands a task to an idle thread, or to a new one. If there can be no more threads, puts it into the queue; then it returns
+/// true.
+fn hand_over(task: Task) -> bool {
+    let mut state = POOL.state.lock();
+    match state.place(&task) {
+        Place::Idle(worker) => {
+            worker.note(&task);
+            drop(state);
+            worker.tasks.put(task);
+            false
+        }
+        Place::New(number, worker) => {
+            worker.note(&task);
+            drop(state);
+            start_thread(number, worker, task)
+        }
+        Place::Queue => wait(state, task),
     }
 }
 
-fn start_thread(task: Task) {
-    let (running, is_at_rest, thread) = (Mutex::new(None), AtomicBool::new(false), OnceLock::new());
-    let worker = Arc::new(Worker { tasks: Handover::new(), running, is_at_rest, thread });
-    worker.note(&task);
-    let number = {
-        let mut state = POOL.state.lock();
-        state.workers.push(worker.clone());
-        state.workers.len()
-    };
+/// Starts a thread for a task. As [`hand_over`], if the system does not start it.
+fn start_thread(number: usize, worker: Arc<Worker>, task: Task) -> bool {
     let name = task.name.clone();
     worker.tasks.put(task);
-    let thread = std::thread::Builder::new().name(format!("labrpc-{number}"));
-    if let Err(e) = thread.spawn(move || worker.work()) {
+    let builder = std::thread::Builder::new().name(format!("labrpc-{number}")).stack_size(STACK);
+    let thread = builder.spawn({
+        let worker = worker.clone();
+        move || worker.work()
+    });
+    let Err(e) = thread else { return false };
+    let mut state = POOL.state.lock();
+    let task = worker.tasks.take();
+    *worker.running.lock() = None;
+    state.not_started.push((number, worker));
+    state.refused = Some(Instant::now());
+    if e.kind() != ErrorKind::WouldBlock || state.threads() == 0 {
+        drop(state);
         fatal(&format!("cannot start a thread for \"{name}\": {e}. {}", thread_census()));
+    }
+    state.most = state.threads();
+    // A thread may have become idle meanwhile.
+    match state.place(&task) {
+        Place::Idle(worker) => {
+            worker.note(&task);
+            drop(state);
+            worker.tasks.put(task);
+            false
+        }
+        _ => wait(state, task),
+    }
+}
+
+/// Puts a task into the queue, and lets a call end early that keeps a thread. Returns true.
+fn wait(mut state: MutexGuard<'_, PoolState>, task: Task) -> bool {
+    let (now, threads) = (Instant::now(), state.threads());
+    state.waits.count += 1;
+    state.waits.threads = state.waits.threads.max(threads);
+    let method = task.name.method().cloned();
+    state.queue.push(method, now, task);
+    POOL.is_short.store(true, Ordering::Relaxed);
+    let oldest = state.queue.oldest_task().map_or(Duration::ZERO, |since| now - since);
+    drop(state);
+    if oldest > PATIENCE {
+        fatal(&format!("no thread has become free for {} s. {}", oldest.as_secs(), thread_census()));
+    }
+    relieve();
+    true
+}
+
+/// Lets one call end early that keeps a thread, if tasks wait for threads. Called when a task begins to wait, and when a call
+/// begins to wait for nothing but a time.
+pub(crate) fn relieve() {
+    if POOL.is_short.load(Ordering::Relaxed) {
+        let relief = POOL.state.lock().relief.clone();
+        let _ = relief.iter().filter_map(Weak::upgrade).any(|relief| relief.relieve());
+    }
+}
+
+/// Where a task is to run.
+enum Place {
+    Idle(Arc<Worker>),
+    /// On a new thread, with this number.
+    New(usize, Arc<Worker>),
+    Queue,
+}
+
+impl PoolState {
+    /// How many threads the pool has.
+    fn threads(&self) -> usize {
+        self.workers.len() - self.not_started.len()
+    }
+
+    /// Where this new task is to run. Takes the thread from the list of those that are idle.
+    fn place(&mut self, task: &Task) -> Place {
+        if self.refused.is_some_and(|at| at.elapsed() >= RETRY) {
+            self.most = (self.most + MORE).min(self.told.unwrap_or(MOST));
+            self.refused = None;
+        }
+        let busy = self.threads() - self.idle.len();
+        // With half of the threads free, there is enough for everybody.
+        if 2 * busy >= self.most && !self.busy().admits(task.name.method(), self.queue.has_tasks()) {
+            return Place::Queue;
+        }
+        match self.idle.pop() {
+            Some(worker) => Place::Idle(worker),
+            None if self.threads() >= self.most => Place::Queue,
+            None => self.new_worker(),
+        }
+    }
+
+    fn new_worker(&mut self) -> Place {
+        if let Some((number, worker)) = self.not_started.pop() {
+            return Place::New(number, worker);
+        }
+        let (running, is_at_rest, thread) = (Mutex::new(None), AtomicBool::new(false), OnceLock::new());
+        let worker = Arc::new(Worker { tasks: Handover::new(), running, is_at_rest, thread });
+        self.workers.push(worker.clone());
+        Place::New(self.workers.len(), worker)
+    }
+
+    /// What the threads do.
+    fn busy(&self) -> Busy {
+        let mut busy = Busy::new(self.most.max(self.threads()));
+        for worker in &self.workers {
+            if let Some(Noted { name, .. }) = &*worker.running.lock() {
+                busy.count(name.method());
+            }
+        }
+        busy
+    }
+
+    /// The task in the queue that is to run on a thread that has just become idle.
+    fn next(&mut self) -> Option<Task> {
+        if self.queue.is_empty() {
+            return None;
+        }
+        let busy = self.busy();
+        let (since, task) = self.queue.pop(&busy)?;
+        POOL.is_short.store(!self.queue.is_empty(), Ordering::Relaxed);
+        self.waits.longest = self.waits.longest.max(since.elapsed());
+        Some(task)
     }
 }
 
@@ -142,7 +386,7 @@ impl Worker {
     fn work(self: Arc<Worker>) {
         self.thread.get_or_init(|| std::thread::current().id());
         loop {
-            let Task { name, run } = self.tasks.take();
+            let Task { name, run, .. } = self.tasks.take();
             self.is_at_rest.store(false, Ordering::Relaxed);
             CURRENT.set(Some(name.clone()));
             if let Err(panic) = catch_unwind(AssertUnwindSafe(|| run(&self))) {
@@ -159,12 +403,21 @@ impl Worker {
         if !self.is_at_rest.swap(true, Ordering::Relaxed) {
             let mut state = POOL.state.lock();
             *self.running.lock() = None;
-            state.idle.push(self.clone());
+            match state.next() {
+                Some(task) => {
+                    self.note(&task);
+                    drop(state);
+                    self.tasks.put(task);
+                }
+                None => state.idle.push(self.clone()),
+            }
         }
     }
 
     fn note(&self, task: &Task) {
-        *self.running.lock() = Some((task.name.clone(), Instant::now()));
+        let Task { name, started_at, .. } = task;
+        *self.running.lock() =
+            Some(Noted { name: name.clone(), since: Instant::now(), started_at: *started_at });
     }
 }
 
@@ -186,19 +439,38 @@ fn panic_message(panic: &(dyn Any + Send)) -> &str {
 /// The number of threads, their limit, and what labrpc's threads are doing: the end of a message that no thread can be
 /// started.
 pub fn thread_census() -> String {
-    let field = |file: &str, label: &str| {
-        let text = std::fs::read_to_string(file).ok()?;
-        let line = text.lines().find(|line| line.starts_with(label))?;
-        line[label.len()..].split_whitespace().next().map(str::to_string)
-    };
-    let unknown = || "an unknown number of".to_string();
-    let threads = field("/proc/self/status", "Threads:").unwrap_or_else(unknown);
-    let limit = field("/proc/self/limits", "Max processes").unwrap_or_else(unknown);
+    let threads = field("/proc/self/status", "Threads:");
     let mut names: Vec<String> = running().iter().map(|task| task.name.to_string()).collect();
     names.sort();
+    let told = POOL.state.lock().told;
+    let room = told.zip(threads.as_ref().and_then(|threads| threads.parse().ok()));
+    let others = match room {
+        Some((told, threads)) if usize::saturating_add(threads, SLACK) < told => {
+            format!(" There was room for {told} when the test began. {OTHERS_HAVE_THEM}.")
+        }
+        _ => String::new(),
+    };
     format!(
-        "This process runs {threads} threads; the limit (ulimit -u) is {limit} for all processes and threads of the \
-         user together. Start fewer threads, or raise the limit. Running on labrpc's threads: {}",
+        "This process runs {} threads; the limit (ulimit -u) is {} for all processes and threads of the user \
+         together.{others} Start fewer threads, or raise the limit. Running on labrpc's threads: {}",
+        threads.unwrap_or_else(unknown),
+        process_limit(),
         names.join("; ")
     )
+}
+
+/// The limit on the user's processes and threads, in words.
+fn process_limit() -> String {
+    field("/proc/self/limits", "Max processes").unwrap_or_else(unknown)
+}
+
+fn unknown() -> String {
+    "an unknown number of".to_string()
+}
+
+/// The first word after this label in a file of the system. None: there is none.
+fn field(file: &str, label: &str) -> Option<String> {
+    let text = std::fs::read_to_string(file).ok()?;
+    let line = text.lines().find(|line| line.starts_with(label))?;
+    line[label.len()..].split_whitespace().next().map(str::to_string)
 }

@@ -7,16 +7,16 @@
 
 use crate::draws;
 use crate::faults::{Departure, DepartureHook, Latency, Point};
-use crate::pool::{self, Worker};
+use crate::pool::{self, Relief, Worker};
 use crate::task_name::TaskName;
 use crate::timer::{Pending, Timer};
 use crate::wiring::{End, EndInfo, Target, Wiring};
 use parking_lot::Mutex;
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// What a network shares with its client ends and with the RPCs on their way.
 pub(crate) struct Shared {
@@ -51,25 +51,33 @@ impl Shared {
     }
 }
 
-/// Sends a request on its way. The end, its server, reliability and reordering are read here, and hold for the whole RPC.
+/// Ends a call early that only waits for a time to pass: nobody answers, or the reply is on its way.
+impl Relief for Shared {
+    fn relieve(&self) -> bool {
+        self.timer.hurry(|call, event| call.keeps_a_thread && matches!(event, Event::Finish(_)))
+    }
+}
+
+/// Sends a request on its way. `keeps_a_thread`: a thread of the pool waits for the reply. The end, its server, reliability and reordering are read here, and hold for the whole RPC.
 pub(crate) fn process_request(
     net: &Arc<Shared>,
     end: Arc<End>,
     svc_meth: &str,
     args: Vec<u8>,
+    keeps_a_thread: bool,
     finish: Finish,
 ) {
     let Some(info) = Wiring::read_end_info(&net.wiring, &end) else {
         return finish(None);
     };
     let long_delays = info.long_delays;
-    let call = Arc::new(Call::new(net.clone(), end, info, finish));
+    let call = Arc::new(Call::new(net.clone(), end, info, keeps_a_thread, finish));
     let rng = &mut rand::rng();
     let Some(target) = &call.target else {
         // Simulate no reply, and that the caller finds out in time.
         let delay = draws::no_answer_delay(rng, long_delays);
         log::trace!("{svc_meth} to nobody, for {delay:?}: {}", Digest(&args));
-        return net.timer.after(delay, call, Event::Finish(None));
+        return call.finish_after(delay, None);
     };
     // A short delay, and perhaps the request is lost on its way.
     let delay =
@@ -86,7 +94,7 @@ pub(crate) fn process_request(
     let sender = call.end.clone();
     match delay {
         None => call.run_handler(svc_meth.into(), args),
-        Some(delay) if is_lost => net.timer.after(delay, call, Event::Finish(None)),
+        Some(delay) if is_lost => call.finish_after(delay, None),
         Some(delay) => {
             let request = Request { svc_meth: svc_meth.into(), args };
             net.timer.after(delay, call, Event::Deliver(Box::new(request)));
@@ -104,6 +112,15 @@ fn longer(delay: Option<Duration>, more: Option<Duration>) -> Option<Duration> {
 }
 
 impl Call {
+    /// Ends the call after a delay; earlier, if its thread is needed.
+    fn finish_after(self: Arc<Call>, delay: Duration, reply: Option<Vec<u8>>) {
+        let (net, keeps_a_thread) = (self.net.clone(), self.keeps_a_thread);
+        net.timer.after(delay, self, Event::Finish(reply));
+        if keeps_a_thread {
+            pool::relieve();
+        }
+    }
+
     /// Runs the handler on a thread of its own. Meanwhile the timer looks every 100 ms whether the server has been deleted;
     /// if it has, the call ends without a reply.
     fn run_handler(self: Arc<Call>, svc_meth: Arc<str>, args: Vec<u8>) {
@@ -111,12 +128,17 @@ impl Call {
             return;
         }
         let name = TaskName::Handler { server: self.target().name.clone(), svc_meth: svc_meth.clone() };
-        pool::start(name, move |worker| {
-            self.net.stall(Point::Handle, &self.end);
-            let reply = self.target().server.dispatch(&svc_meth, &args);
-            self.net.stall(Point::Return, &self.end);
-            self.send_reply(&svc_meth, reply, worker);
+        let this = self.clone();
+        let is_queued = pool::start(name, move |worker| {
+            this.has_begun.store(true, Ordering::Relaxed);
+            this.net.stall(Point::Handle, &this.end);
+            let reply = this.target().server.dispatch(&svc_meth, &args);
+            this.net.stall(Point::Return, &this.end);
+            this.send_reply(&svc_meth, reply, worker);
         });
+        if is_queued {
+            self.queued.get_or_init(Instant::now);
+        }
     }
 
     /// Sends the handler's reply on its way. `worker` may take its next task from the moment in which nothing but the
@@ -140,7 +162,7 @@ impl Call {
             Some(delay) => {
                 self.is_returning.store(true, Ordering::SeqCst);
                 let (net, server) = (self.net.clone(), server.clone());
-                net.timer.after(delay, self, Event::Finish(Some(reply)));
+                self.finish_after(delay, Some(reply));
                 net.departures.call(Departure::Reply { server: &server });
             }
             None => {
@@ -152,6 +174,10 @@ impl Call {
     }
 }
 
+/// How long a request may wait for a thread for its handler, where the system allows no more threads. A request that waits
+/// longer is lost.
+const LONGEST_QUEUE: Duration = Duration::from_secs(1);
+
 /// An RPC on its way.
 pub(crate) struct Call {
     net: Arc<Shared>,
@@ -161,6 +187,12 @@ pub(crate) struct Call {
     reliable: bool,
     long_reordering: bool,
     latency: Latency,
+    /// Whether a thread of the pool waits for the reply.
+    keeps_a_thread: bool,
+    /// Since when the request has waited for a thread for its handler, if none was free.
+    queued: OnceLock<Instant>,
+    /// True once the handler has a thread.
+    has_begun: AtomicBool,
     /// True while the reply is on its way. It arrives, whatever happens to the end and to the server meanwhile.
     is_returning: AtomicBool,
     /// None: the call has ended.
@@ -171,10 +203,21 @@ pub(crate) struct Call {
 pub(crate) type Finish = Box<dyn FnOnce(Option<Vec<u8>>) + Send>;
 
 impl Call {
-    fn new(net: Arc<Shared>, end: Arc<End>, info: EndInfo, finish: Finish) -> Call {
+    fn new(net: Arc<Shared>, end: Arc<End>, info: EndInfo, keeps_a_thread: bool, finish: Finish) -> Call {
         let EndInfo { target, reliable, long_reordering, latency, .. } = info;
-        let (is_returning, finish) = (AtomicBool::new(false), Mutex::new(Some(finish)));
-        Call { net, end, target, reliable, long_reordering, latency, is_returning, finish }
+        Call {
+            net,
+            end,
+            target,
+            reliable,
+            long_reordering,
+            latency,
+            keeps_a_thread,
+            has_begun: AtomicBool::new(false),
+            queued: OnceLock::new(),
+            is_returning: AtomicBool::new(false),
+            finish: Mutex::new(Some(finish)),
+        }
     }
 
     fn target(&self) -> &Target {
@@ -228,7 +271,11 @@ impl Pending for Call {
     }
 
     fn is_doomed(&self) -> bool {
-        self.net.wiring.lock().is_server_dead(&self.end, self.target())
+        // No thread was free for the handler all this time. Threads that wait for such calls must not keep each other waiting.
+        let is_late =
+            |since: &Instant| !self.has_begun.load(Ordering::Relaxed) && since.elapsed() > LONGEST_QUEUE;
+        let is_stuck = || self.queued.get().is_some_and(is_late);
+        self.net.wiring.lock().is_server_dead(&self.end, self.target()) || is_stuck()
     }
 
     fn end(&self) {

@@ -48,6 +48,14 @@ impl TaskName {
             TaskName::Other(_) => None,
         }
     }
+
+    /// The handler that was called. None: it is no handler.
+    pub(crate) fn method(&self) -> Option<&Arc<str>> {
+        match self {
+            TaskName::Handler { svc_meth, .. } => Some(svc_meth),
+            _ => None,
+        }
+    }
 }
 
 /// The number that `text` is. None for "02" and "+2", which would not display as they were written.

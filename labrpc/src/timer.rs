@@ -103,6 +103,21 @@ impl<P: Pending> Timer<P> {
         }
     }
 
+    /// Lets the earliest of the events happen now that `may` happen before their time. False: there is none. Runs on the
+    /// calling thread.
+    pub(crate) fn hurry(&self, may: impl Fn(&P, &P::Event) -> bool) -> bool {
+        let mut queue = self.queue.lock();
+        let mut events = std::mem::take(&mut queue.events).into_vec();
+        let candidates = (events.iter().enumerate()).filter(|(_, Reverse(e))| may(&e.pending, &e.event));
+        let first = candidates.min_by_key(|(_, Reverse(entry))| entry.key()).map(|(i, _)| i);
+        let first = first.map(|i| events.swap_remove(i));
+        queue.events = events.into();
+        drop(queue);
+        let Some(Reverse(Entry { pending, event, .. })) = first else { return false };
+        pending.happen(event);
+        true
+    }
+
     /// Ends all that is pending, and the thread.
     pub(crate) fn stop(&self) {
         let mut queue = self.queue.lock();

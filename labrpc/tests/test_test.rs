@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 fn main() -> ExitCode {
-    harness::run(&[
+    const TESTS: &[harness::Test] = &[
         ("test_basic", test_basic),
         ("test_types", test_types),
         ("test_disconnect", test_disconnect),
@@ -38,7 +38,11 @@ fn main() -> ExitCode {
             the_thread_of_a_go_statement_is_reused_and_named,
         ),
         ("a_go_statement_is_running_from_the_start", a_go_statement_is_running_from_the_start),
-    ])
+        ("a_thread_for_each_call_works_with_few_threads", a_thread_for_each_call_works_with_few_threads),
+        ("handlers_that_wait_leave_threads_for_others", handlers_that_wait_leave_threads_for_others),
+        ("a_request_without_a_thread_is_lost_in_the_end", a_request_without_a_thread_is_lost_in_the_end),
+    ];
+    harness::run_with_simulated(TESTS, &[("calls_to_nobody_make_room", calls_to_nobody_make_room)])
 }
 
 #[derive(Serialize, Deserialize, Default)]
@@ -426,4 +430,76 @@ fn a_go_statement_is_running_from_the_start() {
         assert!(is_running(&name));
     }
     drop(hanging);
+}
+
+/// The number of threads that the pool has in the tests of few threads.
+const FEW: usize = 18;
+
+/// Each of these calls waits on a thread of its own for a handler, which needs a thread too.
+fn a_thread_for_each_call_works_with_few_threads() {
+    labrpc::limit_threads(FEW);
+    let net = network(&Arc::default());
+    net.latency(Latency {
+        usual: Some(Duration::from_millis(1)..=Duration::from_millis(2)),
+        ..Latency::default()
+    });
+    let end = enabled_end(&net, "e");
+    let (tx, rx) = unbounded();
+    for i in 0..300 {
+        let (tx, end) = (tx.clone(), end.clone());
+        labrpc::go(format!("server 1: call {i}"), move || {
+            tx.send(handler2(&end, i)).expect("the test waits")
+        });
+        assert!(labrpc::running().iter().all(|task| task.worker <= FEW));
+    }
+    let replies: Vec<Option<String>> = (0..300).map(|_| rx.recv().expect("each task sends")).collect();
+    assert!(replies.iter().all(Option::is_some), "a call failed on a reliable network");
+    assert!(labrpc::shortage().is_some_and(|text| text.contains("had to wait for a free thread")));
+}
+
+/// As the handlers of a key/value service do, which wait for Raft's.
+fn handlers_that_wait_leave_threads_for_others() {
+    labrpc::limit_threads(FEW);
+    let (hanging, hang) = bounded(0);
+    let net = network(&Arc::new(JunkServer { hang: Some(hang), ..JunkServer::default() }));
+    let end = enabled_end(&net, "e");
+    let stuck: Vec<_> = (0..50).map(|i| end.go::<i32, i32>("JunkServer.Hang", &i)).collect();
+    // Another handler runs, and a task, though fifty handlers want to wait.
+    assert_eq!(handler2(&end, 7).as_deref(), Some("handler2-7"));
+    let (tx, rx) = bounded(1);
+    labrpc::go("server 1: task", move || tx.send(()).expect("the test waits"));
+    rx.recv().expect("the task runs");
+    drop(hanging);
+    for reply in stuck {
+        // Some may have waited for a thread for too long, and are lost.
+        let _ = reply.recv().expect("each call ends");
+    }
+}
+
+/// Threads that wait for calls whose handlers find no thread do not wait for ever.
+fn a_request_without_a_thread_is_lost_in_the_end() {
+    labrpc::limit_threads(1);
+    let net = network(&Arc::default());
+    let end = enabled_end(&net, "e");
+    let (tx, rx) = bounded(1);
+    labrpc::go("server 1: call", move || tx.send(handler2(&end, 1)).expect("the test waits"));
+    assert_eq!(rx.recv(), Ok(None));
+}
+
+/// A call to nobody takes up to seven seconds, but not while others need its thread. Always simulated.
+fn calls_to_nobody_make_room() {
+    labrpc::limit_threads(FEW);
+    let net = network(&Arc::default());
+    net.long_delays(true);
+    let (nobody, end) = (net.make_end("nobody"), enabled_end(&net, "e"));
+    for i in 0..300 {
+        let nobody = nobody.clone();
+        labrpc::go(format!("server 1: call {i} to nobody"), move || assert!(handler2(&nobody, i).is_none()));
+    }
+    let begun = Instant::now();
+    let (tx, rx) = bounded(1);
+    labrpc::go("server 1: call", move || tx.send(handler2(&end, 1)).expect("the test waits"));
+    assert_eq!(rx.recv(), Ok(Some("handler2-1".to_string())));
+    // The test's first calls have been on their way for a moment only.
+    assert!(begun.elapsed() < Duration::from_millis(100), "the call waited for {:?}", begun.elapsed());
 }

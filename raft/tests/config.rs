@@ -1,6 +1,6 @@
 //! Support for Raft's tests: makes, crashes, restarts, connects and checks servers (Go: config.go).
 
-use crossbeam_channel::{Receiver, Sender, bounded, select};
+use crossbeam_channel::{Receiver, Select, Sender, bounded, select, unbounded};
 use harness::PassedLine;
 use harness::record::{self, on_server};
 use labrpc::{ClientEnd, Latency, Network, Server, make_service};
@@ -37,6 +37,8 @@ pub struct Config {
     /// The commands that each server has applied, by index. A crash does not clear them.
     logs: Arc<Logs>,
     make_service: MakeService,
+    /// Takes the apply channels of servers that were killed. None: the test has cleaned up.
+    drained: Mutex<Option<Sender<Receiver<ApplyMsg>>>>,
     /// This value itself, for the services.
     this: Weak<Config>,
     begun: Mutex<Begun>,
@@ -61,8 +63,8 @@ struct Peer {
 struct Reader {
     /// The thread ends when this is dropped.
     alive: Sender<()>,
-    /// Closed when the thread has ended.
-    ended: Receiver<()>,
+    /// Receives the apply channel when the thread ends.
+    ended: Receiver<Receiver<ApplyMsg>>,
 }
 
 /// The time of `begin`, and the counts at that time. `end` compares with them.
@@ -96,6 +98,8 @@ impl Config {
         net.latency(harness::latency());
         // Lets the tests see whether a leader waits for RPCs that nobody answers.
         net.long_delays(true);
+        let (drained, channels) = unbounded();
+        labrpc::go("drains the apply channels of killed servers", move || drain(&channels));
         let cfg = Arc::new_cyclic(|this| Config {
             n,
             net,
@@ -105,6 +109,7 @@ impl Config {
                 max_index: AtomicUsize::new(0),
             }),
             make_service,
+            drained: Mutex::new(Some(drained)),
             this: this.clone(),
             begun: Mutex::new(Begun { at: Instant::now(), rpcs: 0, max_index: 0 }),
             leaders: Mutex::default(),
@@ -157,13 +162,26 @@ impl Config {
         self.net.cleanup();
         for mut peer in peers {
             peer.raft = None;
-            peer.reader.take().into_iter().for_each(Reader::stop);
+            drop(peer.reader.take().map(Reader::stop));
         }
+        self.drained.lock().take();
     }
 
     /// Crashes a server, and keeps its persistent state.
     pub fn crash1(&self, i: usize) {
-        kill(i, self.cut_off(i));
+        self.kill(i, self.cut_off(i));
+    }
+
+    /// Kills a server that is cut off, and stops its reader.
+    fn kill(&self, i: usize, (raft, reader): (Option<Arc<Raft>>, Option<Reader>)) {
+        if let Some(rf) = raft {
+            on_server(i, || rf.kill());
+        }
+        let applied = reader.and_then(Reader::stop);
+        if let (Some(applied), Some(drained)) = (applied, &*self.drained.lock()) {
+            // Ignore the error: the thread that drains ends only when `drained` is dropped.
+            let _ = drained.send(applied);
+        }
     }
 
     /// Crashes server `i` right after its `nth` save from now on, before the server does anything else. If it does not save
@@ -184,7 +202,7 @@ impl Config {
         let _ = arrived.recv_timeout(Duration::from_secs(1));
         let instance = self.cut_off(i);
         drop(dead);
-        kill(i, instance);
+        self.kill(i, instance);
     }
 
     /// Separates server `i` from the network and from its persister. Returns the server and its reader.
@@ -520,37 +538,55 @@ impl Config {
     }
 }
 
-/// Ends a server that is cut off, and its reader.
-fn kill(i: usize, (raft, reader): (Option<Arc<Raft>>, Option<Reader>)) {
-    if let Some(rf) = raft {
-        on_server(i, || rf.kill());
+/// Receives what killed servers still send into their apply channels, and discards it, as if they had a service. In Go, too,
+/// somebody receives from the channel of a killed server. Ends when the test has cleaned up.
+fn drain(channels: &Receiver<Receiver<ApplyMsg>>) {
+    let mut open: Vec<Receiver<ApplyMsg>> = Vec::new();
+    loop {
+        let mut select = Select::new();
+        select.recv(channels);
+        open.iter().for_each(|channel| _ = select.recv(channel));
+        let ready = select.select();
+        match ready.index().checked_sub(1) {
+            None => match ready.recv(channels) {
+                Ok(channel) => open.push(channel),
+                Err(_) => return,
+            },
+            Some(i) => {
+                // An error means that the server's threads have ended.
+                if ready.recv(&open[i]).is_err() {
+                    open.swap_remove(i);
+                }
+            }
+        }
     }
-    reader.into_iter().for_each(Reader::stop);
 }
 
 impl Reader {
     fn start(server: usize, applied: Receiver<ApplyMsg>, mut service: Service) -> Reader {
         let (alive, stop) = bounded::<()>(0);
-        let (running, ended) = bounded::<()>(0);
+        let (end, ended) = bounded(1);
         labrpc::go(format!("server {server}: apply reader"), move || {
-            let _running = running;
             loop {
                 select! {
                     recv(applied) -> msg => match msg {
                         Ok(msg) => service(&msg),
-                        Err(_) => return,
+                        Err(_) => break,
                     },
-                    recv(stop) -> _ => return,
+                    recv(stop) -> _ => break,
                 }
             }
+            // Drop what the service holds before the test goes on. Ignore the error: at the end of a test nobody asks.
+            drop(service);
+            let _ = end.send(applied);
         });
         Reader { alive, ended }
     }
 
-    fn stop(self) {
+    /// Stops the thread, and returns the channel from which it has received.
+    fn stop(self) -> Option<Receiver<ApplyMsg>> {
         drop(self.alive);
-        // The thread never sends anything: this waits for its end, which closes the channel.
-        let _ = self.ended.recv();
+        self.ended.recv().ok()
     }
 }
 

@@ -79,6 +79,10 @@ struct Options {
     /// How many MiB of memory a test may use for its data (Linux only).
     #[arg(long, value_name = "MIB", default_value_t = 2048)]
     memory: u64,
+    /// How many processes and threads a test may have, beside those that the user has already. A lower limit of the system
+    /// (ulimit -u) holds too.
+    #[arg(long, value_name = "N", default_value_t = 2000)]
+    processes: u64,
     /// The part of the lab to grade.
     #[arg(long, value_enum, value_name = "PART", ignore_case = true, default_value_t = Part::A)]
     part: Part,
@@ -132,6 +136,7 @@ impl Options {
             time: Duration::from_secs(self.deadline),
             build_limit: Duration::from_secs(self.build_limit),
             memory: self.memory << 20,
+            processes: self.processes,
             part: self.part,
             points: self.part.points(self.points)?,
             runs: self.runs.into(),

@@ -9,7 +9,7 @@ use crate::folders::Folders;
 use crate::foreign;
 use crate::gate::{self, Gate};
 use crate::hunting::{self, Hunted};
-use crate::lab::Part;
+use crate::lab::{Part, Test};
 use crate::outcome::Outcome;
 use crate::plan::Plan;
 use crate::report;
@@ -116,8 +116,8 @@ impl Grading {
         if let Some(gaps) = confine::gaps() {
             say(&format!("remark: the code under test is not fully confined; {gaps}"));
         }
-        let runner =
-            Runner { folders: &self.folders, binary: &binary, memory: self.plan.memory, user: self.user };
+        let Plan { memory, processes, .. } = self.plan;
+        let runner = Runner { folders: &self.folders, binary: &binary, memory, processes, user: self.user };
         let hunt = hunt.map(|program| read(&program)).transpose()?;
         let hunter = || hunt.as_ref().map(|binary| Hunter::new(Runner { binary, ..runner }));
         if self.plan.gate
@@ -232,15 +232,18 @@ impl Grading {
                     say("not run");
                     Verdict::Failed("it was not run: the time was up".to_string())
                 } else {
-                    let Ended { verdict, output } = runner.run(test.function, share, None)?;
-                    match &verdict {
-                        Verdict::Passed(figures) => say(&format!("passed, {:.1} s", figures.seconds)),
+                    let ended = run_with_threads(runner, test, share)?;
+                    match &ended.verdict {
+                        Verdict::Passed(figures) => {
+                            say(&format!("passed, {:.1} s", figures.seconds));
+                            print(&foreign::quoted(&ended.warnings()));
+                        }
                         Verdict::Failed(why) => {
                             say("FAILED");
-                            show_failure(&output, why);
+                            show_failure(&ended.output, why);
                         }
                     }
-                    verdict
+                    ended.verdict
                 };
                 lock(&self.outcomes)[i].record_run(verdict);
             }
@@ -420,6 +423,23 @@ impl Grading {
 }
 
 /// Prints what a test has printed, and why it failed.
+/// Runs a test in real time. If it fails while other processes of the same user have the threads that it wants, runs it again,
+/// if it has the time: another job's threads must not cost it its points.
+fn run_with_threads(runner: &Runner<'_>, test: &Test, share: Duration) -> Result<Ended> {
+    const MOST: usize = 3;
+    let began = Instant::now();
+    let mut ended = runner.run(test.function, share, None)?;
+    for _ in 1..MOST {
+        let left = share.saturating_sub(began.elapsed());
+        if !ended.lacked_threads_of_others() || left.as_secs_f64() < test.seconds {
+            break;
+        }
+        print("others had the threads; again ... ");
+        ended = runner.run(test.function, left, None)?;
+    }
+    Ok(ended)
+}
+
 fn show_failure(output: &str, why: &str) {
     // The harness may have printed the reason already.
     let reason = if output.contains(why.trim()) { "" } else { why };

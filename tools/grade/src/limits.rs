@@ -7,8 +7,8 @@ pub fn process_limit() -> Option<u64> {
     getrlimit(Resource::Nproc).current
 }
 
-/// The limit on the user's processes and threads while a hand-in is compiled or tested: far above what a solution
-/// needs, far below what freezes a machine.
+/// The limit on the user's processes and threads while a hand-in is compiled: far above what a compiler needs, far below what
+/// freezes a machine.
 pub fn processes() -> u64 {
     const ROOM: u64 = 2000;
     threads_of_the_machine() + ROOM

@@ -24,6 +24,8 @@ pub struct Plan {
     pub build_limit: Duration,
     /// Bytes of memory for a test.
     pub memory: u64,
+    /// How many processes and threads a test may have.
+    pub processes: u64,
     /// The part of the lab.
     pub part: Part,
     /// The points of each of its tests.
@@ -147,6 +149,7 @@ mod tests {
             time: Duration::from_secs(deadlines::DEADLINE),
             build_limit: Duration::from_secs(120),
             memory: 0,
+            processes: 0,
             part: Part::A,
             points: Part::A.points(None).unwrap(),
             runs: 1,

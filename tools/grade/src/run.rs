@@ -3,12 +3,12 @@
 use crate::confine::{self, Allowance};
 use crate::folders::Folders;
 use crate::foreign::Excerpt;
-use crate::limits;
 use crate::strays;
 use crate::workspace;
 use anyhow::{Context, Result};
 use harness::{PassedLine, SimulatedRun, TestFailure, TestRun, Trust};
 use hunt::{Outcome, Trial};
+use rustix::process::getuid;
 use std::fs;
 use std::io;
 use std::os::unix::fs::{PermissionsExt, chown};
@@ -30,6 +30,14 @@ pub fn fresh_seed() -> u64 {
 /// The command that simulates a test of Lab 3 with this seed.
 pub fn replay_command(function: &str, seed: u64) -> String {
     harness::replay("kvraft", "test_test", function, seed)
+}
+
+/// Words of a warning that threads of killed servers are left.
+pub use harness::THREADS_ARE_LEFT;
+
+/// Whether a warning says nothing but that threads of killed servers are left.
+pub fn is_about_threads(warning: &str) -> bool {
+    warning.contains(THREADS_ARE_LEFT)
 }
 
 /// The numbers of a test's last line, "  ... Passed --  15.1  5  4653  126".
@@ -71,6 +79,24 @@ pub struct Ended {
     pub output: String,
 }
 
+impl Ended {
+    /// True if the run failed, and other processes of the same user had the threads that it wanted.
+    pub fn lacked_threads_of_others(&self) -> bool {
+        let says = |text: &str| text.contains(harness::OTHERS_HAVE_THEM);
+        matches!(&self.verdict, Verdict::Failed(why) if says(why) || says(&self.output))
+    }
+
+    /// The harness's warnings, such as that threads of killed servers are left.
+    pub fn warnings(&self) -> String {
+        let mut is_warning = false;
+        let lines = self.output.lines().filter(|line| {
+            is_warning = line.starts_with("warning: ") || is_warning && line.starts_with("  ");
+            is_warning
+        });
+        lines.collect::<Vec<_>>().join("\n")
+    }
+}
+
 /// Runs the tests of one hand-in.
 pub struct Runner<'a> {
     pub folders: &'a Folders,
@@ -78,6 +104,8 @@ pub struct Runner<'a> {
     pub binary: &'a [u8],
     /// Bytes of memory for a test's data.
     pub memory: u64,
+    /// How many processes and threads a test may have.
+    pub processes: u64,
     /// The user that tests run as; None: the grader's own.
     pub user: Option<u32>,
 }
@@ -118,7 +146,7 @@ impl Runner<'_> {
         let workspace = self.folders.workspace();
         let allowance = Allowance {
             memory: self.memory,
-            processes: limits::processes(),
+            processes: self.threads_of_the_user() + self.processes,
             read: vec![program.to_path_buf(), workspace.clone()],
             write: vec![scratch.to_path_buf()],
             user: self.user,
@@ -136,6 +164,11 @@ impl Runner<'_> {
         let mut output = Excerpt::default();
         let result = harness::run_test(run, &mut |text| output.push(text));
         (result, output.text())
+    }
+
+    /// How many processes and threads the user has that tests run as.
+    fn threads_of_the_user(&self) -> u64 {
+        harness::threads_of_user(self.user.unwrap_or_else(|| getuid().as_raw()))
     }
 
     /// Makes an empty folder with nothing but the program in it.
@@ -214,6 +247,20 @@ mod tests {
     fn figures_are_those_of_the_last_line() {
         let line: PassedLine = "  ... Passed --   0.6  5    53    2".parse().unwrap();
         assert_eq!(Figures::from(line), Figures { seconds: 0.6, rpcs: 53, operations: 2 });
+    }
+
+    #[test]
+    fn warnings_are_found_in_the_output() {
+        let output = "Test: a ...\n  ... Passed --   0.1  3    12    1\nwarning: 2 threads are left\n  server 1: ticker\nok\n  no\n";
+        let ended = Ended { verdict: Verdict::Passed(Figures::default()), output: output.to_string() };
+        assert_eq!(ended.warnings(), "warning: 2 threads are left\n  server 1: ticker");
+        assert!(!ended.lacked_threads_of_others());
+        let failed = |output: &str| Ended {
+            verdict: Verdict::Failed("it ended".to_string()),
+            output: output.to_string(),
+        };
+        assert!(failed(&format!("x. {}.", harness::OTHERS_HAVE_THEM)).lacked_threads_of_others());
+        assert!(!failed("x").lacked_threads_of_others());
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The process of one test: runs the test on a thread, and watches it from the main thread, or as a simulation.
 
+mod leftovers;
 mod logger;
 mod observer;
 mod pauses;
@@ -9,11 +10,12 @@ mod tasks;
 mod threads;
 mod watch;
 
+pub use leftovers::WORDS as THREADS_ARE_LEFT;
 pub use observer::observe;
 pub use pauses::{pause_server, pause_thread};
 pub use simulation::{latency, scenario};
 pub use tasks::{Task, spawn, spawn_client};
-pub use watch::{fail, tolerate_leftover_threads};
+pub use watch::fail;
 
 use crate::protocol::{CHILD_VARIABLE, Start};
 use crate::record;
@@ -22,14 +24,10 @@ use lines::PassedLine;
 use session::NoSession;
 use std::process::ExitCode;
 use std::sync::mpsc::{RecvTimeoutError, channel};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 /// How often the threads are counted, if `LAB_PEAK_THREADS` asks for it.
 const COUNT_INTERVAL: Duration = Duration::from_millis(5);
-
-/// The test's last line.
-static LAST_LINE: Mutex<Option<PassedLine>> = Mutex::new(None);
 
 /// Prints a test's first line, as the Go lab does: "Test: one client (3A) ...".
 pub fn begin(title: &str) {
@@ -37,9 +35,10 @@ pub fn begin(title: &str) {
     println!("{title} ...");
 }
 
-/// Sets a test's last line. It is printed when the test has returned and left no thread behind.
+/// Sets a test's last line. It is printed when the test has returned. From now on, nothing but the test's own thread can fail
+/// the test, unless the test is strict.
 pub fn passed(line: PassedLine) {
-    *LAST_LINE.lock().unwrap_or_else(PoisonError::into_inner) = Some(line);
+    session::set_last_line(line);
 }
 
 /// Runs the test that the parent wants.
@@ -61,36 +60,39 @@ pub(crate) fn run(limit: Duration, tests: &[Test]) -> ExitCode {
         return ExitCode::from(2);
     };
     std::panic::set_hook(Box::new(watch::fail_by_panic));
-    let (time, peak) = match &start.simulation {
+    let (time, peak, warnings) = match &start.simulation {
         Some(settings) => {
-            simulation::run(limit, test, settings);
-            (format!("  (virtual time, seed {})", settings.seed), None)
+            let warning = simulation::run(limit, test, settings);
+            (simulation::time(settings), None, warning.into_iter().collect())
         }
-        None => (String::new(), run_in_real_time(limit, test, start)),
+        None => {
+            let (peak, warnings) = run_in_real_time(limit, test, start);
+            (String::new(), peak, warnings)
+        }
     };
-    let line = LAST_LINE.lock().unwrap_or_else(PoisonError::into_inner).take();
-    if let Some(line) = line {
-        println!("{line}{time}");
-    }
-    if let Some(peak) = peak {
-        println!("  peak: {} threads", peak.highest());
-    }
-    session::pass(line);
+    let peak = peak.map(|peak| format!("  peak: {} threads", peak.highest()));
+    session::conclude(&time, peak.iter().chain(&warnings));
     ExitCode::SUCCESS
 }
 
-fn run_in_real_time(limit: Duration, (name, test): Test, start: &Start) -> Option<threads::Peak> {
+/// Runs the test. Returns the peak of its threads if that is wanted, and warnings.
+fn run_in_real_time(
+    limit: Duration,
+    (name, test): Test,
+    start: &Start,
+) -> (Option<threads::Peak>, Vec<String>) {
     let is_observed = session::draws(start);
     if is_observed {
         record::start();
         observer::start();
     }
     logger::install(is_observed);
-    let own = threads::Own::now();
+    let own = leftovers::Own::now();
+    crate::limits::threads_of_the_pool().into_iter().for_each(labrpc::limit_threads);
 
     let (done, finished) = channel();
     let thread = std::thread::Builder::new().name(name.to_string()).spawn(move || {
-        test();
+        threads::as_test(test);
         // Ignore the error: the receiver exists, because the main thread waits for this message.
         let _ = done.send(());
     });
@@ -107,6 +109,7 @@ fn run_in_real_time(limit: Duration, (name, test): Test, start: &Start) -> Optio
     if thread.join().is_err() {
         fail("the test's thread ended without a result");
     }
-    watch::wait_for_the_others(&own);
-    peak
+    let shortage = labrpc::shortage().map(|shortage| format!("warning: {shortage}"));
+    let warnings: Vec<String> = shortage.into_iter().chain(watch::wait_for_the_others(&own)).collect();
+    (peak, warnings)
 }

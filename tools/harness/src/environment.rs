@@ -29,13 +29,14 @@ const TWICE: &str = "LAB_TWICE";
 const SIM_SWITCH: &str = "LAB_SIM_SWITCH";
 const PICTURE: &str = "LAB_PICTURE";
 const PEAK_THREADS: &str = "LAB_PEAK_THREADS";
+const STRICT: &str = "LAB_STRICT";
 
 const SWITCH: &str = "1";
 const NUMBER: &str = "a whole number from 1 on";
 
 /// All `LAB_*` variables. 0 and the empty text turn a variable off, as if it were not set. `LAB_PICTURE` differs: 0
 /// means no picture at all, and the empty text means the default.
-pub const VARIABLES: [Variable; 10] = [
+pub const VARIABLES: [Variable; 11] = [
     Variable { name: SIM, values: SWITCH, default: "real time", is_for_simulations: false },
     Variable { name: SEED, values: NUMBER, default: "a new seed each time", is_for_simulations: true },
     Variable { name: RUNS, values: NUMBER, default: "one seed", is_for_simulations: true },
@@ -51,6 +52,7 @@ pub const VARIABLES: [Variable; 10] = [
     Variable { name: SIM_SWITCH, values: "kernel", default: "by registers", is_for_simulations: true },
     Variable { name: PICTURE, values: SWITCH, default: "on failure", is_for_simulations: false },
     Variable { name: PEAK_THREADS, values: SWITCH, default: "not counted", is_for_simulations: false },
+    Variable { name: STRICT, values: SWITCH, default: "a warning", is_for_simulations: false },
 ];
 
 /// What the environment asks for.
@@ -59,6 +61,8 @@ pub(crate) struct Environment {
     pub(crate) simulations: Option<Simulations>,
     pub(crate) pictures: Pictures,
     pub(crate) counts_threads: bool,
+    /// Whether threads that are left behind fail a test.
+    pub(crate) is_strict: bool,
     /// Whether `RUST_LOG` asks for a log.
     pub(crate) prints_log: bool,
 }
@@ -191,6 +195,7 @@ impl Values {
             simulations: is_simulated.then_some(simulations),
             pictures,
             counts_threads: self.switch(PEAK_THREADS)?,
+            is_strict: self.switch(STRICT)?,
             prints_log: false,
         })
     }

@@ -6,9 +6,11 @@
 //! fails, hangs or crashes cannot touch the next.
 //!
 //! A test fails at once, with a message that names the thread, when any thread panics, when threads are deadlocked on
-//! parking_lot's locks, when the test takes longer than [`LIMIT`], or when a thread still runs after the test has
-//! cleaned up. The test passes when its function has returned and none of that happened. Neither the output nor the
-//! exit code of the code under test can make the test pass.
+//! parking_lot's locks, or when the test takes longer than [`LIMIT`]. The test passes when its function has returned and
+//! none of that happened. Neither the output nor the exit code of the code under test can make the test pass.
+//!
+//! If threads still run after the test has cleaned up, a warning names them, and the test passes as in Go. With
+//! `LAB_STRICT=1` they fail the test, and in a test whose name ends in `_extra` they always do.
 //!
 //! A test that measures time is passed to [`run_with_simulated`]: it is always simulated, because a busy machine does not
 //! slow virtual time down.
@@ -31,11 +33,12 @@
 //!
 //! `record` holds what happened. `report` draws it. `protocol` defines what the `parent` (the process that a user starts)
 //! and the `child` (the process of one test) say to each other. `environment` reads the environment variables, for the
-//! parent alone.
+//! parent alone. `limits` knows how many threads there can be.
 #![forbid(unsafe_code)]
 
 mod child;
 mod environment;
+mod limits;
 mod parent;
 mod protocol;
 pub mod record;
@@ -43,10 +46,12 @@ mod report;
 mod test;
 
 pub use child::{
-    Task, begin, fail, latency, observe, passed, pause_server, pause_thread, scenario, spawn, spawn_client,
-    tolerate_leftover_threads,
+    THREADS_ARE_LEFT, Task, begin, fail, latency, observe, passed, pause_server, pause_thread, scenario,
+    spawn, spawn_client,
 };
 pub use environment::{VARIABLES, Variable};
+pub use labrpc::OTHERS_HAVE_THEM;
+pub use limits::threads_of_user;
 pub use lines::PassedLine;
 pub use parent::{SimulatedRun, TestFailure, TestRun, Trust, fresh_seed, replay, run_test};
 pub use protocol::Drawing;

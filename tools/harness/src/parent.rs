@@ -34,10 +34,10 @@ pub(crate) fn run(limit: Duration, tests: &'static [Test], simulated: &'static [
     let mut arguments = Arguments::from_args();
     // Tests measure time and count RPCs: two at once would disturb each other.
     arguments.test_threads = Some(1);
-    let (pictures, counts_threads) = (environment.pictures, environment.counts_threads);
+    let &Environment { pictures, counts_threads, is_strict, .. } = &environment;
     let trial = |&(name, _): &Test| {
         Trial::test(name, move || {
-            let order = Order { pictures, counts_threads, ..Order::new(name, Trust::Own) };
+            let order = Order { pictures, counts_threads, is_strict, ..Order::new(name, Trust::Own) };
             run_trial(limit, order)
         })
     };

@@ -37,6 +37,8 @@ pub(crate) struct Start {
     pub(crate) pictures: Pictures,
     /// Whether to count the threads and to print their peak.
     pub(crate) counts_threads: bool,
+    /// Whether threads that are left behind fail the test.
+    pub(crate) is_strict: bool,
 }
 
 /// One simulation.

@@ -238,10 +238,41 @@ fn a_panic_is_drawn() {
     fails("panics_in_a_go_statement", &["thread \"server 2: applier\": apply out of order"]);
 }
 
+/// Threads that wait for ever or poll are left where they are when the simulation ends.
 #[test]
-fn threads_that_are_left_are_named() {
-    fails("leaves_a_go_statement", &["1 thread is left", "server 3: lingers"]);
-    fails("leaves_a_thread", &["1 thread is left", "my own thread (started by std::thread)"]);
+fn threads_that_are_left_are_named_and_do_not_fail_a_test() {
+    for (test, messages) in [
+        ("leaves_a_go_statement", ["1 thread is left", "server 3: lingers; "]),
+        ("leaves_a_thread", ["1 thread is left", "my own thread (started by std::thread); it sleeps at"]),
+        (
+            "leaves_threads_of_some_kinds",
+            [
+                "server 0: ticker (3 such threads, of servers 0, 1, 2); it sleeps at tools/harness/tests/sample",
+                "server 1: applier; it waits for a message of a channel at tools/harness/tests/sample/main.rs:",
+            ],
+        ),
+        ("leaves_a_thread_that_panics", ["after the test had passed, thread", "the service is there"]),
+        // Nothing else can run, so the simulator gives up after ten seconds.
+        (
+            "leaves_a_thread_that_spins",
+            ["after the test had passed, a thread has kept all others from", "spins"],
+        ),
+    ] {
+        for switcher in ["0", "kernel"] {
+            let (passed, text) = simulate(test, &[("LAB_SEED", "1"), ("LAB_SIM_SWITCH", switcher)]);
+            assert!(passed && text.contains("... Passed --"), "{text}");
+            for message in messages {
+                assert!(text.contains(message), "{message:?} is missing in: {text}");
+            }
+        }
+    }
+}
+
+#[test]
+fn threads_that_are_left_fail_a_strict_test() {
+    fails("leaves_a_thread_extra", &["1 thread is left 5 s after", "my own thread (started by std::thread)"]);
+    let (passed, text) = simulate("leaves_a_go_statement", &[("LAB_SEED", "1"), ("LAB_STRICT", "1")]);
+    assert!(!passed && text.contains("1 thread is left 5 s after"), "{text}");
 }
 
 #[test]
@@ -394,11 +425,11 @@ fn of_many_failures_the_first_is_drawn() {
 #[test]
 fn of_one_test_the_newest_pictures_are_kept() {
     let (folder, program) = own_folder();
-    simulate_with(&program, "leaves_a_thread", &[("LAB_SEED", "1")]);
+    simulate_with(&program, "leaves_a_thread_extra", &[("LAB_SEED", "1")]);
     for seed in ["11", "12", "13", "21", "22", "23"] {
         simulate_with(&program, "panics", &[("LAB_SEED", seed)]);
     }
-    let kept = ["leaves_a_thread-seed-1.html".to_string()].into_iter();
+    let kept = ["leaves_a_thread_extra-seed-1.html".to_string()].into_iter();
     let kept = kept.chain([12, 13, 21, 22, 23].map(|seed| format!("panics-seed-{seed}.html")));
     assert_eq!(pictures(&folder), kept.collect::<Vec<_>>());
 }

@@ -49,7 +49,6 @@ pub struct Run<H: Host> {
 impl<H: Host> Run<H> {
     /// Starts the scenario's servers.
     pub fn begin(host: H, scenario: Scenario, title: &str) -> Run<H> {
-        harness::tolerate_leftover_threads();
         harness::begin(&format!("{title}: {scenario}"));
         let late = [
             (Fault::Timeouts, 7000),

@@ -11,6 +11,7 @@
 //! | [`outside`] | runs a closure without simulating its calls: it changes nothing in the run |
 //! | [`trace`], [`is_tracing`], [`flush_trace`] | write to the trace |
 //! | [`threads`] | lists the simulated threads |
+//! | [`whereabouts`] | finds where other threads are, simulated or not |
 //! | [`stand_by`] | marks a thread that only watches the others |
 //! | [`pause`] | keeps other threads from running for a while |
 //!
@@ -111,6 +112,13 @@ pub fn stand_by() {
 /// The numbers and names of the simulated threads that have not ended. None: the calling thread is not simulated.
 pub fn threads() -> Option<Vec<(usize, String)>> {
     imp::threads()
+}
+
+/// The places where other threads are, the innermost first. On a simulated thread, `ids` are numbers that [`threads`] gives;
+/// otherwise they are the kernel's ids of threads of this process, which a signal (SIGUSR2) asks. Empty for a thread that has
+/// ended or does not answer, and where there is no simulator.
+pub fn whereabouts(ids: &[usize]) -> Vec<Vec<Place>> {
+    imp::whereabouts(ids)
 }
 
 /// Keeps some simulated threads from running for `duration`, as if the machine had no processor for them. `is_chosen` gets

@@ -1,6 +1,6 @@
 //! The same functions as the simulator's, for programs that are built without it.
 
-use crate::{Options, Outcome};
+use crate::{Options, Outcome, Place};
 use std::fmt;
 use std::time::Duration;
 
@@ -40,4 +40,8 @@ pub(crate) fn threads() -> Option<Vec<(usize, String)>> {
 
 pub(crate) fn is_instrumented() -> bool {
     false
+}
+
+pub(crate) fn whereabouts(ids: &[usize]) -> Vec<Vec<Place>> {
+    ids.iter().map(|_| Vec::new()).collect()
 }

@@ -86,7 +86,8 @@ fn a_failure_of_a_server_is_on_its_lane() {
         ("leaves_a_go_statement", 3, "1 thread is left"),
     ] {
         let is_there = format!("one.lane.name === \"server {server}\" && one.what.includes(\"{what}\")");
-        assert_eq!(check(test, &[], &one(&is_there, "one.lane.name + one.what")), 1);
+        let environment = [("LAB_STRICT", "1")];
+        assert_eq!(check(test, &environment, &one(&is_there, "one.lane.name + one.what")), 1);
     }
 }
 

@@ -3,14 +3,18 @@
 use crate::protocol::{self, Drawing, Pictures, Report, Start};
 use crate::record;
 use crate::report::{self, Outcome, Replay};
+use lines::PassedLine;
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 static SESSION: OnceLock<Session> = OnceLock::new();
+
+/// The test's last line. Once it is set, the test has passed all its checks.
+static LAST_LINE: Mutex<Option<PassedLine>> = Mutex::new(None);
 
 struct Session {
     start: Start,
@@ -74,8 +78,32 @@ pub(super) fn draws(start: &Start) -> bool {
     !start.sealed && start.pictures != Pictures::Never
 }
 
+/// Sets the test's last line.
+pub(super) fn set_last_line(line: PassedLine) {
+    *last_line() = Some(line);
+}
+
+/// Whether the test has set its last line: it has passed all its checks, and only cleans up.
+pub(super) fn has_last_line() -> bool {
+    last_line().is_some()
+}
+
+fn last_line() -> MutexGuard<'static, Option<PassedLine>> {
+    LAST_LINE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Prints the test's last line, with `time` at its end, and these remarks, and tells the parent that the test has passed.
+pub(super) fn conclude<'a>(time: &str, remarks: impl IntoIterator<Item = &'a String>) {
+    let line = last_line().take();
+    if let Some(line) = line {
+        println!("{line}{time}");
+    }
+    remarks.into_iter().for_each(|remark| println!("{remark}"));
+    pass(line);
+}
+
 /// Tells the parent that the test has passed.
-pub(super) fn pass(line: Option<lines::PassedLine>) {
+fn pass(line: Option<PassedLine>) {
     let Some(start) = start() else { return };
     if draws(start) && start.pictures == Pictures::Always {
         let message = line.map_or(String::new(), |line| line.to_string());
@@ -94,7 +122,8 @@ pub(super) fn fail(message: &str, server: Option<usize>) -> ! {
         std::mem::forget(session.failing.lock().unwrap_or_else(PoisonError::into_inner));
     }
     let at = record::elapsed();
-    let message = &format!("{message}{}", report::story());
+    let shortage = labrpc::shortage().map_or(String::new(), |shortage| format!("\n{shortage}"));
+    let message = &format!("{message}{shortage}{}", report::story());
     say(&format!("  ... FAILED after {:.1} s -- {message}\n", at.as_secs_f64()));
     tell(&Report::Failed { message: message.to_string() });
     // The parent has the verdict: an error in drawing the picture cannot change it.
@@ -139,7 +168,7 @@ fn tell(report: &Report) {
 }
 
 /// Writes to standard error without std's lock: in a simulation another thread may hold that lock, and wait.
-fn say(text: &str) {
+pub(super) fn say(text: &str) {
     // Ignore the error: without standard error, nobody could read a message about it.
     if let Ok(stderr) = stderr() {
         let _ = (&stderr).write_all(text.as_bytes());

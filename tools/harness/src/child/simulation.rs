@@ -1,6 +1,6 @@
 //! Runs a test as a simulation.
 
-use super::{logger, observer, session, threads, watch};
+use super::{leftovers, logger, observer, session, threads, watch};
 use crate::protocol::Simulation;
 use crate::record;
 use crate::test::Test;
@@ -25,16 +25,35 @@ pub fn scenario() -> Option<&'static str> {
     session::start()?.simulation.as_ref()?.scenario.as_deref()
 }
 
-/// Runs the test as a simulation.
-pub(super) fn run(limit: Duration, (name, test): Test, simulation: &Simulation) {
+/// What is printed behind the last line of a test that was simulated.
+pub(super) fn time(simulation: &Simulation) -> String {
+    format!("  (virtual time, seed {})", simulation.seed)
+}
+
+/// Ends the test, because the simulation cannot go on.
+fn fail(why: &str) -> ! {
+    match session::start().and_then(|start| start.simulation.as_ref()) {
+        // A thread of a killed server keeps all others from running, and the test needs them no more.
+        Some(simulation) if watch::is_over() && !sim::is_simulated() => {
+            let warning = format!("warning: after the test had passed, {why}");
+            session::conclude(&time(simulation), &[warning.trim_end().to_string()]);
+            std::process::exit(0)
+        }
+        _ => watch::fail(why),
+    }
+}
+
+/// Runs the test as a simulation. Returns a warning if there is one. Threads that are left stop with the simulation.
+pub(super) fn run(limit: Duration, (name, test): Test, simulation: &Simulation) -> Option<String> {
     let Simulation { seed, strategy, ref trace, on_kernel_threads, .. } = *simulation;
     let trace = trace.as_ref().map(|path| {
         File::create(path).unwrap_or_else(|e| watch::fail(&format!("cannot write {}: {e}", path.display())))
     });
     logger::install_simulated();
-    let hooks = sim::Hooks { describe: threads::name, fail: watch::fail, places: threads::places_of_the_lab };
+    let hooks = sim::Hooks { describe: threads::name, fail, places: threads::places_of_the_lab };
     let switcher = if on_kernel_threads { sim::Switcher::Kernel } else { sim::Switcher::Registers };
     let options = sim::Options { seed, strategy, trace, switcher, hooks };
+    let (tell, told) = std::sync::mpsc::channel();
     let outcome = sim::run(options, name, move || {
         let over = Arc::new(AtomicBool::new(false));
         let ends = over.clone();
@@ -48,11 +67,15 @@ pub(super) fn run(limit: Duration, (name, test): Test, simulation: &Simulation) 
         watcher.unwrap_or_else(|e| watch::fail_to_start(&e));
         record::start();
         observer::start();
-        let own = threads::Own::now();
-        test();
+        let own = leftovers::Own::now();
+        threads::as_test(test);
         over.store(true, Ordering::Relaxed);
         watch::look(limit);
-        watch::wait_for_the_others(&own);
+        let warning = watch::wait_for_the_others(&own);
+        // Ignore the error: the receiver exists, because the thread that started the simulation waits for its end. The
+        // warning's memory is the simulation's; it is read, and never freed.
+        let _ = sim::outside(|| tell.send(warning.clone()));
     });
     log::debug!("{outcome:?}");
+    told.try_recv().ok().flatten()
 }

@@ -1,4 +1,4 @@
-//! The threads of a test's process: finds deadlocks, counts threads, and finds threads that were left behind.
+//! The threads of a test's process: names them, lists and counts them, says where they are, and finds deadlocks.
 //!
 //! labrpc knows the threads it started. The others are found in /proc, on Linux only.
 
@@ -6,13 +6,12 @@ use super::session;
 use backtrace::Backtrace;
 use labrpc::TaskName;
 use std::cell::Cell;
-use std::collections::BTreeSet;
-use std::fmt::{self, Write};
+use std::fmt::Write;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 thread_local! {
     static IS_CLIENT: Cell<bool> = const { Cell::new(false) };
+    static IS_TEST: Cell<bool> = const { Cell::new(false) };
 }
 
 /// What the calling thread does if it runs one of labrpc's tasks; otherwise its name.
@@ -32,6 +31,18 @@ pub(super) fn as_client<T>(f: impl FnOnce() -> T) -> T {
     let result = f();
     IS_CLIENT.set(false);
     result
+}
+
+/// Runs `test` with the calling thread marked as the test's own.
+pub(super) fn as_test(test: fn()) {
+    IS_TEST.set(true);
+    test();
+    IS_TEST.set(false);
+}
+
+/// Whether the calling thread is the test's own.
+pub(super) fn is_test() -> bool {
+    IS_TEST.get()
 }
 
 /// Whether the calling thread is a client's.
@@ -93,9 +104,62 @@ pub(super) fn places_of_the_lab(places: &[sim::Place]) -> String {
     lines(places.iter().map(|place| (place.file.as_path(), place.line, place.function.clone())))
 }
 
+/// Where the workspace of the code under test was when that code was compiled.
+fn lab() -> PathBuf {
+    session::start().and_then(|start| start.workspace.clone()).unwrap_or(here().to_path_buf())
+}
+
+/// The path as seen from the workspace.
+pub(super) fn short(file: &Path) -> String {
+    file.strip_prefix(lab()).unwrap_or(file).display().to_string()
+}
+
+/// What a thread with this backtrace does, and at which line of the lab: the first one that is not labrpc's. None: there is
+/// no such line.
+pub(super) fn stand_in_the_lab(places: &[sim::Place]) -> Option<String> {
+    let lab = lab();
+    let is_anyones = |file: &Path| {
+        let file = file.strip_prefix(&lab).ok()?;
+        let others = ["labrpc/src", "tools/harness/src", "tools/sim/src", "vendor"];
+        (!others.iter().any(|place| file.starts_with(place))).then(|| file.display().to_string())
+    };
+    let (i, file) = places.iter().enumerate().find_map(|(i, place)| Some((i, is_anyones(&place.file)?)))?;
+    let does = wait(&places[..i]);
+    let sim::Place { line, function, .. } = &places[i];
+    Some(format!("it {does} at {file}:{line} {function}"))
+}
+
+/// What a thread does in these calls.
+fn wait(calls: &[sim::Place]) -> &'static str {
+    // A word of a call's file and one of its function, and what the call does. The first that fits counts: a call of the
+    // network waits with a condition, and a channel with a lock.
+    const CALLS: [(&str, &str, &str); 13] = [
+        ("labrpc/src/client_end", "", "waits for the reply of an RPC"),
+        ("labrpc/src/network", "cleanup", "waits for the network's end"),
+        ("crossbeam-channel", "select", "waits in a select"),
+        ("crossbeam-channel", "send", "waits until a channel takes what it sends"),
+        ("crossbeam-channel", "recv", "waits for a message of a channel"),
+        ("mpmc", "send", "waits until a channel takes what it sends"),
+        ("mpmc", "recv", "waits for a message of a channel"),
+        ("condvar", "", "waits for a condition"),
+        ("mutex", "", "waits for a lock"),
+        ("rwlock", "", "waits for a lock"),
+        ("thread", "join", "waits for a thread's end"),
+        ("", "sleep", "sleeps"),
+        ("", "park", "is parked"),
+    ];
+    let is_in = |file: &str, function: &str| {
+        let is_it = |call: &sim::Place| {
+            call.file.to_string_lossy().contains(file) && call.function.contains(function)
+        };
+        calls.iter().any(is_it)
+    };
+    let found = CALLS.iter().find(|(file, function, _)| is_in(file, function));
+    found.map_or(if calls.is_empty() { "runs" } else { "waits" }, |(_, _, does)| does)
+}
+
 fn lines<'a>(places: impl Iterator<Item = (&'a Path, u32, String)>) -> String {
-    let lab: PathBuf =
-        session::start().and_then(|start| start.workspace.clone()).unwrap_or(here().to_path_buf());
+    let lab = lab();
     let mut text = String::new();
     for (file, line, name) in places {
         let Ok(file) = file.strip_prefix(&lab) else { continue };
@@ -125,84 +189,19 @@ pub(super) fn report() -> String {
 }
 
 /// The ids and names of the threads of this process; empty where there is no /proc.
-fn all() -> Vec<(String, String)> {
+pub(super) fn all() -> Vec<(usize, String)> {
     // In a simulation the system may list a thread that has ended in virtual time, or miss one that has started.
     if let Some(threads) = sim::threads() {
-        return threads.into_iter().map(|(id, name)| (id.to_string(), name)).collect();
+        return threads;
     }
     let Ok(tasks) = std::fs::read_dir("/proc/self/task") else { return Vec::new() };
     (tasks.flatten())
         .filter_map(|task| {
             // The name of a thread that has just ended cannot be read.
             let name = std::fs::read_to_string(task.path().join("comm")).ok()?;
-            Some((task.file_name().to_string_lossy().into_owned(), name.trim().to_string()))
+            Some((task.file_name().to_str()?.parse().ok()?, name.trim().to_string()))
         })
         .collect()
-}
-
-/// The harness's own threads.
-pub(super) struct Own {
-    ids: BTreeSet<String>,
-}
-
-impl Own {
-    /// The threads that run now. Call this before the test starts.
-    pub(super) fn now() -> Own {
-        Own { ids: all().into_iter().map(|(id, _)| id).collect() }
-    }
-
-    /// Waits for the test's threads to end or to return to labrpc's pool; returns those that do not.
-    pub(super) fn wait_for_the_others(&self, grace: Duration) -> Vec<Left> {
-        let deadline = Instant::now() + grace;
-        let mut left = self.others();
-        while !left.is_empty() && Instant::now() < deadline {
-            std::thread::sleep(Duration::from_millis(5));
-            left = self.others();
-        }
-        left
-    }
-
-    fn others(&self) -> Vec<Left> {
-        let tasks = labrpc::running().into_iter().map(|task| Left::Task(task.name));
-        // A thread without a name inherits the name of the thread that starts it. If two threads have the name of one
-        // of the pool's threads, only one of them is the pool's.
-        let mut pool = BTreeSet::new();
-        let mut is_pool = |name: &String| is_labrpc(name) && pool.insert(name.clone());
-        let threads = all().into_iter().filter(|(id, name)| !self.ids.contains(id) && !is_pool(name));
-        tasks.chain(threads.map(|(_, name)| Left::Thread(name))).collect()
-    }
-}
-
-/// A thread that was left behind.
-pub(super) enum Left {
-    /// One of labrpc's threads, with the task that it runs.
-    Task(TaskName),
-    /// Any other thread, with its name.
-    Thread(String),
-}
-
-impl Left {
-    /// The server that it works for.
-    pub(super) fn server(&self) -> Option<usize> {
-        match self {
-            Left::Task(name) => name.server(),
-            Left::Thread(_) => None,
-        }
-    }
-}
-
-impl fmt::Display for Left {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Left::Task(name) => name.fmt(f),
-            Left::Thread(name) => write!(f, "{name} (started by std::thread)"),
-        }
-    }
-}
-
-/// Whether this is the name of a thread of labrpc's pool. `labrpc::running` lists the tasks on those threads.
-fn is_labrpc(name: &str) -> bool {
-    name.strip_prefix("labrpc-").is_some_and(|number| number.bytes().all(|b| b.is_ascii_digit()))
 }
 
 /// The largest number of threads that this process has had at a count.

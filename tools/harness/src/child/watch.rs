@@ -1,25 +1,34 @@
 //! Watches the test: fails it when a thread panics, hangs, deadlocks or is left behind.
 
+use super::leftovers::Own;
 use super::{observer, session, threads};
 use crate::record::{self, Focus};
 use crate::report;
 use backtrace::Backtrace;
 use std::panic::PanicHookInfo;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// How often to look for deadlocks, and whether the time limit has passed.
 pub(super) const INTERVAL: Duration = Duration::from_millis(500);
 
-/// How long threads may take to end after the test has cleaned up: they may be sleeping for an election timeout.
-const CLEANUP_GRACE: Duration = Duration::from_secs(5);
+/// How long threads may take to end after the test has cleaned up, if threads that are left fail the test: they may be
+/// sleeping for an election timeout.
+const STRICT_GRACE: Duration = Duration::from_secs(5);
+
+/// The same, if threads that are left are only named in a warning.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// The end of the name of a test that fails if threads are left.
+const EXTRA: &str = "_extra";
+
+/// Whether the test has passed all its checks, and what its threads still do does not matter.
+pub(super) fn is_over() -> bool {
+    session::has_last_line() && !is_strict()
+}
 
 /// Whether threads that are left behind fail the test.
-static TOLERATES_LEFTOVERS: AtomicBool = AtomicBool::new(false);
-
-/// From now on, threads that are left when the test ends do not fail the test. They are printed as a warning.
-pub fn tolerate_leftover_threads() {
-    TOLERATES_LEFTOVERS.store(true, Ordering::Relaxed);
+fn is_strict() -> bool {
+    session::start().is_some_and(|start| start.is_strict || start.test.ends_with(EXTRA))
 }
 
 /// Fails the test with this message, and ends this process. A panic does the same, and adds the thread and its lines.
@@ -50,7 +59,20 @@ pub(super) fn fail_by_panic(info: &PanicHookInfo<'_>) {
     let text = text.or_else(|| info.payload().downcast_ref::<String>().map(String::as_str));
     let message = text.unwrap_or("(a panic without a message)");
     let place = info.location().map_or(String::new(), |l| format!("\n  at {}:{}", l.file(), l.line()));
-    fail(&format!("thread \"{thread}\": {message}{place}\n{}", threads::lines_of_the_lab(&Backtrace::new())));
+    if is_over() && !threads::is_test() {
+        session::say(&format!(
+            "warning: after the test had passed, thread \"{thread}\" panicked: {message}{place}\n"
+        ));
+        // The thread goes no further: the pool ends the process when one of its threads panics.
+        loop {
+            std::thread::sleep(Duration::MAX);
+        }
+    }
+    // std's words.
+    let census =
+        if message.starts_with("failed to spawn thread") { labrpc::thread_census() } else { String::new() };
+    let lines = threads::lines_of_the_lab(&Backtrace::new());
+    fail(&format!("thread \"{thread}\": {message}{place}\n{lines}{census}"));
 }
 
 /// Fails the test if it is deadlocked or has taken too long.
@@ -78,22 +100,18 @@ pub(super) fn look(limit: Duration) {
     }
 }
 
-/// Waits for the test's threads to end or to return to labrpc's pool; fails the test if some do not.
-pub(super) fn wait_for_the_others(own: &threads::Own) {
-    let left = own.wait_for_the_others(CLEANUP_GRACE);
-    let Some(first) = left.first() else { return };
-    let names: Vec<String> = left.iter().map(ToString::to_string).collect();
-    let count =
-        if left.len() == 1 { "1 thread is".to_string() } else { format!("{} threads are", left.len()) };
-    let message = format!(
-        "{count} left {} s after all servers were killed and the network was cleaned up:\n  {}\n\
-         Each thread that a server starts must end soon after its kill().",
-        CLEANUP_GRACE.as_secs(),
-        names.join("\n  ")
-    );
-    if TOLERATES_LEFTOVERS.load(Ordering::Relaxed) {
-        println!("warning: {message}");
-    } else {
-        fail_about(first.server(), &message);
+/// Waits for the test's threads to end or to return to labrpc's pool. If some do not, fails the test, or returns a warning
+/// that names them.
+pub(super) fn wait_for_the_others(own: &Own) -> Option<String> {
+    let is_strict = is_strict();
+    let left = own.wait_for_the_others(if is_strict { STRICT_GRACE } else { GRACE })?;
+    if is_strict {
+        fail_about(
+            left.server,
+            &format!("{left}\nEach thread that a server starts must end soon after its kill()."),
+        );
     }
+    Some(format!(
+        "warning: {left}\n  The test has passed: as in Go, the threads of a killed server may stay."
+    ))
 }

@@ -147,6 +147,7 @@ pub(super) struct Order {
     pub(super) simulation: Option<Simulation>,
     pub(super) pictures: Pictures,
     pub(super) counts_threads: bool,
+    pub(super) is_strict: bool,
 }
 
 impl Order {
@@ -159,6 +160,7 @@ impl Order {
             simulation: None,
             pictures: Pictures::OnFailure,
             counts_threads: false,
+            is_strict: false,
         }
     }
 }
@@ -170,12 +172,21 @@ pub(super) fn run(
     limit: Duration,
     output: &mut dyn FnMut(&[u8]),
 ) -> Result<Option<PassedLine>, TestFailure> {
-    let Order { test, trust, workspace, simulation, pictures, counts_threads } = order;
+    let Order { test, trust, workspace, simulation, pictures, counts_threads, is_strict } = order;
     let deadline = Instant::now() + limit;
     // The code under test could find the token in its process's memory, but nowhere else.
     let token = format!("{:032x}", rand::random::<u128>());
     let sealed = trust == Trust::Foreign;
-    let start = Start { test, token: token.clone(), sealed, workspace, simulation, pictures, counts_threads };
+    let start = Start {
+        test,
+        token: token.clone(),
+        sealed,
+        workspace,
+        simulation,
+        pictures,
+        counts_threads,
+        is_strict,
+    };
     let start = protocol::encode(&start).map_err(|e| TestFailure::NotStarted(e.into()))?;
     let mut process = Process::start(command, trust, &start, token)?;
     let has_ended = process.follow(deadline, |heard| heard.verdict.is_some(), output);

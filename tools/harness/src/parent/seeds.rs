@@ -41,6 +41,7 @@ struct Plan {
     first: u64,
     traces: Traces,
     pictures: Pictures,
+    is_strict: bool,
     prints_log: bool,
     /// One for each processor.
     slots: Slots,
@@ -59,6 +60,7 @@ impl Plan {
             wanted,
             traces,
             pictures: environment.pictures,
+            is_strict: environment.is_strict,
             prints_log: environment.prints_log,
             slots: Slots::new(slots),
             replays: Mutex::default(),
@@ -301,7 +303,8 @@ fn simulate(run: &Run<'_>, trace: Option<PathBuf>, output: &mut Vec<u8>) -> Resu
     // A log that `RUST_LOG` asks for goes to standard error as always. Otherwise standard error is part of the output,
     // so that tests that run at the same time do not mix their lines.
     let trust = if plan.prints_log { Trust::Own } else { Trust::OneOfMany };
-    let order = Order { simulation: Some(simulation), pictures, ..Order::new(name, trust) };
+    let is_strict = plan.is_strict;
+    let order = Order { simulation: Some(simulation), pictures, is_strict, ..Order::new(name, trust) };
     process::run(Command::new(program), order, REAL_LIMIT, &mut |text| output.extend_from_slice(text))?;
     Ok(())
 }

@@ -40,6 +40,10 @@ fn main() -> ExitCode {
             ("leaves_a_go_statement", leaves_a_go_statement),
             ("leaves_a_thread", leaves_a_thread),
             ("leaves_a_thread_without_a_name", leaves_a_thread_without_a_name),
+            ("leaves_threads_of_some_kinds", leaves_threads_of_some_kinds),
+            ("leaves_a_thread_that_spins", leaves_a_thread_that_spins),
+            ("leaves_a_thread_that_panics", leaves_a_thread_that_panics),
+            ("leaves_a_thread_extra", leaves_a_thread),
             ("forges", forges),
             ("writes_to_the_harnesss_channel", writes_to_the_channel),
             ("looks_for_the_token", looks_for_the_token),
@@ -356,6 +360,60 @@ fn leaves_a_thread() {
     let thread = std::thread::Builder::new().name("my own thread".to_string());
     thread.spawn(|| sleep(FOREVER)).expect("a thread starts");
     harness::passed(PASSED);
+}
+
+/// What the threads of servers do that are never killed: they wait in every way, or poll.
+fn leaves_threads_of_some_kinds() {
+    record::servers(3);
+    let (never, messages) = crossbeam_channel::unbounded::<()>();
+    // The channel stays open.
+    std::mem::forget(never);
+    let held: &'static Mutex<()> = Box::leak(Box::default());
+    std::mem::forget(held.lock());
+    for server in 0..3 {
+        labrpc::go(format!("server {server}: ticker"), || {
+            loop {
+                sleep(Duration::from_millis(10));
+            }
+        });
+    }
+    labrpc::go("server 1: applier", move || _ = messages.recv());
+    std::thread::spawn(move || drop(held.lock()));
+    // So that all of them are where they wait. Nothing depends on it but the words of the warning.
+    sleep(Duration::from_millis(100));
+    harness::passed(PASSED);
+}
+
+/// Simulated, this thread lets no other run.
+fn leaves_a_thread_that_spins() {
+    harness::begin("Test: sample");
+    let over = Arc::new(AtomicBool::new(false));
+    let spins = over.clone();
+    labrpc::go("server 2: waits in a loop", move || {
+        while !over.load(Ordering::SeqCst) {
+            sleep(Duration::from_millis(1));
+        }
+        while over.load(Ordering::SeqCst) {
+            std::hint::spin_loop();
+        }
+    });
+    harness::passed(PASSED);
+    spins.store(true, Ordering::SeqCst);
+}
+
+/// The thread panics when the test is cleaned up, as one does that sends to a service that is gone.
+fn leaves_a_thread_that_panics() {
+    harness::begin("Test: sample");
+    let (tx, rx) = bounded::<()>(0);
+    let (panics, wait) = bounded::<()>(0);
+    labrpc::go("server 2: applier", move || {
+        let _panics = panics;
+        tx.send(()).expect("the service is there");
+    });
+    harness::passed(PASSED);
+    drop(rx);
+    // The thread keeps the channel: a panic does not unwind it.
+    let _ = wait.recv_timeout(Duration::from_millis(100));
 }
 
 /// Linux gives such a thread the name of the thread that starts it.

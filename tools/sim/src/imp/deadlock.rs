@@ -1,9 +1,9 @@
-//! The report of a deadlock: each thread says what it does and where it is.
+//! Each thread says what it does and where it is: for the report of a deadlock, and when the program asks.
 
 use super::inbox::Message;
 use super::thread::{Statement, Thread};
 use super::{baton, places};
-use crate::options::Hooks;
+use crate::options::{Hooks, Place};
 use backtrace::Backtrace;
 use std::fmt::Write;
 use std::sync::PoisonError;
@@ -22,6 +22,16 @@ pub(crate) struct Waiting {
 pub(crate) fn make_statement(me: &Thread, describe: fn() -> Option<String>) {
     let statement = Statement { task: describe(), backtrace: Backtrace::new_unresolved() };
     *me.statement.lock().unwrap_or_else(PoisonError::into_inner) = Some(statement);
+}
+
+/// Asks these threads, which have not ended, where they are. The calling thread is `me`, none of them.
+pub(crate) fn locate(me: &Thread, threads: &[&Thread]) -> Vec<Vec<Place>> {
+    let place = |thread: &&Thread| {
+        baton::pass(me, thread, Message::Locate);
+        let statement = thread.statement.lock().unwrap_or_else(PoisonError::into_inner).take();
+        statement.map_or_else(Vec::new, |statement| places::of_backtrace(statement.backtrace))
+    };
+    threads.iter().map(place).collect()
 }
 
 /// Asks each waiting thread for its statement, and fails with the report. The calling thread is `me`, one of them.

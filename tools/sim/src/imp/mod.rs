@@ -38,7 +38,7 @@ mod timers;
 mod trace;
 mod watch;
 
-use crate::options::{Options, Outcome};
+use crate::options::{Options, Outcome, Place};
 use std::fmt;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
@@ -135,4 +135,11 @@ pub(crate) fn pause(duration: Duration, is_chosen: impl FnMut(usize, &str) -> bo
 
 pub(crate) fn threads() -> Option<Vec<(usize, String)>> {
     is_simulated().then(scheduler::alive)
+}
+
+pub(crate) fn whereabouts(ids: &[usize]) -> Vec<Vec<Place>> {
+    match current() {
+        Some(me) => scheduler::locate(me, ids),
+        None => watch::places_of_threads(ids),
+    }
 }

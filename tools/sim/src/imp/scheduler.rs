@@ -14,7 +14,7 @@ use super::thread::{self, Thread, current, is_simulated, outside};
 use super::threads::{Record, State, Threads};
 use super::trace::Trace;
 use super::{baton, progress, real};
-use crate::options::Hooks;
+use crate::options::{Hooks, Place};
 use crate::rng::Rng;
 use crate::strategy::Strategy;
 use crate::strategy::chooser::{AtEdge, Chooser};
@@ -63,7 +63,7 @@ struct Simulation {
     /// still use its stack.
     dying: Option<usize>,
     stacks: Stacks,
-    /// The thread that reports a deadlock.
+    /// The thread that asks the others where they are.
     reporter: Option<&'static Thread>,
     trace: Option<Trace>,
     hooks: Hooks,
@@ -458,6 +458,24 @@ pub(crate) fn alive() -> Vec<(usize, String)> {
         let alive = s.threads.iter().filter(|record| record.is_alive());
         alive.map(|record| (record.thread.id, record.name.clone())).collect()
     })
+}
+
+/// The places where these threads are, by their numbers. Empty for a thread that has ended, and for `me`.
+pub(crate) fn locate(me: &'static Thread, ids: &[usize]) -> Vec<Vec<Place>> {
+    let alive: Vec<(usize, &'static Thread)> = with(|s| {
+        s.reporter = Some(me);
+        let records = ids.iter().enumerate().map(|(i, id)| (i, s.threads.get(*id)));
+        records.filter(|(_, r)| r.is_alive() && r.thread.id != me.id).map(|(i, r)| (i, r.thread)).collect()
+    });
+    let mut places: Vec<Vec<Place>> = ids.iter().map(|_| Vec::new()).collect();
+    let threads: Vec<&Thread> = alive.iter().map(|(_, thread)| *thread).collect();
+    let located = outside(|| deadlock::locate(me, &threads));
+    for ((i, _), found) in alive.into_iter().zip(located) {
+        places[i] = found;
+    }
+    with(|s| s.reporter = None);
+    progress::set_holder(me.kernel_id());
+    places
 }
 
 /// Pauses the threads that `is_chosen` chooses by number and name, except `me`.

@@ -4,6 +4,7 @@ use super::{places, progress, real};
 use crate::options::Place;
 use std::ffi::c_int;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How often the caller should call [`Watch::look`].
@@ -91,11 +92,14 @@ fn is_running(stat: &str) -> bool {
 static FRAMES: [AtomicUsize; 64] = [const { AtomicUsize::new(0) }; 64];
 static ANSWERED: AtomicBool = AtomicBool::new(false);
 
+/// Held while a thread is asked, because there is room for one answer.
+static ASKING: Mutex<()> = Mutex::new(());
+
 /// Handles the signal: stores the backtrace of the thread that it interrupted.
 extern "C" fn answer(_signal: c_int) {
     let mut count = 0;
-    // SAFETY: the function must not run on two threads at a time. Only the simulation's watch sends the signal, to one
-    // thread, once, before it ends the process.
+    // SAFETY: the function must not run on two threads at a time. Only `ask` sends the signal, to one thread at a time,
+    // and asks no other thread before this one has answered.
     unsafe {
         backtrace::trace_unsynchronized(|frame| {
             FRAMES[count].store(frame.ip() as usize, Ordering::Relaxed);
@@ -103,26 +107,54 @@ extern "C" fn answer(_signal: c_int) {
             count < FRAMES.len()
         });
     }
+    if let Some(after_the_last) = FRAMES.get(count) {
+        after_the_last.store(0, Ordering::Relaxed);
+    }
     ANSWERED.store(true, Ordering::Release);
 }
 
 /// The places where the thread with the baton is. A signal asks the thread, because it makes no call in which the
-/// simulator could ask it.
+/// simulator could ask it. The signal's handler runs on the stack for signals, because the thread's own may be full.
 fn places_of_holder() -> Vec<Place> {
+    let _asking = ASKING.lock().unwrap_or_else(PoisonError::into_inner);
+    ask(progress::holder(), libc::SA_ONSTACK).unwrap_or_default()
+}
+
+/// The places where real threads of this process are, by their kernel ids. Empty for a thread that has ended, and for all
+/// threads from the first one on that does not answer.
+pub(crate) fn places_of_threads(kernel_ids: &[usize]) -> Vec<Vec<Place>> {
+    let _asking = ASKING.lock().unwrap_or_else(PoisonError::into_inner);
+    let answers = kernel_ids.iter().map(|id| ask(libc::pid_t::try_from(*id).ok()?, 0));
+    let mut places: Vec<Vec<Place>> = answers.map_while(|answer| answer).collect();
+    places.resize_with(kernel_ids.len(), Vec::new);
+    places
+}
+
+/// Asks a thread by a signal where it is. None: it does not answer. Then nobody may be asked any more, because the answer
+/// may still come.
+fn ask(kernel_id: libc::pid_t, flags: c_int) -> Option<Vec<Place>> {
+    ANSWERED.store(false, Ordering::Release);
     // SAFETY: all zeros is a valid `sigaction`, and the handler that is put there has the right type. The signal goes
     // to a thread of this process, or to none if that thread has ended.
-    unsafe {
+    let is_sent = unsafe {
         let mut action: libc::sigaction = std::mem::zeroed();
         action.sa_sigaction = answer as *const () as usize;
-        action.sa_flags = libc::SA_ONSTACK | libc::SA_RESTART;
+        action.sa_flags = flags | libc::SA_RESTART;
         libc::sigaction(libc::SIGUSR2, &action, std::ptr::null_mut());
-        real::syscall()(libc::SYS_tgkill, libc::getpid(), progress::holder(), libc::SIGUSR2);
+        real::syscall()(libc::SYS_tgkill, libc::getpid(), kernel_id, libc::SIGUSR2) == 0
+    };
+    if !is_sent {
+        return Some(Vec::new());
     }
     let deadline = Instant::now() + ANSWER_TIME;
-    while !ANSWERED.load(Ordering::Acquire) && Instant::now() < deadline {
+    while !ANSWERED.load(Ordering::Acquire) {
+        if Instant::now() >= deadline {
+            return None;
+        }
         std::thread::sleep(Duration::from_millis(1));
     }
-    places::of_addresses(FRAMES.iter().map(|frame| frame.load(Ordering::Relaxed)).take_while(|ip| *ip != 0))
+    let addresses = FRAMES.iter().map(|frame| frame.load(Ordering::Relaxed)).take_while(|ip| *ip != 0);
+    Some(places::of_addresses(addresses))
 }
 
 #[cfg(test)]
