@@ -173,6 +173,93 @@ fn list_and_filters_are_those_of_libtest() {
     assert!(text.contains(&counts), "{text}");
 }
 
+/// As cargo runs them, from the shell.
+#[test]
+fn several_filters_work_and_so_do_gos() {
+    let listed = |arguments: &[&str]| output_of(samples(arguments).arg("--list")).1;
+    assert_eq!(listed(&["panics_at", "dies_not"]), "dies_not: test\npanics_at_length: test\n");
+    assert_eq!(listed(&["-run", "DiesBy"]), "dies_by_exit: test\ndies_by_abort: test\n");
+    assert_eq!(listed(&["PanicsAtLength", "--exact"]), "panics_at_length: test\n");
+    if harness::CAN_SIMULATE {
+        let (output, text) = output_of(samples(&["Passes", "DiesNot"]).env("LAB_SIM", "1"));
+        assert!(output.status.success() && text.contains("2 passed; 0 failed"), "{text}");
+    }
+}
+
+#[test]
+fn a_filter_that_matches_nothing_fails_and_says_what_was_meant() {
+    for variable in ["0", if harness::CAN_SIMULATE { "1" } else { "0" }] {
+        for more in [&[][..], &["--list"], &["passes"], &["--exact"]] {
+            let mut command = samples(&["Deadlok"]);
+            command.args(more).env_remove("CARGO_MANIFEST_DIR").env("CARGO_PKG_NAME", "harness");
+            let (output, text) = output_of(command.env("LAB_SIM", variable));
+            assert_eq!(output.status.code(), Some(4), "{text}");
+            let meant =
+                "no test matches \"Deadlok\"; did you mean this?\n  cargo test -p harness deadlocks\n";
+            assert_eq!(text, meant);
+        }
+    }
+    let (output, text) = output_of(samples(&["nowhere"]).env_remove("CARGO_MANIFEST_DIR"));
+    assert_eq!(output.status.code(), Some(4), "{text}");
+    assert!(text.starts_with("no test matches \"nowhere\"; this lists all tests: "), "{text}");
+    // A test that is left out is not sought in vain.
+    let (output, text) = output_of(&mut samples(&["passes", "--skip", "passes"]));
+    assert!(output.status.success() && text.contains("0 passed; 0 failed"), "{text}");
+}
+
+/// cargo passes the filters to every test program of the packages that it tests.
+#[test]
+fn a_filter_may_match_in_another_test_program() {
+    let workspace = tempfile::tempdir().unwrap();
+    let write = |path: &str, text: &str| {
+        let path = workspace.path().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    };
+    write("Cargo.lock", "");
+    write("one/Cargo.toml", "");
+    write("one/tests/other.rs", "#[test]\nfn only_in_one() {}\n");
+    write("two/Cargo.toml", "");
+    write("two/src/lib.rs", "#[test]\nfn only_in_two() {}\n");
+    // A shell in the place of cargo: this process starts it with cargo's words, and it starts the test program.
+    let run = |words: &[&str], filter: &str| {
+        let mut cargo = Command::new("sh");
+        cargo.arg0("cargo").args(["-c", "\"$PROGRAM\" \"$FILTER\"; exit $?", "test"]).args(words);
+        cargo.env("PROGRAM", env!("CARGO_BIN_EXE_sample-tests")).env("FILTER", filter);
+        cargo.env("CARGO_MANIFEST_DIR", workspace.path().join("one")).current_dir(workspace.path());
+        harness::VARIABLES.iter().for_each(|variable| _ = cargo.env_remove(variable.name));
+        let (output, text) = output_of(&mut cargo);
+        (output.status.code().unwrap(), text)
+    };
+    for (words, filter, code) in [
+        (&["-p", "one"][..], "only_in_one", 0),
+        (&["-p", "one"], "only_in_two", 4),
+        (&["-p", "one", "-p", "two"], "only_in_two", 0),
+        (&["--workspace"], "OnlyInTwo", 0),
+        (&[], "only_in_two", 0),
+        (&["--workspace"], "only_in_three", 4),
+    ] {
+        let (exit, text) = run(words, filter);
+        assert_eq!(exit, code, "{words:?} {filter}: {text}");
+        assert_eq!(text.contains("running 0 tests"), code == 0, "{text}");
+    }
+    let (_, text) = run(&["-p", "one"], "only_in_two");
+    assert!(text.contains("but one of two: cargo test -p two only_in_two\n"), "{text}");
+}
+
+#[test]
+fn the_help_and_the_list_end_quietly_when_nobody_reads_them() {
+    for option in ["--list", "--help"] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let (output, text) = output_of(samples(&[option]).stdout(writer));
+        assert!(output.status.success() && text.is_empty(), "{text}");
+    }
+    let (output, text) = output_of(&mut samples(&["--shuffle"]));
+    assert_eq!(output.status.code(), Some(2), "{text}");
+    assert!(text.starts_with("--shuffle is not offered here: "), "{text}");
+}
+
 #[test]
 fn a_test_that_dies_does_not_touch_the_next() {
     let (output, text) = output_of(&mut samples(&["dies"]));

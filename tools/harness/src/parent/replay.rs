@@ -7,6 +7,11 @@ pub fn replay(package: &str, test_binary: &str, test: &str, seed: u64) -> String
     format!("LAB_SIM=1 {SEED}={seed} cargo test -p {package} --test {test_binary} -- --exact {test}")
 }
 
+/// The package whose test program this is. None: cargo has not started it.
+pub(super) fn package() -> Option<String> {
+    variable("CARGO_PKG_NAME")
+}
+
 /// The command that a person types to run one seed of one test of this program again.
 pub(super) fn command(strategy: sim::Strategy, test: &str, seed: u64) -> String {
     let mut words = vec!["LAB_SIM=1".to_string(), format!("{SEED}={seed}")];
@@ -22,7 +27,7 @@ pub(super) fn command(strategy: sim::Strategy, test: &str, seed: u64) -> String 
     let file = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
     // Cargo sets CARGO_PKG_NAME for the tests that it runs, and names the file after the test binary and a hash.
     let is_hash = |text: &str| text.len() == 16 && text.bytes().all(|b| b.is_ascii_hexdigit());
-    match (variable("CARGO_PKG_NAME"), file.rsplit_once('-').filter(|(_, hash)| is_hash(hash))) {
+    match (package(), file.rsplit_once('-').filter(|(_, hash)| is_hash(hash))) {
         (Some(package), Some((binary, _))) => {
             words.push(format!("cargo test -p {package} --test {binary} --"));
         }

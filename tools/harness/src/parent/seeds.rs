@@ -110,8 +110,13 @@ struct Failure {
     output: Vec<u8>,
 }
 
-/// Runs the tests that the command line asks for, simulated.
-pub(super) fn run(wanted: Simulations, environment: &Environment, tests: &[Test]) -> ExitCode {
+/// Runs tests, simulated. `arguments` says which, given how many run at a time, and how many there are.
+pub(super) fn run(
+    wanted: Simulations,
+    environment: &Environment,
+    tests: &[Test],
+    arguments: impl FnOnce(usize) -> (Arguments, u64),
+) -> ExitCode {
     let traces = match Traces::new(&wanted) {
         Ok(traces) => traces,
         Err(e) => {
@@ -119,14 +124,11 @@ pub(super) fn run(wanted: Simulations, environment: &Environment, tests: &[Test]
             return ExitCode::from(2);
         }
     };
-    let mut arguments = Arguments::from_args();
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let shows_progress = wanted.runs > 1;
     // Tests in virtual time do not disturb each other. With one thread, libtest prints a test's name at its begin, in the
     // line in which the progress is shown.
-    arguments.test_threads = Some(if shows_progress { processors.max(2) } else { processors });
-    let is_wanted = |name: &str| !arguments.is_filtered_out(&Trial::test(name, || Ok(())));
-    let tests_wanted = tests.iter().filter(|(name, _)| is_wanted(name)).count() as u64;
+    let (arguments, tests_wanted) = arguments(if shows_progress { processors.max(2) } else { processors });
     let runs = tests_wanted.saturating_mul(wanted.runs);
     let plan = Arc::new(Plan::new(wanted, environment, traces, processors, runs));
     let trials = tests.iter().map(|test| plan.trial(test)).collect();
