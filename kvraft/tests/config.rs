@@ -201,6 +201,7 @@ impl Config {
     pub fn make_client(self: &Arc<Config>, to: &[usize]) -> Client {
         let name = format!("client {}", self.clients.fetch_add(1, Ordering::SeqCst));
         let ends: Vec<String> = (0..self.n).map(|j| format!("{name} to {j}")).collect();
+        ends.iter().for_each(|end| record::end_of_client(end, &name));
         let mut ports: Vec<ClientEnd> =
             ends.iter().enumerate().map(|(j, end)| self.make_end(end, j)).collect();
         ports.shuffle(&mut rand::rng());
@@ -276,6 +277,7 @@ impl Config {
         // Make new ends, so that the old instance cannot send through the ends of its successor.
         let number = self.instances.fetch_add(1, Ordering::SeqCst);
         let names: Vec<String> = (0..self.n).map(|j| format!("{i} to {j}, {number}")).collect();
+        names.iter().for_each(|name| record::end_of_server(name, i));
         let ends = names.iter().enumerate().map(|(j, name)| self.make_end(name, j)).collect();
         let saved = {
             let host = &mut self.servers.lock()[i];

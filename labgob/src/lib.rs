@@ -9,6 +9,7 @@
 //!     .decode_next::<T>()         returns the next value
 //!     .decode_next_or_end::<T>()  returns the next value, or None at the end of the stream
 //! encode(&x), decode::<T>(..)     a single value, to and from exactly its bytes
+//! describe::<T>(..)               what the bytes of a value hold, for people to read
 //! Bytes                           a byte string that is cheap to clone and to encode: commands, snapshots
 //! Error, ErrorKind                which type could not be encoded or decoded, where, and why
 //! ```
@@ -87,10 +88,12 @@
 #![forbid(unsafe_code)]
 
 mod bytes;
+mod describe;
 mod error;
 mod limit;
 
 pub use bytes::Bytes;
+pub use describe::describe;
 pub use error::{Error, ErrorKind};
 
 use bincode::{DefaultOptions, Options};

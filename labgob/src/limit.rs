@@ -24,8 +24,7 @@ type Result<T> = std::result::Result<T, bincode::Error>;
 
 /// Decodes one value from exactly these bytes.
 pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> std::result::Result<T, Error> {
-    let mut limited =
-        Limited { input: Input { rest: bytes, missing: None }, depth: 0, promised: 0, empty: 0 };
+    let mut limited = Limited { input: Input::new(bytes), depth: 0, promised: 0, empty: 0 };
     let result = T::deserialize(&mut limited);
     let Input { rest, missing } = limited.input;
     let (total, at) = (bytes.len(), bytes.len() - rest.len());
@@ -62,13 +61,26 @@ fn explain(error: bincode::ErrorKind) -> (ErrorKind, String) {
 }
 
 /// The bytes of a value that are not read yet.
-struct Input<'de> {
+pub(crate) struct Input<'de> {
     rest: &'de [u8],
     /// The number of bytes that were wanted when fewer were left. None: there were always enough.
     missing: Option<usize>,
 }
 
 impl<'de> Input<'de> {
+    pub(crate) fn new(bytes: &'de [u8]) -> Input<'de> {
+        Input { rest: bytes, missing: None }
+    }
+
+    /// The number of bytes that are left.
+    pub(crate) fn len(&self) -> usize {
+        self.rest.len()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rest.is_empty()
+    }
+
     #[inline]
     fn take(&mut self, len: usize) -> io::Result<&'de [u8]> {
         let Some((taken, rest)) = self.rest.split_at_checked(len) else {

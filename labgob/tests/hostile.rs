@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "clippy.toml allows it in tests; this is for their helpers")]
 
-use labgob::{Bytes, ErrorKind, LabDecoder, LabEncoder, decode, encode};
+use labgob::{Bytes, ErrorKind, LabDecoder, LabEncoder, decode, describe, encode};
 use proptest::prelude::*;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -110,9 +110,10 @@ struct Skipped {
     cache: [u64; 8],
 }
 
-/// Decodes the bytes as a single value, and as a stream from a slice and from another reader.
+/// Decodes the bytes as a single value, and as a stream from a slice and from another reader; and describes them.
 fn try_type<T: DeserializeOwned>(bytes: &[u8]) {
     let _ = bounded(bytes.len(), || decode::<T>(bytes));
+    assert!(bounded(bytes.len(), || describe::<T>(bytes)).len() < 1010);
     let _ = bounded(bytes.len(), || LabDecoder::new(bytes).decode_next::<T>());
     bounded(bytes.len(), || {
         let mut d = LabDecoder::new(std::io::BufReader::with_capacity(16, bytes));

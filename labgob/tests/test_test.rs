@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "clippy.toml allows it in tests; this is for their helpers")]
 
-use labgob::{Bytes, Error, ErrorKind, LabDecoder, LabEncoder, decode, encode};
+use labgob::{Bytes, Error, ErrorKind, LabDecoder, LabEncoder, decode, describe, encode};
 use serde::de::DeserializeOwned;
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
@@ -380,6 +380,35 @@ fn types_that_cannot_work_are_named() {
     assert_eq!(kind, ErrorKind::Unsupported);
     assert!(text.contains("the type asks what the bytes hold"), "{text}");
     assert!(!text.contains("another type"), "{text}");
+}
+
+/// The description of a value, which is the same as what `Debug` prints, except for `Bytes`.
+#[track_caller]
+fn described<T: Serialize + DeserializeOwned + Debug>(x: T) {
+    assert_eq!(describe::<T>(&encode(&x).unwrap()), format!("{x:?}"));
+}
+
+#[test]
+fn values_are_described_with_the_names_of_their_fields() {
+    described((1u8, -70_000i64, 1u128 << 100, 0.5f32, -1.5, 'x', true, ()));
+    described(("two \"words\"".to_string(), None::<u8>, Some(Some(3)), (1, 2)));
+    described(vec![Op::Nothing, Op::Get("k".into()), Op::Append("k".into(), "v".into())]);
+    described(Op::Put { key: "k".into(), value: Some(Box::new(Op::Nothing)) });
+    described(BTreeMap::from([("a".to_string(), vec![1, 2]), ("b".to_string(), vec![])]));
+    described((Unit, Newtype(-3), NonZeroU32::MIN));
+    let inner = encode(&Inner { term: 3, command: vec![0, b'x'].into() }).unwrap();
+    assert_eq!(describe::<Inner>(&inner), r#"Inner { term: 3, command: 2 bytes "\x00x" }"#);
+}
+
+#[test]
+fn a_description_ends_where_the_bytes_do() {
+    let bytes = encode(&vec![Op::Get("key".into()), Op::Get("another".into())]).unwrap();
+    assert_eq!(describe::<Vec<Op>>(&bytes[..6]), r#"[Get("key"), ..."#);
+    assert_eq!(describe::<Vec<Op>>(&[]), "...");
+    assert_eq!(describe::<bool>(&[7]), "...", "no bool");
+    assert_eq!(describe::<bool>(&[1, 1]), "true...", "bytes are left over");
+    let long = describe::<String>(&encode(&"é".repeat(5000)).unwrap());
+    assert!((990..1010).contains(&long.len()) && long.ends_with("é..."), "{long}");
 }
 
 #[test]

@@ -10,6 +10,7 @@
 //! | [`Network::reliable`], [`Network::long_delays`], [`Network::long_reordering`] | sets how bad the network is |
 //! | [`Network::latency`], [`Network::slow`], [`Network::stall`] | injects further faults: delays of messages and of threads |
 //! | [`Network::on_departure`] | tells a test of each message that leaves |
+//! | [`set_observer`] | tells an observer what happens to each RPC |
 //! | [`Network::get_count`], [`Network::get_total_count`] | counts the RPCs that a server got, or that were sent |
 //! | [`Network::cleanup`] | ends every pending call, and the network's thread |
 //! | [`ClientEnd::call`] | sends an RPC and waits: true and a reply, or false if it was lost |
@@ -73,7 +74,8 @@
 //! | `draws.rs` | the random draws of `ProcessReq` |
 //!
 //! Go has no counterpart of the other files: `faults.rs` injects more faults, `timer.rs` delays, `pool.rs`, `queue.rs` and
-//! `handover.rs` are the pool of threads, and `task_name.rs` names what runs on them.
+//! `handover.rs` are the pool of threads, `task_name.rs` names what runs on them, and `observer.rs` tells the harness of
+//! each RPC.
 #![forbid(unsafe_code)]
 
 mod client_end;
@@ -81,6 +83,7 @@ mod draws;
 mod faults;
 mod handover;
 mod network;
+mod observer;
 mod pool;
 mod process;
 mod queue;
@@ -92,6 +95,7 @@ mod wiring;
 pub use client_end::ClientEnd;
 pub use faults::{Departure, Latency};
 pub use network::Network;
+pub use observer::{Contents, Failure, Observer, Request, Step, set_observer};
 pub use pool::{
     OTHERS_HAVE_THEM, Running, current_task, go, idle_threads, limit_threads, running, shortage,
     thread_census,

@@ -7,6 +7,7 @@
 
 use crate::draws;
 use crate::faults::{Departure, DepartureHook, Latency, Point};
+use crate::observer::{self, Failure, Observed, Step};
 use crate::pool::{self, Relief, Worker};
 use crate::task_name::TaskName;
 use crate::timer::{Pending, Timer};
@@ -71,9 +72,13 @@ pub(crate) fn process_request(
         return finish(None);
     };
     let long_delays = info.long_delays;
-    let call = Arc::new(Call::new(net.clone(), end, info, keeps_a_thread, finish));
+    let server = info.server.as_deref();
+    let observed = Observed::sends(observer::Request { end: &end.name, server, svc_meth, args: &args });
+    let call = Arc::new(Call::new(net.clone(), end, info, keeps_a_thread, observed, finish));
     let rng = &mut rand::rng();
     let Some(target) = &call.target else {
+        let is_enabled = call.end.enabled.load(Ordering::SeqCst);
+        observed.happens(Step::Fails(if is_enabled { Failure::NoServer } else { Failure::Disconnected }));
         // Simulate no reply, and that the caller finds out in time.
         let delay = draws::no_answer_delay(rng, long_delays);
         log::trace!("{svc_meth} to nobody, for {delay:?}: {}", Digest(&args));
@@ -91,6 +96,9 @@ pub(crate) fn process_request(
         Digest(&args),
         if is_lost { "; lost" } else { "" }
     );
+    if is_lost {
+        observed.happens(Step::Fails(Failure::RequestLost));
+    }
     let sender = call.end.clone();
     match delay {
         None => call.run_handler(svc_meth.into(), args),
@@ -132,7 +140,9 @@ impl Call {
         let is_queued = pool::start(name, move |worker| {
             this.has_begun.store(true, Ordering::Relaxed);
             this.net.stall(Point::Handle, &this.end);
+            this.observed.happens(Step::Arrives);
             let reply = this.target().server.dispatch(&svc_meth, &args);
+            this.observed.happens(Step::Answers(&reply));
             this.net.stall(Point::Return, &this.end);
             this.send_reply(&svc_meth, reply, worker);
         });
@@ -148,12 +158,17 @@ impl Call {
         let server = &self.target().name;
         let is_dead = self.is_doomed();
         if is_dead || !self.reliable && draws::message_is_lost(rng) {
-            let fate = if is_dead { "cut off" } else { "lost" };
+            let (fate, failure) =
+                if is_dead { ("cut off", Failure::CutOff) } else { ("lost", Failure::ReplyLost) };
+            self.observed.happens(Step::Fails(failure));
             log::trace!("{svc_meth} from server {server}: {}; {fate}", Digest(&reply));
             worker.rest();
             return self.finish(None);
         }
         let held_back = draws::reordering_delay(rng).filter(|_| self.long_reordering);
+        if held_back.is_some() {
+            self.observed.happens(Step::IsHeldBack);
+        }
         let delay = held_back.or_else(|| self.latency.at(Point::Reply, rng));
         let delay = longer(delay, self.end.slowness.draw(rng));
         let wait = delay.unwrap_or_default();
@@ -187,6 +202,7 @@ pub(crate) struct Call {
     reliable: bool,
     long_reordering: bool,
     latency: Latency,
+    observed: Observed,
     /// Whether a thread of the pool waits for the reply.
     keeps_a_thread: bool,
     /// Since when the request has waited for a thread for its handler, if none was free.
@@ -203,7 +219,14 @@ pub(crate) struct Call {
 pub(crate) type Finish = Box<dyn FnOnce(Option<Vec<u8>>) + Send>;
 
 impl Call {
-    fn new(net: Arc<Shared>, end: Arc<End>, info: EndInfo, keeps_a_thread: bool, finish: Finish) -> Call {
+    fn new(
+        net: Arc<Shared>,
+        end: Arc<End>,
+        info: EndInfo,
+        keeps_a_thread: bool,
+        observed: Observed,
+        finish: Finish,
+    ) -> Call {
         let EndInfo { target, reliable, long_reordering, latency, .. } = info;
         Call {
             net,
@@ -212,6 +235,7 @@ impl Call {
             reliable,
             long_reordering,
             latency,
+            observed,
             keeps_a_thread,
             has_begun: AtomicBool::new(false),
             queued: OnceLock::new(),
@@ -228,6 +252,7 @@ impl Call {
     fn finish(&self, reply: Option<Vec<u8>>) {
         let finish = self.finish.lock().take();
         if let Some(finish) = finish {
+            self.observed.happens(Step::Ends(reply.is_some()));
             finish(reply);
         }
     }
@@ -279,6 +304,7 @@ impl Pending for Call {
     }
 
     fn end(&self) {
+        self.observed.happens(Step::Fails(Failure::CutOff));
         self.finish(None);
     }
 }

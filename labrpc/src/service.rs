@@ -1,5 +1,6 @@
 //! The receiving side of an RPC. A [`Service`] is a bundle of named handlers; a [`Server`] is a bundle of services.
 
+use crate::observer::{self, Contents};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
@@ -51,10 +52,12 @@ impl Service {
     where
         R: Send + Sync + 'static,
         A: DeserializeOwned,
-        Reply: Serialize + Default,
+        Reply: Serialize + DeserializeOwned + Default,
     {
         let receiver = receiver.clone();
         let svc_meth = format!("{}.{name}", self.name);
+        let contents = Contents { args: labgob::describe::<A>, reply: labgob::describe::<Reply> };
+        observer::offers(&svc_meth, contents);
         let run: Handler = Box::new({
             let svc_meth = svc_meth.clone();
             move |args| {

@@ -45,6 +45,8 @@ impl End {
 
 /// Where a request goes, and how good the network is as it sets out.
 pub(crate) struct EndInfo {
+    /// The name of the server that the end is connected to.
+    pub(crate) server: Option<Arc<str>>,
     /// None: nobody will answer.
     pub(crate) target: Option<Target>,
     pub(crate) reliable: bool,
@@ -76,17 +78,17 @@ impl Wiring {
 
     /// Reads all that a request needs to know of the network (Go: `ReadEndnameInfo`). None: the network is cleaned up.
     pub(crate) fn read_end_info(wiring: &Mutex<Wiring>, end: &End) -> Option<EndInfo> {
-        let name = end.server.lock().clone();
+        let server = end.server.lock().clone();
         let wiring = wiring.lock();
         if wiring.is_cleaned_up {
             return None;
         }
-        let target = name.filter(|_| end.enabled.load(Ordering::SeqCst)).and_then(|name| {
+        let target = server.clone().filter(|_| end.enabled.load(Ordering::SeqCst)).and_then(|name| {
             let server = wiring.servers.get(&name)?.clone();
             Some(Target { name, server })
         });
         let Wiring { reliable, long_reordering, long_delays, ref latency, .. } = *wiring;
-        Some(EndInfo { target, reliable, long_reordering, long_delays, latency: latency.clone() })
+        Some(EndInfo { server, target, reliable, long_reordering, long_delays, latency: latency.clone() })
     }
 
     /// True if the end has been disabled, or the server deleted or replaced, since the request set out (Go:

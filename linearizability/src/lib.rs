@@ -18,6 +18,7 @@
 //!     init, step                               required
 //!     partition, partition_event               optional: split a history into independent parts
 //!     kind, leads_to, brings                   optional: tell the search what it need not try
+//!     describe                                 optional: what a picture calls an operation
 //! RegisterModel, CasModel, KvModel             ready-made models
 //!
 //! check_operations(&model, &ops)               -> bool
@@ -48,6 +49,12 @@
 //! assert!(check_operations(&KvModel, &[put.clone(), append.clone(), old.clone()]));
 //! assert!(!check_operations(&KvModel, &[put, append, new, old]));
 //! ```
+//!
+//! # Pictures
+//!
+//! `cargo run -p linearizability --example history -- FILE.edn` checks a history that Jepsen has recorded of a register
+//! with compare-and-set, and draws it as an HTML page: the longest order that explains the answers, and the operation at
+//! which the history breaks. `page::html` in the folder of the example draws a history of any model.
 //!
 //! # Closed intervals
 //!

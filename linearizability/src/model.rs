@@ -177,6 +177,13 @@ pub trait Model {
         true
     }
 
+    /// What a picture of a history calls an operation, such as `get("x") → "ab"`; optional (Go: `DescribeOperation` in
+    /// newer versions of the library).
+    fn describe(&self, input: &Self::Input, output: &Self::Output) -> String {
+        _ = (input, output);
+        "operation".to_string()
+    }
+
     /// The state of the object at the start.
     fn init(&self) -> Self::State;
 

@@ -210,6 +210,14 @@ impl Model for KvModel {
         input.op == KvOp::Put && input.key == get.key && got.value.starts_with(&input.value)
     }
 
+    fn describe(&self, KvInput { op, key, value }: &KvInput, output: &KvOutput) -> String {
+        match op {
+            KvOp::Get => format!("get({key:?}) \u{2192} {:?}", output.value),
+            KvOp::Put => format!("put({key:?}, {value:?})"),
+            KvOp::Append => format!("append({key:?}, {value:?})"),
+        }
+    }
+
     fn init(&self) -> KvState {
         KvState::empty()
     }
@@ -263,6 +271,13 @@ impl Model for RegisterModel {
 
     fn brings(&self, (input, _): (&RegisterInput, &u64), (_, got): (&RegisterInput, &u64)) -> bool {
         *input == RegisterInput::Write(*got)
+    }
+
+    fn describe(&self, input: &RegisterInput, output: &u64) -> String {
+        match input {
+            RegisterInput::Read => format!("read \u{2192} {output}"),
+            RegisterInput::Write(value) => format!("write({value})"),
+        }
     }
 
     fn init(&self) -> u64 {
@@ -335,6 +350,21 @@ impl Model for CasModel {
             CasInput::Write(new) | CasInput::CompareAndSet { new, .. } => {
                 self.leads_to(&Some(new), read, output)
             }
+        }
+    }
+
+    fn describe(&self, input: &CasInput, output: &CasOutput) -> String {
+        let asked = match input {
+            CasInput::Read => "read".to_string(),
+            CasInput::Write(value) => format!("write({value})"),
+            CasInput::CompareAndSet { expected, new } => format!("compare_and_set({expected}, {new})"),
+        };
+        match output {
+            CasOutput::Read(Some(value)) => format!("{asked} \u{2192} {value}"),
+            CasOutput::Read(None) => format!("{asked} \u{2192} nothing"),
+            CasOutput::Written => asked,
+            CasOutput::Set(is_set) => format!("{asked} \u{2192} {is_set}"),
+            CasOutput::Unknown => format!("{asked} \u{2192} ?"),
         }
     }
 

@@ -226,6 +226,7 @@ impl Config {
         let ends: Vec<ClientEnd> = (names.iter().enumerate())
             .map(|(j, name)| {
                 let end = self.net.make_end(name);
+                record::end_of_server(name, i);
                 self.net.connect(name, j);
                 end
             })
@@ -359,8 +360,10 @@ impl Config {
     #[track_caller]
     fn note_leader(&self, i: usize, term: u64) {
         let first = *self.leaders.lock().entry(term).or_insert(i);
+        record::leads(i, term);
         if first != i {
             record::about_server(i);
+            record::about_property("Election Safety");
             panic!(
                 "election safety: server {first} has led in term {term}, and now server {i} leads in the same term"
             );
@@ -436,6 +439,11 @@ impl Config {
                 }
             }
             for (term, leaders) in &leaders {
+                if leaders.len() > 1 {
+                    leaders.iter().for_each(|i| record::leads(*i, *term));
+                    record::about_server(leaders[1]);
+                    record::about_property("Election Safety");
+                }
                 assert!(leaders.len() == 1, "term {term} has {} (>1) leaders: {leaders:?}", leaders.len());
                 self.note_leader(leaders[0], *term);
             }
@@ -475,6 +483,9 @@ impl Config {
         let Some(first) = cmds.next() else { return (0, None) };
         let mut count = 1;
         for cmd in cmds {
+            if cmd != first {
+                record::about_property("State Machine Safety");
+            }
             assert!(cmd == first, "committed values do not match: index {index}, {first}, {cmd}");
             count += 1;
         }
@@ -603,6 +614,9 @@ impl Logs {
         record::applied(server, format!("apply index {index}: {cmd}"));
         self.note_applied(server, index, cmd);
         let in_order = index == 1 || self.applied.lock()[server].contains_key(&(index - 1));
+        if !in_order {
+            record::about_property("State Machine Safety");
+        }
         assert!(in_order, "apply error: server {server} apply out of order {index}");
     }
 
@@ -612,6 +626,7 @@ impl Logs {
         let mut applied = self.applied.lock();
         for (other, log) in applied.iter().enumerate() {
             if let Some(old) = log.get(&index).filter(|old| **old != cmd) {
+                record::about_property("State Machine Safety");
                 panic!("apply error: commit index={index} server={server} {cmd} != server={other} {old}");
             }
         }

@@ -2,6 +2,7 @@
 
 mod leftovers;
 mod logger;
+mod messages;
 mod observer;
 mod pauses;
 mod session;
@@ -84,6 +85,7 @@ fn run_in_real_time(
     let is_observed = session::draws(start);
     if is_observed {
         record::start();
+        messages::start();
         observer::start();
     }
     logger::install(is_observed);

@@ -13,6 +13,7 @@
 
 mod excerpt;
 mod log;
+mod messages;
 mod operations;
 mod ring;
 mod servers;
@@ -21,6 +22,7 @@ pub use excerpt::excerpt;
 pub use servers::Finding;
 
 pub(crate) use log::{Kept, Line};
+pub(crate) use messages::{Fate, Messages, Rpc, Sender};
 pub(crate) use operations::{Call, Ended, Seen};
 pub(crate) use servers::{Groups, Kind, Life, Mark, Network, Seen as SeenState, Servers};
 
@@ -39,9 +41,14 @@ static RECORD: Record = Record::new();
 thread_local! {
     /// What this thread did last: a failure on this thread is probably about it.
     static TOUCHED: Cell<Option<Focus>> = const { Cell::new(None) };
+    /// What this thread has said that its failure is about.
+    static ABOUT: Cell<Option<Focus>> = const { Cell::new(None) };
     /// The server whose code a thread of the test is running, inside [`on_server`].
     static ENTERED: Cell<Option<usize>> = const { Cell::new(None) };
 }
+
+/// A failure is about what its thread did last, if that was no longer ago than this.
+const FRESH: Duration = Duration::from_millis(200);
 
 struct Record {
     started: OnceLock<Instant>,
@@ -51,6 +58,8 @@ struct Record {
     title: Mutex<String>,
     /// The text that the failure is about.
     sought: Mutex<String>,
+    /// The safety property that the failure breaks.
+    violated: Mutex<Option<&'static str>>,
     operations: Mutex<Operations>,
     servers: Mutex<Servers>,
     /// What each server answered last: twice its term, plus one if it leads, plus two. 0: it has not answered yet.
@@ -59,6 +68,7 @@ struct Record {
     asked: AtomicUsize,
     /// When it was asked, in microseconds since the test began.
     asked_at: AtomicU64,
+    messages: Mutex<Messages>,
     log: Mutex<Log>,
     budget: Budget,
 }
@@ -70,11 +80,13 @@ impl Record {
             is_on: AtomicBool::new(false),
             title: Mutex::new(String::new()),
             sought: Mutex::new(String::new()),
+            violated: Mutex::new(None),
             operations: Mutex::new(Operations::new()),
             servers: Mutex::new(Servers::new()),
             latest: [const { AtomicU64::new(0) }; MOST_SERVERS],
             asked: AtomicUsize::new(0),
             asked_at: AtomicU64::new(0),
+            messages: Mutex::new(Messages::new()),
             log: Mutex::new(Log::new()),
             budget: Budget::new(),
         }
@@ -102,6 +114,14 @@ pub(crate) fn operations<T>(f: impl FnOnce(&mut Operations) -> T) -> T {
 /// Calls `f` with what is known of the servers, outside of a simulation.
 pub(crate) fn with_servers<T>(f: impl FnOnce(&mut Servers) -> T) -> T {
     sim::outside(|| f(&mut lock(&RECORD.servers)))
+}
+
+/// Calls `f` with the messages and the time, outside of a simulation.
+pub(crate) fn messages<T>(f: impl FnOnce(&mut Messages, Duration) -> T) -> T {
+    sim::outside(|| {
+        let at = elapsed();
+        f(&mut lock(&RECORD.messages), at)
+    })
 }
 
 // The clock.
@@ -198,6 +218,20 @@ pub fn servers(n: usize) {
     }
 }
 
+/// Notes that server `i` sends its RPCs through this end.
+pub fn end_of_server(end: &str, i: usize) {
+    if is_on() {
+        messages(|messages, _| messages.end(end, Sender::Server(i)));
+    }
+}
+
+/// Notes that a client sends its RPCs through this end. `name` is its name on threads that have none.
+pub fn end_of_client(end: &str, name: &str) {
+    if is_on() {
+        messages(|messages, _| messages.end(end, Sender::Client(name.to_string())));
+    }
+}
+
 /// Notes that server `i` has been started.
 pub fn up(i: usize) {
     live(i, true);
@@ -272,10 +306,22 @@ pub(crate) fn ask(server: usize) {
 /// Notes the answer of the server that was asked. None: the server is crashed.
 pub(crate) fn answer(server: usize, state: Option<State>) {
     RECORD.asked.store(0, Ordering::Relaxed);
-    let Some(State { term, is_leader }) = state else { return };
+    if let Some(state) = state {
+        saw(server, state);
+    }
+}
+
+fn saw(server: usize, State { term, is_leader }: State) {
     let code = term.wrapping_add(1).wrapping_mul(2) + u64::from(is_leader);
     if RECORD.latest[server].swap(code, Ordering::Relaxed) != code {
         with_servers(|servers| servers.states.push(SeenState { at: elapsed(), server, term, is_leader }));
+    }
+}
+
+/// Notes that the test has seen server `i` lead in `term`.
+pub fn leads(i: usize, term: u64) {
+    if is_on() {
+        saw(i, State { term, is_leader: true });
     }
 }
 
@@ -345,12 +391,35 @@ pub fn note_late(at: Duration, what: String) {
 
 /// Notes that the failure that the calling thread is about to report concerns server `i`.
 pub fn about_server(i: usize) {
-    touch(Focus::Server(i));
+    about(Focus::Server(i));
+}
+
+/// Notes that the failure that the calling thread is about to report concerns the last operation of a client.
+pub fn about_client(name: &str) {
+    if let Some(id) = operations(|operations| operations.last_of(name)) {
+        about(Focus::Operation(id));
+    }
+}
+
+/// Notes what the failure that the calling thread is about to report concerns.
+pub(crate) fn about(focus: Focus) {
+    ABOUT.set(Some(focus));
 }
 
 /// Notes that the failure that the calling thread is about to report concerns this text. The picture searches for it.
 pub fn about_text(text: &str) {
     *lock(&RECORD.sought) = text.to_string();
+}
+
+/// Notes that the failure that the calling thread is about to report breaks a safety property of Figure 3 of the paper:
+/// "State Machine Safety".
+pub fn about_property(name: &'static str) {
+    *lock(&RECORD.violated) = Some(name);
+}
+
+/// The safety property that the failure breaks.
+pub(crate) fn violated() -> Option<&'static str> {
+    *lock(&RECORD.violated)
 }
 
 /// The text that the failure is about, or the empty text.
@@ -359,13 +428,20 @@ pub(crate) fn sought() -> String {
 }
 
 /// Notes what the calling thread did last.
-pub(crate) fn touch(focus: Focus) {
+fn touch(focus: Focus) {
     TOUCHED.set(Some(focus));
 }
 
 /// What a failure on the calling thread is about. `server`: the server that the thread works for, if any.
 pub(crate) fn focus(server: Option<usize>) -> Option<Focus> {
     let touched = TOUCHED.get();
+    let now = elapsed();
+    let (is_pending, ended) = match touched {
+        Some(Focus::Operation(id)) => {
+            operations(|operations| (operations.is_pending(id), operations.ended_at(id)))
+        }
+        _ => (false, None),
+    };
     with_servers(|servers| {
         let broken = servers.findings.first().and_then(|finding| finding.refused.first());
         // Threads are reused. If a server's thread has touched an operation, that was in an earlier task; a mark may be
@@ -378,6 +454,16 @@ pub(crate) fn focus(server: Option<usize>) -> Option<Focus> {
             }
         };
         let broken = broken.map(|id| Focus::Operation(*id));
-        broken.or_else(|| touched.filter(is_own)).or(server.or(entered()).map(Focus::Server))
+        let is_fresh = |focus: &Focus| match focus {
+            Focus::Operation(_) => is_pending || ended.is_some_and(|ended| now <= ended + FRESH),
+            Focus::Mark(id) => {
+                servers.marks.iter().rev().any(|mark| mark.id == *id && now <= mark.at + FRESH)
+            }
+            Focus::Server(_) => true,
+        };
+        broken
+            .or(ABOUT.get())
+            .or_else(|| touched.filter(is_own).filter(is_fresh))
+            .or(server.or(entered()).map(Focus::Server))
     })
 }

@@ -1,12 +1,16 @@
 //! Reports made from the record: the text about a failure in a terminal, and the files of a picture and its log.
 
 mod files;
+mod lanes;
 mod log_file;
+mod messages;
 mod page;
+mod story;
 mod terminal;
 
 pub(crate) use files::draw;
-pub(crate) use terminal::{operations, story};
+pub(crate) use story::{Story, of as story};
+pub(crate) use terminal::{list, operations};
 
 use crate::record::Focus;
 use std::time::Duration;
@@ -22,6 +26,8 @@ pub(crate) struct Outcome<'a> {
     pub(crate) message: &'a str,
     /// What the failure is about.
     pub(crate) focus: Option<Focus>,
+    /// What led to the failure.
+    pub(crate) story: &'a Story,
     /// None: the test ran in real time.
     pub(crate) simulation: Option<Replay<'a>>,
 }

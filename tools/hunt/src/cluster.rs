@@ -305,6 +305,7 @@ impl<H: Host> Cluster<H> {
     pub fn client_end(&self, client: usize, server: usize) -> ClientEnd {
         let name = format!("client {client} to {server}");
         let end = self.net.make_end(&name);
+        record::end_of_client(&name, &format!("client {client}"));
         self.net.connect(&name, server);
         self.net.enable(&name, true);
         self.client_links.lock().push(ClientLink { client, server, end: name });
@@ -368,6 +369,7 @@ impl<H: Host> Cluster<H> {
         let ends: Vec<ClientEnd> = (names.iter().enumerate())
             .map(|(j, name)| {
                 let end = self.net.make_end(name);
+                record::end_of_server(name, i);
                 self.net.connect(name, j);
                 if self.slow.is_some_and(|(a, b)| (i, j) == (a, b) || (j, i) == (a, b)) {
                     self.net.slow(name, Duration::from_millis(80));

@@ -16,6 +16,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, ErrorKind, IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 use view::{Style, View};
 
 /// The number of columns while the number of servers is not known.
@@ -42,6 +43,12 @@ struct Arguments {
     /// Only these servers: 0,2
     #[arg(long, value_delimiter = ',')]
     servers: Vec<usize>,
+    /// Only lines from this time on, in milliseconds since the test began, as in the log: 1200
+    #[arg(long, value_name = "MS")]
+    from: Option<f64>,
+    /// Only lines up to this time, in milliseconds: 1300.5
+    #[arg(long, value_name = "MS")]
+    to: Option<f64>,
     /// Lists the topics, and how many lines each has
     #[arg(long)]
     list: bool,
@@ -68,7 +75,15 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let Some(path) = &arguments.file else { return show(std::io::stdin().lock(), FEWEST, arguments) };
+    let Some(path) = &arguments.file else {
+        if std::io::stdin().is_terminal() {
+            eprintln!(
+                "logview: waits for a log on standard input. To see a saved log, name its file: logview \
+                 target/pictures/TEST.log (Ctrl-C ends this)"
+            );
+        }
+        return show(std::io::stdin().lock(), FEWEST, arguments);
+    };
     let of_file = || path.display().to_string();
     let open = || File::open(path).map(BufReader::new);
     // Read the file twice: the first time, count the servers.
@@ -98,7 +113,7 @@ fn show(input: impl BufRead, columns: usize, arguments: &Arguments) -> anyhow::R
     for line in lines(input) {
         let line = line?;
         shown = match &line {
-            Line::Log(log) => is_wanted(&log.topic, arguments),
+            Line::Log(log) => is_wanted(&log.topic, arguments) && is_in_time(log.at, arguments),
             Line::Continued(_) => shown,
             Line::Other(_) => true,
         };
@@ -116,6 +131,11 @@ fn is_wanted(topic: &str, arguments: &Arguments) -> bool {
     let topic = topic.to_lowercase();
     let has = |parts: &[String]| parts.iter().any(|part| topic.contains(&part.to_lowercase()));
     (arguments.topics.is_empty() || has(&arguments.topics)) && !has(&arguments.without)
+}
+
+fn is_in_time(at: Duration, Arguments { from, to, .. }: &Arguments) -> bool {
+    let at = at.as_secs_f64() * 1e3;
+    from.is_none_or(|from| at >= from) && to.is_none_or(|to| at <= to)
 }
 
 /// Prints the topics, the most frequent first.

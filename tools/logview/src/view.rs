@@ -1,5 +1,6 @@
 //! Shows lines in columns: one for the time, and one for each server. A text that is too long for its column continues
-//! in the next row.
+//! in the next row. If the columns would be too narrow to read, all texts share one wide column, and a digit before the
+//! text says which server it is: the further right, the higher its number.
 
 use crate::line::Line;
 use lines::{Level, LogLine, Who};
@@ -7,8 +8,8 @@ use lines::{Level, LogLine, Who};
 /// The width of the column of times.
 const TIME: usize = 11;
 
-/// The least width of a server's column. If there is not enough room, the rows are wider than the terminal.
-const NARROWEST: usize = 12;
+/// The least width of a server's column. If there is not enough room, all servers share one column.
+const NARROWEST: usize = 14;
 
 /// The text between columns.
 const GAP: &str = " ";
@@ -75,7 +76,10 @@ impl View {
     }
 
     fn names(&self) -> String {
-        let wide = self.wide();
+        let Some(wide) = self.wide() else {
+            let digits: String = (0..self.columns.len()).map(|column| self.digit(column)).collect();
+            return format!("{:>TIME$}{GAP}{digits}\n", "ms");
+        };
         let names = self.columns.iter().enumerate();
         let names = names.map(|(column, server)| {
             let name = format!("{:wide$}", format!("server {server}"));
@@ -85,8 +89,15 @@ impl View {
     }
 
     fn rows(&self, at: &str, column: usize, text: &str) -> String {
-        let wide = self.wide();
-        let indent = " ".repeat(column * (wide + GAP.len()));
+        let columns = self.columns.len();
+        let (wide, indent) = match self.wide() {
+            Some(wide) => (wide, " ".repeat(column * (wide + GAP.len()))),
+            None => {
+                let room = self.style.width.saturating_sub(TIME + 2 * GAP.len() + columns);
+                let [before, after] = [column, columns - column - 1].map(|count| " ".repeat(count));
+                (room.max(NARROWEST), format!("{before}{}{after}{GAP}", self.digit(column)))
+            }
+        };
         let mut rows = String::new();
         for (i, piece) in wrapped(text, wide).iter().enumerate() {
             let at = if i == 0 { at } else { "" };
@@ -95,10 +106,16 @@ impl View {
         rows
     }
 
-    fn wide(&self) -> usize {
+    /// The width of a server's column. None: the servers share one column.
+    fn wide(&self) -> Option<usize> {
         let columns = self.columns.len().max(1);
         let room = self.style.width.saturating_sub(TIME + columns * GAP.len());
-        (room / columns).max(NARROWEST)
+        Some(room / columns).filter(|wide| *wide >= NARROWEST)
+    }
+
+    /// The last digit of a column's server.
+    fn digit(&self, column: usize) -> String {
+        self.painted(&(self.columns[column] % 10).to_string(), self.colour(column))
     }
 
     fn colour(&self, column: usize) -> u8 {
@@ -201,11 +218,28 @@ Test (2A): initial election ...
         let text = shown(PLAIN, &[], 1, LOG);
         assert_eq!(text.matches("server 0").count(), 1, "{text}");
         let late = "     1.000 S0  -    a b\n     2.000 S4  -    a b\n";
-        let text = shown(PLAIN, &[], 1, late);
+        let text = shown(Style { width: 120, ..PLAIN }, &[], 1, late);
         assert_eq!(text.matches("server 0").count(), 2, "{text}");
         assert!(text.contains("server 4"), "{text}");
         let next = "     1.000 S0  -    a b\n     2.000 S1  -    a b\n";
         assert!(shown(PLAIN, &[], 1, next).contains("server 1"));
+    }
+
+    #[test]
+    fn many_servers_share_a_column_in_a_narrow_terminal() {
+        let log = "\
+     1.500 S6  F0   RequestVote    server 6, term 1: votes for server 0, which has all that this server has
+     2.000 S0  L1   ticker         leads
+";
+        assert_eq!(
+            shown(Style { width: 80, colours: false }, &[], 7, log),
+            "\
+         ms 0123456
+      1.500       6 F0 RequestVote: term 1: votes for server 0, which has all
+                  6 that this server has
+      2.000 0       L1 ticker: leads
+"
+        );
     }
 
     #[test]

@@ -50,6 +50,12 @@ fn topics_are_chosen_by_parts_of_their_names() {
     assert!(text.contains("\x1b[33mL1 AppendEntries") && !text.contains("takes"), "{text}");
 }
 
+#[test]
+fn a_time_range_is_chosen() {
+    let text = of_file(&["--from", "2", "--to", "2.5"]);
+    assert!(text.contains("appends") && !text.contains("votes for 1") && !text.contains("takes"), "{text}");
+}
+
 /// A line is shown when it comes, not when the test ends.
 #[test]
 fn a_live_log_is_shown_line_by_line() {

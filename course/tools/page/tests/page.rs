@@ -11,6 +11,8 @@ const BROWSERS: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "c
 
 const CHECKS: &str = include_str!("page_test.js");
 
+const CHECKS_OF_MESSAGES: &str = include_str!("messages_test.js");
+
 fn browser() -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
@@ -62,6 +64,12 @@ fn check(test: &str, environment: &[(&str, &str)], checks: &str) -> usize {
 #[ignore = "needs chromium; make page-check runs it"]
 fn a_page_is_used_by_keyboard_and_mouse() {
     assert!(check("breaks_a_history", &[], CHECKS) > 20);
+}
+
+#[test]
+#[ignore = "needs chromium; make page-check runs it"]
+fn messages_are_followed() {
+    assert!(check("exchanges_messages", &[], CHECKS_OF_MESSAGES) > 20);
 }
 
 /// A check that is an expression, and the text to show beside it.

@@ -39,7 +39,10 @@
     check("the message is there", $("message").textContent.includes("not linearizable"));
     check("something is drawn", colours(0, 0, chart.clientWidth, chart.clientHeight) > 5);
     check("the failure is told before anything is done", said().includes('client 2: get("k")'));
-    check("a closing script tag in a value stays text", document.querySelectorAll("script").length === 3);
+    check("a closing script tag in a value stays text", document.querySelectorAll("script").length === 4);
+
+    check("the header is small", document.querySelector("header").offsetHeight <= 90);
+    check("what led to the failure is listed", document.querySelectorAll("#story li").length > 1);
 
     // By keyboard.
     $("failure").focus();

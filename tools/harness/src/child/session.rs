@@ -1,8 +1,8 @@
 //! The child's connection to its parent: receives the order, and reports how the test ended.
 
 use crate::protocol::{self, Drawing, Pictures, Report, Start};
-use crate::record;
-use crate::report::{self, Outcome, Replay};
+use crate::record::{self, Focus};
+use crate::report::{self, Outcome, Replay, Story};
 use lines::PassedLine;
 use std::fs::File;
 use std::io::Write;
@@ -107,7 +107,8 @@ fn pass(line: Option<PassedLine>) {
     let Some(start) = start() else { return };
     if draws(start) && start.pictures == Pictures::Always {
         let message = line.map_or(String::new(), |line| line.to_string());
-        println!("{}", draw(start, false, record::elapsed(), &message, None));
+        let story = Story { events: Vec::new(), left_out: 0 };
+        println!("{}", draw(start, false, record::elapsed(), &message, None, &story));
     }
     // The parent may kill this process once it has the verdict. Ignore the error: nobody reads the output any more.
     let _ = std::io::stdout().flush();
@@ -123,30 +124,37 @@ pub(super) fn fail(message: &str, server: Option<usize>) -> ! {
     }
     let at = record::elapsed();
     let shortage = labrpc::shortage().map_or(String::new(), |shortage| format!("\n{shortage}"));
-    let message = &format!("{message}{shortage}{}", report::story());
-    say(&format!("  ... FAILED after {:.1} s -- {message}\n", at.as_secs_f64()));
-    tell(&Report::Failed { message: message.to_string() });
+    let property = record::violated().map_or(String::new(), |property| {
+        format!("\nThis breaks {property} (Figure 3 of the Raft paper).")
+    });
+    let message = &format!("{message}{shortage}{property}");
+    let focus = record::focus(server);
+    let story = report::story(focus);
+    let told = format!("{message}{}", report::list(&story));
+    say(&format!("  ... FAILED after {:.1} s -- {told}\n", at.as_secs_f64()));
+    tell(&Report::Failed { message: told });
     // The parent has the verdict: an error in drawing the picture cannot change it.
     if let Some(start) = start().filter(|start| draws(start)) {
-        let drawing = draw(start, true, at, message, server);
+        let drawing = draw(start, true, at, message, focus, &story);
         say(&format!("{drawing}\n"));
     }
     std::process::exit(1);
 }
 
 /// Writes the picture and the log, and tells the parent where they are.
-fn draw(start: &Start, has_failed: bool, at: Duration, message: &str, server: Option<usize>) -> Drawing {
+fn draw(
+    start: &Start,
+    has_failed: bool,
+    at: Duration,
+    message: &str,
+    focus: Option<Focus>,
+    story: &Story,
+) -> Drawing {
     let simulation = start.simulation.as_ref().and_then(|simulation| {
         Some(Replay { seed: simulation.seed, command: simulation.replay.as_deref()? })
     });
-    let drawn = report::draw(&Outcome {
-        test: &start.test,
-        has_failed,
-        at,
-        message,
-        focus: if has_failed { record::focus(server) } else { None },
-        simulation,
-    });
+    let drawn =
+        report::draw(&Outcome { test: &start.test, has_failed, at, message, focus, story, simulation });
     let drawing = match drawn {
         Ok(files) => Drawing::Drawn {
             log: files.log.display().to_string(),

@@ -1,6 +1,6 @@
 //! Runs a test as a simulation.
 
-use super::{leftovers, logger, observer, session, threads, watch};
+use super::{leftovers, logger, messages, observer, session, threads, watch};
 use crate::protocol::Simulation;
 use crate::record;
 use crate::test::Test;
@@ -50,6 +50,7 @@ pub(super) fn run(limit: Duration, (name, test): Test, simulation: &Simulation) 
         File::create(path).unwrap_or_else(|e| watch::fail(&format!("cannot write {}: {e}", path.display())))
     });
     logger::install_simulated();
+    messages::start();
     let hooks = sim::Hooks { describe: threads::name, fail, places: threads::places_of_the_lab };
     let switcher = if on_kernel_threads { sim::Switcher::Kernel } else { sim::Switcher::Registers };
     let options = sim::Options { seed, strategy, trace, switcher, hooks };

@@ -89,7 +89,9 @@ pub(super) fn look(limit: Duration) {
     }
     if record::elapsed() > limit {
         if let Some(oldest) = record::operations(|operations| operations.oldest_pending()) {
-            record::touch(Focus::Operation(oldest));
+            record::about(Focus::Operation(oldest));
+        } else if let Some((server, _)) = record::silent() {
+            record::about(Focus::Server(server));
         }
         fail(&format!(
             "test took longer than {} seconds\n{}{}",

@@ -72,6 +72,17 @@ impl Operations {
         self.pending.contains_key(&id)
     }
 
+    /// The last operation of a client: one that is pending, or the last that ended.
+    pub(crate) fn last_of(&self, who: &str) -> Option<u64> {
+        let pending = self.pending.iter().rev().find(|(_, call)| call.who == who).map(|(id, _)| *id);
+        pending.or_else(|| self.ended.iter().rev().find(|ended| ended.call.who == who).map(|ended| ended.id))
+    }
+
+    /// When an operation ended. None: it has not, or is no longer kept.
+    pub(crate) fn ended_at(&self, id: u64) -> Option<Duration> {
+        self.ended.iter().rev().find(|ended| ended.id == id).map(|ended| ended.at)
+    }
+
     /// The operation that has been pending for the longest time.
     pub(crate) fn oldest_pending(&self) -> Option<u64> {
         self.pending.keys().next().copied()

@@ -1,17 +1,18 @@
 //! The picture of a test: one HTML page that needs nothing else.
 //!
-//! The page is `page/page.html`, with `page/page.js` and the data in it. The data is JSON; [`data`] says which fields it
+//! The page is `page/page.html`, with `page/messages.js`, `page/page.js` and the data in it. The data is JSON; [`data`] says which fields it
 //! has. Times are microseconds since the test began.
 
-use super::{Outcome, Replay};
+use super::lanes::{self, Lanes};
+use super::story::Event;
+use super::{Outcome, Replay, messages};
 use crate::record::{self, Finding, Focus, Groups, Kept, Kind, Life, Line, Mark, Seen, SeenState, Servers};
 use lines::Who;
 use serde_json::{Map, Value, json};
-use std::collections::HashMap;
 use std::time::Duration;
 
 const PAGE: &str = include_str!("page/page.html");
-const SCRIPT: &str = include_str!("page/page.js");
+const SCRIPT: &str = concat!(include_str!("page/messages.js"), include_str!("page/page.js"));
 
 /// How many lines of the log the page has: those nearest to what the failure is about.
 const LINES: usize = 30_000;
@@ -24,34 +25,20 @@ pub(super) fn html(outcome: &Outcome<'_>, kept: &Kept) -> String {
     let seed = outcome.simulation.map_or(String::new(), |replay| format!(", seed {}", replay.seed));
     let title = escaped(&format!("{}{seed}", record::title()));
     // A string with "</script>" in it would end the script element that the data stands in.
-    let data = data(outcome, kept).to_string().replace('<', "\\u003c");
-    PAGE.replace("@TITLE@", &title).replace("@DATA@", &data).replace("@SCRIPT@", SCRIPT)
+    let (data, messages) = data(outcome, kept);
+    let data = data.to_string().replace('<', "\\u003c");
+    let page = PAGE.replace("@TITLE@", &title).replace("@SCRIPT@", SCRIPT);
+    // Last, because the data may contain anything.
+    page.replace("@MESSAGES@", &messages).replace("@DATA@", &data)
 }
 
 fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
-/// The operations' lanes: clients in the order in which they first called.
-#[derive(Default)]
-struct Lanes {
-    names: Vec<String>,
-    numbers: HashMap<String, usize>,
-}
-
-impl Lanes {
-    fn number(&mut self, name: &str) -> usize {
-        if let Some(number) = self.numbers.get(name) {
-            return *number;
-        }
-        self.names.push(name.to_string());
-        self.numbers.insert(name.to_string(), self.names.len() - 1);
-        self.names.len() - 1
-    }
-}
-
-/// The data of the page. Many of its values are lists; a comment beside each says what its items are.
-fn data(outcome: &Outcome<'_>, Kept { lines, dropped, passed_over }: &Kept) -> Value {
+/// The data of the page, and its messages. Many of the data's values are lists; a comment beside each says what its items
+/// are.
+fn data(outcome: &Outcome<'_>, Kept { lines, dropped, passed_over }: &Kept) -> (Value, String) {
     let (operations, dropped_operations) =
         record::operations(|operations| (operations.seen(), operations.dropped()));
     let at_of_focus = match outcome.focus {
@@ -61,11 +48,13 @@ fn data(outcome: &Outcome<'_>, Kept { lines, dropped, passed_over }: &Kept) -> V
         }),
         Some(Focus::Server(_)) | None => None,
     };
-    let lines_shown = nearest(lines, at_of_focus.unwrap_or(outcome.at));
+    let at = at_of_focus.unwrap_or(outcome.at);
+    let lines_shown = nearest(lines, at);
     let missing = lines.iter().map(|line| line.passed_over).sum::<u64>() + dropped + passed_over;
     let mut lanes = Lanes::default();
     let operations: Vec<Value> = operations.iter().map(|seen| operation(seen, &mut lanes)).collect();
     let lines_list: Vec<Value> = lines_shown.iter().map(|line| self::line(line, &mut lanes)).collect();
+    let messages = record::messages(|messages, _| messages::draw(messages, at, &mut lanes));
     let mut data = json!({
         "name": outcome.test,
         "description": record::title(),
@@ -75,15 +64,15 @@ fn data(outcome: &Outcome<'_>, Kept { lines, dropped, passed_over }: &Kept) -> V
         "simulation": outcome.simulation.map(|Replay { seed, command }| json!([seed.to_string(), command])),
         "end": micros(outcome.at),
         // [what, its id or number]
-        "focus": outcome.focus.map(|focus| match focus {
-            Focus::Operation(id) => json!(["operation", id]),
-            Focus::Mark(id) => json!(["mark", id]),
-            Focus::Server(number) => json!(["server", number]),
-        }),
+        "focus": outcome.focus.map(focus),
+        // [time, what, what shows it, as in "focus", or null]
+        "story": outcome.story.events.iter().map(event).collect::<Vec<Value>>(),
+        "storyLeftOut": outcome.story.left_out,
         "sought": record::sought(),
-        "clients": lanes.names,
+        "clients": lanes.names(),
         "operations": operations,
         "lines": lines_list,
+        "messages": messages.fields,
         "linesLeftOut": lines.len() - lines_shown.len(),
         "droppedOperations": dropped_operations,
         "droppedLines": missing,
@@ -93,7 +82,7 @@ fn data(outcome: &Outcome<'_>, Kept { lines, dropped, passed_over }: &Kept) -> V
     if let Value::Object(fields) = &mut data {
         record::with_servers(|servers| add_servers(servers, fields));
     }
-    data
+    (data, messages.numbers)
 }
 
 /// Adds what happened to the servers and the network.
@@ -115,6 +104,18 @@ fn add_servers(servers: &Servers, fields: &mut Map<String, Value>) {
     add("marks", servers.marks.iter().map(mark).collect());
     add("droppedMarks", json!(servers.marks.dropped()));
     add("findings", servers.findings.iter().map(finding).collect());
+}
+
+fn focus(focus: Focus) -> Value {
+    match focus {
+        Focus::Operation(id) => json!(["operation", id]),
+        Focus::Mark(id) => json!(["mark", id]),
+        Focus::Server(number) => json!(["server", number]),
+    }
+}
+
+fn event(Event { at, what, shown }: &Event) -> Value {
+    json!([micros(*at), what, shown.map(focus)])
 }
 
 fn state(SeenState { at, server, term, is_leader }: &SeenState) -> Value {
@@ -163,7 +164,7 @@ fn operation(seen: &Seen, lanes: &mut Lanes) -> Value {
 /// Lines below the level "WARN" have four items.
 fn line(line: &Line, lanes: &mut Lanes) -> Value {
     let lane = match (line.who, &line.client) {
-        (Who::Server(server), _) => json!(-1 - server as i64),
+        (Who::Server(server), _) => json!(lanes::of_server(server)),
         (Who::Client, Some(name)) => json!(lanes.number(name)),
         _ => Value::Null,
     };

@@ -1,8 +1,8 @@
 //! What is printed under the message of a failure: the operations of a test that hangs, and what led to the failure.
 
+use super::story::{Event, Story};
 use crate::record::{self, Call, Ended};
 use std::fmt::Write;
-use std::time::Duration;
 
 /// The operations that are pending, the oldest first, and the last ones that ended.
 pub(crate) fn operations() -> String {
@@ -22,23 +22,17 @@ pub(crate) fn operations() -> String {
     })
 }
 
-/// What led to the failure: the last notes, with their times. Empty if nothing was noted.
-pub(crate) fn story() -> String {
-    record::with_servers(|servers| {
-        let mut notes: Vec<&(Duration, String)> = servers.notes.iter().collect();
-        notes.sort_by_key(|(at, _)| *at);
-        let dropped = servers.notes.dropped();
-        let omitted = if dropped > 0 {
-            format!(" ({dropped} events before these are left out)")
-        } else {
-            String::new()
-        };
-        let mut text =
-            if notes.is_empty() { String::new() } else { format!("\nWhat happened before{omitted}:") };
-        for (at, what) in notes {
-            // Writing to a String does not fail.
-            let _ = write!(text, "\n  {:9.4} s  {what}", at.as_secs_f64());
-        }
-        text
-    })
+/// What led to the failure, as a numbered list with times. Empty if nothing is known.
+pub(crate) fn list(Story { events, left_out }: &Story) -> String {
+    if events.is_empty() {
+        return String::new();
+    }
+    let omitted =
+        if *left_out > 0 { format!(" ({left_out} events before these are left out)") } else { String::new() };
+    let mut text = format!("\nWhat happened before{omitted}:");
+    for (i, Event { at, what, .. }) in events.iter().enumerate() {
+        // Writing to a String does not fail.
+        let _ = write!(text, "\n  {:2}. {:9.4} s  {what}", i + 1, at.as_secs_f64());
+    }
+    text
 }

@@ -3,7 +3,9 @@
 use crossbeam_channel::bounded;
 use harness::PassedLine;
 use harness::record::{self, Finding};
+use labrpc::{ClientEnd, Network, Receiver, Server, Service, make_service};
 use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::fs::File;
 use std::io::Write;
@@ -69,6 +71,7 @@ fn main() -> ExitCode {
             ("needs_a_large_stack", needs_a_large_stack),
             ("ends_threads_with_values", ends_threads_with_values),
             ("pauses_a_server", pauses_a_server),
+            ("exchanges_messages", exchanges_messages),
         ],
         &[("measures_time", measures_time), ("is_too_slow", is_too_slow)],
     )
@@ -108,6 +111,80 @@ fn panics() {
 fn misses_an_element() {
     record::about_text("x 0 1 y");
     panic!("missing element \"x 0 1 y\" in Append result");
+}
+
+/// A server that asks another one before it answers.
+struct Asker(Option<ClientEnd>);
+
+#[derive(Serialize, Deserialize, Default)]
+struct GetArgs {
+    key: String,
+    attempt: u64,
+}
+
+#[derive(Serialize, Deserialize, Default)]
+struct GetReply {
+    value: Option<String>,
+}
+
+impl Asker {
+    fn get(&self, args: &GetArgs, reply: &mut GetReply) {
+        if let Some(other) = &self.0 {
+            other.call("Sample.Get", args, reply);
+        } else if args.attempt == 3 {
+            sleep(FOREVER);
+        } else {
+            reply.value = Some(format!("</script> of {}", args.key));
+        }
+    }
+}
+
+impl Receiver for Asker {
+    fn service(self: Arc<Asker>) -> Service {
+        Service::new("Sample").method("Get", &self, Asker::get)
+    }
+}
+
+/// A client asks server 0, which asks server 1. The second of its requests is cut off, the third has no reply.
+fn exchanges_messages() {
+    harness::begin("Test: sample");
+    record::servers(2);
+    let net = Network::new();
+    let end = |name: &str, to: usize| {
+        let end = net.make_end(name);
+        net.connect(name, to);
+        net.enable(name, true);
+        end
+    };
+    let (client, other) = (end("client to 0", 0), end("0 to 1", 1));
+    record::end_of_client("client to 0", "client 7");
+    record::end_of_server("0 to 1", 0);
+    for (number, asks) in [Some(other), None].into_iter().enumerate() {
+        let mut server = Server::new();
+        server.add_service(make_service(Arc::new(Asker(asks))));
+        net.add_server(number, server);
+        record::up(number);
+    }
+    let ask = move |attempt: u64, reply: &mut GetReply| {
+        client.call("Sample.Get", &GetArgs { key: "k".to_string(), attempt }, reply)
+    };
+    for _ in 0..700 {
+        ask(0, &mut GetReply::default());
+    }
+    sleep(Duration::from_millis(20));
+    let get = harness::operation("client 7", "get(\"k\")");
+    net.enable("client to 0", false);
+    ask(1, &mut GetReply::default());
+    net.enable("client to 0", true);
+    let mut reply = GetReply::default();
+    assert!(ask(2, &mut reply));
+    get.returned(&reply.value.unwrap_or_default());
+    record::about_client("client 7");
+    labrpc::go("another client", move || {
+        ask(3, &mut GetReply::default());
+    });
+    sleep(Duration::from_millis(50));
+    panic!("get wrong value");
 }
 
 /// JSON writes each of its bytes as six.

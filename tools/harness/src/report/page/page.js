@@ -2,8 +2,9 @@
 // test's data as JSON beside this script. Items out of view are not drawn, and only one of the items in the same pixel is.
 "use strict";
 (() => {
-  const data = JSON.parse(document.getElementById("data").textContent);
   const $ = (id) => document.getElementById(id);
+  const data = JSON.parse($("data").textContent);
+  const messages = readMessages(data.messages, JSON.parse($("messages").textContent));
   const chart = $("chart"),
     canvas = chart.querySelector("canvas"),
     pen = canvas.getContext("2d");
@@ -12,15 +13,19 @@
   const NAMES = 118,
     AXIS = 22,
     OVERVIEW = 26,
-    OPERATION = 16,
-    NETWORK = 38,
-    SERVER = 44,
-    GAP = 3;
+    NETWORK = 38;
+  // Heights of lanes. Where not all lanes fit, they are smaller, and short boxes have no text.
+  const ROOMY = { operation: 16, density: 26, server: 44, strip: 9, instants: 30, gap: 3 },
+    SMALL = { operation: 9, density: 20, server: 34, strip: 4, instants: 23, gap: 2 };
+  let size = ROOMY;
   // If an order has more boxes than this, no line joins them: the line would hide the boxes.
   const JOINED = 40;
   // For a selected instant, the text lists items within this many microseconds of it, and at most this many items.
   const NEAR = 20000,
     MOST_NEAR = 60;
+  // If more RPCs than this are in view, only the number of messages is drawn. The text lists at most this many.
+  const MOST_ARROWS = 600,
+    MOST_LISTED = 30;
   // The shortest time that the whole width may show: 20 microseconds.
   const CLOSEST = 20;
 
@@ -41,15 +46,18 @@
   const serverLanes = [];
   const clientLanes = [];
 
+  let network;
+
   function makeLanes() {
-    const network = { kind: "network", name: "network", items: networkItems(), height: NETWORK };
-    lanes.push(network);
+    network = { kind: "network", name: "network", items: networkItems(), height: NETWORK };
+    if (data.servers > 0 || network.items.length > 0) lanes.push(network);
+    if (messages.count > 0) lanes.push({ kind: "messages", name: "messages", items: [] });
     const order = data.clients.map((name, number) => ({ kind: "client", name, number, items: [] }));
     for (const lane of order) clientLanes[lane.number] = lane;
     order.sort((a, b) => a.name.localeCompare(b.name, "en", { numeric: true }));
     lanes.push(...order);
     for (let i = 0; i < data.servers; i++) {
-      const lane = { kind: "server", name: `server ${i}`, number: i, items: [], height: SERVER };
+      const lane = { kind: "server", name: `server ${i}`, number: i, items: [] };
       serverLanes.push(lane);
       lanes.push(lane);
     }
@@ -93,6 +101,16 @@
       lane.items.push({ kind: "line", t, end: t, topic, what: text, level });
     }
     if (nobodys.items.length > 0) lanes.push(nobodys);
+    // Nobody knows what the failure is about: it is the test's.
+    if (data.failed && !focus && about !== "server") {
+      let test = order.find((lane) => lane.name === "test");
+      if (!test) {
+        test = { kind: "client", name: "test", items: [] };
+        lanes.splice(lanes.indexOf(order[0] || serverLanes[0]), 0, test);
+      }
+      focus = { kind: "failure", t: end, end, what: data.message.split("\n")[0] };
+      test.items.push(focus);
+    }
     // A failure that is about a server as a whole is an item on its lane.
     if (about === "server" && serverLanes[number]) {
       focus = { kind: "failure", t: end, end, what: data.message.split("\n")[0] };
@@ -107,6 +125,54 @@
     }
   }
 
+  // The lane that a number in the data stands for.
+  const laneOf = (number) => (number < 0 ? serverLanes[-1 - number] : clientLanes[number]);
+  const codeOf = (lane) => (lane.kind === "server" ? -1 - lane.number : lane.number);
+
+  // A message as an item. It is made when it is needed.
+  const messageItems = new Map();
+  function messageItem(key) {
+    if (key === undefined) return undefined;
+    const lane = laneOf(messages.sender(key)),
+      other = laneOf(messages.receiver(key));
+    if (!lane || !other) return undefined;
+    let item = messageItems.get(key);
+    if (!item) {
+      const i = key >> 1,
+        t = messages.leaves(key);
+      const method = messages.methods[messages.method[i]] || "?";
+      item = { kind: "message", key, rpc: i, lane, other, t, end: Math.max(t, messages.arrives(key)), method };
+      item.what = `${key & 1 ? "reply to " : ""}${method} \u2192 ${other.name}`;
+      messageItems.set(key, item);
+    }
+    return item;
+  }
+
+  // What became of an RPC, in words.
+  function fateOf(i) {
+    const a = laneOf(messages.from[i]).name,
+      b = laneOf(messages.to[i]).name;
+    const { arrived, answered, ended } = messages;
+    switch (messages.fate(i)) {
+      case 1:
+        return `\u2717 Cut off: ${a} was disconnected from ${b} when it left.`;
+      case 2:
+        return `\u2717 ${b} was down.`;
+      case 3:
+        return "\u2717 The network lost the request.";
+      case 4:
+        return `\u2717 The network lost the reply: ${b} has handled the request, and ${a} does not know it.`;
+      case 5:
+        return answered[i] >= 0 && answered[i] <= ended[i]
+          ? `\u2717 The reply was cut off: when ${b} answered, the two were disconnected or ${b} had crashed.`
+          : `\u2717 Cut off while ${b} handled it: the two were disconnected, or ${b} crashed.`;
+    }
+    if (messages.hasReply(i)) return "";
+    if (answered[i] >= 0) return ended[i] < 0 ? "The reply was on its way when the test ended." : "";
+    if (arrived[i] >= 0) return `\u2717 Its handler on ${b} had not returned when the test ended.`;
+    return ended[i] < 0 ? "The request was on its way when the test ended." : "";
+  }
+
   // Operations that overlap go into rows of their own: a test may start several at once.
   function pack(lane) {
     lane.rows = [];
@@ -117,7 +183,22 @@
       item.row = row;
       lane.rows[row].push(item);
     }
-    lane.height = Math.max(1, lane.rows.length) * OPERATION;
+  }
+
+  // Chooses the lanes' heights.
+  function fit() {
+    const heights = () => {
+      for (const lane of lanes) {
+        if (lane.kind === "client") lane.height = Math.max(1, lane.rows.length) * size.operation;
+        if (lane.kind === "server") lane.height = size.server;
+        if (lane.kind === "messages") lane.height = size.density;
+      }
+    };
+    size = ROOMY;
+    heights();
+    if (total() <= room()) return;
+    size = SMALL;
+    heights();
   }
 
   // After each change: which servers can reach each other, and the network's faults.
@@ -180,7 +261,7 @@
   }
 
   makeLanes();
-  const groupItems = lanes[0].items.filter((item) => item.kind === "groups");
+  const groupItems = network.items.filter((item) => item.kind === "groups");
   for (const lane of serverLanes) lane.spans = spansOf(lane);
 
   // The checker's findings.
@@ -217,6 +298,8 @@
     found = [],
     word = "",
     topic = "",
+    shownMethod = "",
+    arrows = [],
     drawing = false,
     colours = {};
 
@@ -237,7 +320,7 @@
   }
 
   const whole = () => look(-0.01 * end, end * 1.03);
-  const total = () => lanes.reduce((sum, lane) => sum + lane.height + GAP, 0);
+  const total = () => lanes.reduce((sum, lane) => sum + lane.height + size.gap, 0);
   const room = () => height - AXIS - OVERVIEW;
 
   function scroll(y) {
@@ -290,6 +373,7 @@
       "saturation",
       "leader",
       "follower",
+      "ink",
     ])
       colours[name] = style.getPropertyValue(`--${name}`).trim();
     colours.hatch = hatch(colours.quiet);
@@ -322,14 +406,17 @@
     canvas.width = width * ratio;
     canvas.height = height * ratio;
     pen.setTransform(ratio, 0, 0, ratio, 0, 0);
+    fit();
     scroll(view.y);
+    // A canvas of a new size is empty.
+    draw();
   }
 
   // Writes the first of the texts that fits. If none fits, writes the beginning of the last one.
-  function write(texts, left, right, y, colour, bold) {
+  function write(texts, left, right, y, colour, bold, points = 11) {
     const space = right - left - 6;
     if (space < 7) return;
-    pen.font = `${bold ? "600 " : ""}11px system-ui, sans-serif`;
+    pen.font = `${bold ? "600 " : ""}${points}px system-ui, sans-serif`;
     const fits = (text) => pen.measureText(text).width <= space;
     const list = [].concat(texts);
     let shown = list.find(fits);
@@ -354,11 +441,13 @@
     for (const lane of lanes) {
       lane.y = y;
       if (y + lane.height > AXIS && y < height - OVERVIEW) drawLane(lane, y);
-      y += lane.height + GAP;
+      y += lane.height + size.gap;
     }
     drawFailure(AXIS, height - OVERVIEW);
     drawOrder();
+    drawArrows();
     for (const lane of lanes) drawName(lane);
+    drawHidden();
     pen.restore();
     drawAxis();
     drawOverview();
@@ -369,22 +458,48 @@
     pen.fillRect(NAMES, y + lane.height + 1, width - NAMES, 0.5);
     pen.save();
     pen.beginPath();
-    pen.rect(NAMES, y, width - NAMES, lane.height + GAP);
+    pen.rect(NAMES, y, width - NAMES, lane.height + size.gap);
     pen.clip();
     if (lane.kind === "network") drawNetwork(lane, y);
+    if (lane.kind === "messages") drawDensity(y);
     if (lane.kind === "server") drawServer(lane, y);
     if (lane.kind === "client") {
-      lane.rows.forEach((row, i) => drawOperations(row, y + i * OPERATION));
-      drawInstants(lane, y, OPERATION);
+      lane.rows.forEach((row, i) => drawOperations(row, y + i * size.operation));
+      drawInstants(lane, y, size.operation);
     }
     pen.restore();
   }
 
   function drawName(lane) {
     pen.fillStyle = colours.ground;
-    pen.fillRect(0, lane.y, NAMES - 1, lane.height + GAP);
-    const mine = selected && selected.lane === lane;
-    write((mine ? "▸ " : "") + lane.name, 4, NAMES, lane.y + Math.min(lane.height, 20) / 2 + 1, colours.text, mine);
+    pen.fillRect(0, lane.y, NAMES - 1, lane.height + size.gap);
+    const mine = selected && (selected.lane === lane || selected.other === lane);
+    const small = size === SMALL && lane.kind === "client" ? 9 : 11;
+    write((mine ? "▸ " : "") + lane.name, 4, NAMES, lane.y + Math.min(lane.height, 20) / 2 + 1, colours.text, mine, small);
+  }
+
+  // Says which lanes are above and below what is in view. A click there scrolls.
+  const HINT = 17;
+  let hints = [];
+  function drawHidden() {
+    hints = [];
+    const hint = (list, y, way) => {
+      if (list.length === 0) return;
+      const names = list.length > 2 ? `${list[0].name} … ${list[list.length - 1].name}` : list.map((one) => one.name).join(", ");
+      pen.fillStyle = colours.accent;
+      pen.fillRect(0, y, width, 2);
+      pen.fillStyle = colours.raised;
+      pen.fillRect(0, way < 0 ? y + 2 : y - HINT + 2, 330, HINT - 2);
+      write(`${way < 0 ? "▲ above" : "▼ below"}: ${names} (click, or drag the chart)`, 4, 326, way < 0 ? y + 10 : y - 6, colours.text, true);
+      hints.push([way < 0 ? y : y - HINT, y + HINT, way]);
+    };
+    hint(lanes.filter((lane) => lane.y + lane.height / 2 < AXIS), AXIS, -1);
+    hint(lanes.filter((lane) => lane.y + lane.height / 2 > height - OVERVIEW), height - OVERVIEW - 2, 1);
+    const all = total();
+    if (all > room()) {
+      pen.fillStyle = colours.quiet;
+      pen.fillRect(width - 5, AXIS + (view.y / all) * room(), 5, (room() / all) * room());
+    }
   }
 
   function drawNetwork(lane, y) {
@@ -399,6 +514,135 @@
       write(item.what, left, right, top + 9, colours.text);
       outline(item, left, top, right - left - 1, 18);
     }
+  }
+
+  // How many RPCs left in the time of each pixel; in red, how many of them failed.
+  function drawDensity(y) {
+    const wide = Math.max(1, Math.floor(width - NAMES));
+    const counts = (list) => {
+      const before = [];
+      for (let px = 0; px <= wide; px += 2) before.push(messages.firstFrom(list, time(NAMES + px)));
+      return before.slice(1).map((n, i) => n - before[i]);
+    };
+    const all = counts(messages.sent),
+      bad = counts(messages.failed);
+    const most = Math.max(1, ...all);
+    const bar = (n) => (n === 0 ? 0 : Math.max(2, (Math.sqrt(n / most) * (size.density - 3)) | 0));
+    all.forEach((n, i) => {
+      if (n === 0) return;
+      pen.fillStyle = colours.write;
+      pen.fillRect(NAMES + 2 * i, y + size.density - bar(n), 2, bar(n));
+      if (bad[i] > 0) {
+        pen.fillStyle = colours.bad;
+        pen.fillRect(NAMES + 2 * i, y + size.density - bar(Math.min(n, bad[i])), 2, bar(Math.min(n, bad[i])));
+      }
+    });
+    const inView = messages.firstFrom(messages.sent, view.to) - messages.firstFrom(messages.sent, view.from);
+    if (inView > MOST_ARROWS)
+      write([`${inView} RPCs: zoom in to see them as arrows`, `${inView} RPCs`], NAMES, width, y + 8, colours.text);
+  }
+
+  const isMethodShown = (i) => shownMethod === "" || messages.methods[messages.method[i]] === shownMethod;
+  const middleOf = (lane) => lane.y + Math.min(lane.height, 20) / 2;
+
+  // An arrow for each message in view, if they are few enough; else only those of the selected RPC.
+  function drawArrows() {
+    arrows = [];
+    const begin = messages.firstFrom(messages.sent, view.from),
+      stop = messages.firstFrom(messages.sent, view.to);
+    const few = shownMethod !== "none" && stop - begin <= MOST_ARROWS;
+    if (few) {
+      for (let i = messages.firstFrom(messages.reach, view.from); i < stop; i++)
+        if (isMethodShown(i)) drawRpc(i, stop - begin <= 40);
+    }
+    if (selected && selected.kind === "message") drawRpc(selected.rpc, true);
+  }
+
+  function drawRpc(i, named) {
+    const a = laneOf(messages.from[i]),
+      b = laneOf(messages.to[i]);
+    if (!a || !b || Math.max(messages.sent[i], messages.arrived[i], messages.answered[i], messages.ended[i]) < view.from)
+      return;
+    const mine = selected && selected.kind === "message" && selected.rpc === i;
+    const fate = messages.fate(i),
+      [sent, arrived, answered, ended] = ["sent", "arrived", "answered", "ended"].map((name) => messages[name][i]);
+    const hue = `hsl(${(messages.method[i] * 97 + 200) % 360} 60% ${colours.ink}%)`;
+    pen.strokeStyle = pen.fillStyle = mine ? colours.text : hue;
+    // The handler, beside the receiver's band.
+    if (arrived >= 0) {
+      const until = answered >= 0 ? answered : fate === 5 ? ended : end;
+      const left = Math.max(x(arrived), NAMES);
+      pen.fillRect(left, middleOf(b) - 1, Math.max(1, x(until) - left), mine ? 3 : 2);
+    }
+    arrow(2 * i, x(sent), middleOf(a), x(arrived >= 0 ? arrived : sent), middleOf(b), arrived >= 0, mine, named);
+    if (answered >= 0 && (answered <= ended || ended < 0)) {
+      const came = messages.hasReply(i);
+      arrow(2 * i + 1, x(answered), middleOf(b), x(came ? ended : answered), middleOf(a), came, mine, false);
+    }
+  }
+
+  // An arrow for one message. One that did not arrive ends on its way, with a cross.
+  function arrow(key, fromX, fromY, toX, toY, arrives, mine, named) {
+    const chosen = selected && selected.key === key;
+    if (!arrives) {
+      toX = Math.max(toX, fromX + 14);
+      toY = fromY + (toY - fromY) * 0.6;
+    }
+    if (Math.max(fromX, toX) < NAMES || Math.min(fromX, toX) > width) return;
+    arrows.push([key, fromX, fromY, toX, toY]);
+    const colour = arrives ? pen.fillStyle : colours.bad;
+    pen.globalAlpha = mine ? 1 : 0.75;
+    pen.strokeStyle = colour;
+    pen.lineWidth = chosen ? 3 : mine ? 2 : 1;
+    // A reply is dashed.
+    pen.setLineDash(key & 1 ? [5, 3] : []);
+    pen.beginPath();
+    pen.moveTo(fromX, fromY);
+    pen.lineTo(toX, toY);
+    pen.stroke();
+    pen.setLineDash([]);
+    const angle = Math.atan2(toY - fromY, toX - fromX),
+      size = chosen ? 9 : 6;
+    pen.beginPath();
+    if (arrives) {
+      for (const turn of [0, 2.7, -2.7])
+        pen.lineTo(
+          toX + (turn === 0 ? 0 : size * Math.cos(angle + turn)),
+          toY + (turn === 0 ? 0 : size * Math.sin(angle + turn)),
+        );
+      pen.fill();
+    } else {
+      pen.lineWidth = 2;
+      for (const [dx, dy] of [[-4, -4], [4, 4], [4, -4], [-4, 4]]) {
+        if (dx === dy && dx < 0) pen.moveTo(toX + dx, toY + dy);
+        else if (dx > 0 && dy < 0) pen.moveTo(toX + dx, toY + dy);
+        else pen.lineTo(toX + dx, toY + dy);
+      }
+      pen.stroke();
+    }
+    pen.globalAlpha = 1;
+    if (named) {
+      const method = messages.methods[messages.method[key >> 1]].split(".").pop();
+      const middle = fromY + (toY - fromY) * 0.4;
+      write(method, fromX + (toX - fromX) * 0.4 + 2, width, middle, colours.text, mine);
+    }
+    pen.fillStyle = colour;
+  }
+
+  // The message whose arrow is at most three pixels from a point.
+  function arrowAt(px, py) {
+    let best,
+      distance = 3.5;
+    for (const [key, ax, ay, bx, by] of arrows) {
+      const long = (bx - ax) ** 2 + (by - ay) ** 2;
+      const part = long === 0 ? 0 : Math.max(0, Math.min(1, ((px - ax) * (bx - ax) + (py - ay) * (by - ay)) / long));
+      const away = Math.hypot(px - ax - part * (bx - ax), py - ay - part * (by - ay));
+      if (away < distance) {
+        best = key;
+        distance = away;
+      }
+    }
+    return messageItem(best);
   }
 
   function drawServer(lane, y) {
@@ -429,7 +673,8 @@
         right = Math.min(x(item.end), width);
       pen.fillStyle = colours[groupColour[letter] || "mark"];
       if (letter === "alone") pen.fillStyle = colours.hatch;
-      pen.fillRect(left, y + 20, Math.max(right - left - 1, 1), 9);
+      pen.fillRect(left, y + 19, Math.max(right - left - 1, 1), size.strip);
+      if (size === SMALL) continue;
       pen.font = "600 9px system-ui, sans-serif";
       const text = [letter === "alone" ? letter : `group ${letter}`, letter].find(
         (one) => 2 * pen.measureText(one).width + 8 < right - left,
@@ -441,7 +686,7 @@
         pen.fillText(text, left + 6, y + 25);
       }
     }
-    drawInstants(lane, y + 30, SERVER - 30);
+    drawInstants(lane, y + size.instants, size.server - size.instants);
   }
 
   // A line on a server's lane need not begin with the server's name.
@@ -509,8 +754,8 @@
 
   function drawOperation(item, left, right, y) {
     const wide = Math.max(right - left - 0.7, 1),
-      high = OPERATION - 3;
-    const reads = item.what.startsWith("get"),
+      high = size.operation - size.gap;
+    const reads = /^(get|read)/.test(item.what),
       shown = shownFinding(),
       mine = item.finding === shown;
     pen.globalAlpha = shown && !mine && item !== selected ? 0.3 : 1;
@@ -529,7 +774,7 @@
       pen.strokeRect(left + 0.5, y + 1.5, wide - 1, high - 1);
     }
     const sign = item.verdict === "broken" ? "✗ " : mine && item.number ? `${item.number}. ` : "";
-    write(
+    if (size === ROOMY) write(
       `${sign}${item.what} ${item.result}${item.pending ? " (pending)" : ""}`,
       left,
       right,
@@ -568,7 +813,7 @@
     pen.lineWidth = 1;
     pen.globalAlpha = 0.5;
     pen.beginPath();
-    for (const item of inView) pen.lineTo(x(item.point), item.lane.y + item.row * OPERATION + OPERATION / 2);
+    for (const item of inView) pen.lineTo(x(item.point), item.lane.y + (item.row + 0.5) * size.operation);
     pen.stroke();
     pen.globalAlpha = 1;
   }
@@ -659,6 +904,8 @@
   };
 
   function headline(item) {
+    if (item.kind === "message")
+      return `${item.lane.name} \u2192 ${item.other.name}: ${item.key & 1 ? "reply to " : ""}${item.method}`;
     if (item.kind === "operation") return `${item.lane.name}: ${item.what} ${item.result}`;
     const topic = item.kind === "line" ? ` (${item.topic})` : "";
     return `${item.lane.name}, ${kinds[item.kind]}${topic}: ${item.level ? `${item.level}: ` : ""}${item.what}`;
@@ -666,6 +913,7 @@
 
   function told(item) {
     const texts = [];
+    if (item.kind === "message") return toldOfRpc(item.rpc);
     if (item.kind === "operation") {
       texts.push(
         item.pending
@@ -676,12 +924,67 @@
       texts.push(item.end > item.t ? `From ${seconds(item.t)} to ${seconds(item.end)}.` : `At ${seconds(item.t)}.`);
     }
     if (item.finding && item.verdict === "broken") texts.push(`✗ This breaks the history. ${item.finding.note}`);
-    else if (item.kind === "failure") texts.push("✗ The test failed then; this is what the server did before.");
+    else if (item.kind === "failure") texts.push(`✗ The test failed then${item.lane.kind === "server" ? "; this is what the server did before" : ""}.`);
     else if (item.verdict === "broken") texts.push(`✗ The failure is about this: ${data.message.split("\n")[0]}`);
     else if (item.verdict === "refused") texts.push("It cannot come next in the order either.");
     else if (item.verdict === "after") texts.push("The order ends before this operation.");
     else if (item.number) texts.push(`Number ${item.number} in the longest order that explains the results.`);
     return texts;
+  }
+
+  function toldOfRpc(i) {
+    const { sent, arrived, answered, ended } = messages;
+    const times = [`Left at ${seconds(sent[i])}`];
+    if (arrived[i] >= 0) times.push(`reached its handler ${span(arrived[i] - sent[i])} later`);
+    if (answered[i] >= 0) times.push(`was answered after ${span(answered[i] - arrived[i])}`);
+    if (messages.hasReply(i)) times.push(`and the reply came ${span(ended[i] - answered[i])} after that`);
+    else if (ended[i] >= 0) times.push(`and the caller gave it up ${span(ended[i] - sent[i])} after it had left`);
+    const texts = [`${times.join(", ")}.`];
+    const fate = fateOf(i);
+    if (fate) texts.push(fate);
+    if (messages.isHeldBack(i)) texts.push("Reordering held the reply back.");
+    const by = arrived[i] >= 0 ? messages.overtaken(i) : 0;
+    if (by > 0) texts.push(`Reordered: ${by} sent after it on the same way arrived before it.`);
+    return texts;
+  }
+
+  // What an RPC holds.
+  function contentsOf(i) {
+    const missing = "not on this page: only the messages nearest to the failure have their contents here";
+    const [args, reply] = [messages.text(i, 0), messages.text(i, 1)];
+    const parts = [element("h3", "Arguments"), element("pre", args || missing)];
+    if (messages.answered[i] >= 0) parts.push(element("h3", "Reply"), element("pre", reply || missing));
+    return parts;
+  }
+
+  const brief = (text) => (text && text.length > 160 ? `${text.slice(0, 160)}\u2026` : text || "");
+
+  // A table of RPCs: a click selects the reply, if it came, else the request.
+  function rpcTable(caption, rpcs) {
+    const items = rpcs.map((i) => messageItem(messages.hasReply(i) ? 2 * i + 1 : 2 * i));
+    return table(
+      caption,
+      ["left at", "to", "reply"],
+      rpcs.map((i) => [
+        seconds(messages.sent[i]),
+        (laneOf(messages.to[i]) || { name: "?" }).name,
+        messages.hasReply(i) ? brief(messages.text(i, 1)) || "a reply" : fateOf(i),
+      ]),
+      items,
+    );
+  }
+
+  // The RPCs that an operation sent, and who answered it.
+  function rpcsOf(operation) {
+    if (operation.lane.kind !== "client") return [];
+    return messages.sentBy(codeOf(operation.lane), operation.t, operation.end).filter((i) => laneOf(messages.to[i]));
+  }
+
+  // The RPC whose reply ended an operation: the last one that came before its end.
+  function answerOf(operation) {
+    if (operation.pending) return undefined;
+    const came = rpcsOf(operation).filter((i) => messages.hasReply(i) && messages.ended[i] <= operation.end);
+    return came.sort((a, b) => messages.ended[a] - messages.ended[b]).pop();
   }
 
   function element(tag, text, className) {
@@ -726,6 +1029,19 @@
       ...told(item).map((text) => element("p", text, text.startsWith("✗") ? "bad" : "")),
     );
     const tables = [];
+    if (item.kind === "message") tables.push(...contentsOf(item.rpc), causality(item));
+    if (item.kind === "operation") {
+      const rpcs = rpcsOf(item),
+        answer = answerOf(item);
+      if (answer !== undefined) tables.push(answeredBy(answer));
+      if (rpcs.length > 0)
+        tables.push(
+          rpcTable(
+            `Its RPCs${rpcs.length > MOST_LISTED ? `: the last ${MOST_LISTED} of ${rpcs.length}` : ""}`,
+            rpcs.slice(-MOST_LISTED),
+          ),
+        );
+    }
     if (item.finding && item.verdict === "broken") {
       const last = item.finding.order.slice(-8);
       tables.push(
@@ -762,6 +1078,27 @@
     $("detail").scrollTop = 0;
   }
 
+  // A button that selects the reply that ended an operation.
+  function answeredBy(i) {
+    const button = element("button", `Answered by ${laneOf(messages.to[i]).name}: ${brief(messages.text(i, 1)) || "see the reply"}`);
+    button.className = "answer";
+    button.addEventListener("click", () => select(messageItem(2 * i + 1)));
+    return button;
+  }
+
+  // What led to a message, and what it led to.
+  function causality(item) {
+    const list = [messageItem(messages.cause(item.key)), item, messageItem(messages.effect(item.key))];
+    const words = ["\u2190 its sender had received", "selected", "\u2192 its receiver sent next"];
+    const there = list.map((one, i) => [one, words[i]]).filter(([one]) => one);
+    return table(
+      "Cause and effect",
+      ["at", "", "what"],
+      there.map(([one, word]) => [seconds(one.t), word, headline(one)]),
+      there.map(([one]) => one),
+    );
+  }
+
   // Selecting and moving.
 
   function select(item, closer) {
@@ -769,9 +1106,15 @@
     selected = item;
     tell(item);
     const lane = item.lane;
-    const top = lanes.slice(0, lanes.indexOf(lane)).reduce((sum, before) => sum + before.height + GAP, 0);
-    if (top < view.y) scroll(top);
-    if (top + lane.height > view.y + room()) scroll(top + lane.height - room());
+    if (item.kind === "message" && !closer) {
+      // Show it as an arrow.
+      const inView = messages.firstFrom(messages.sent, view.to) - messages.firstFrom(messages.sent, view.from);
+      if (inView > MOST_ARROWS || shownMethod === "none") closer = true;
+    }
+    const top = lanes.slice(0, lanes.indexOf(lane)).reduce((sum, before) => sum + before.height + size.gap, 0);
+    // Leave room for the hint that there is more.
+    if (top - HINT < view.y) scroll(top - HINT);
+    if (top + lane.height + HINT > view.y + room()) scroll(top + lane.height + HINT - room());
     const long = item.end - item.t,
       wide = view.to - view.from;
     if (closer) {
@@ -785,18 +1128,52 @@
 
   function goToFailure() {
     chart.focus({ preventScroll: true });
-    if (focus) return select(focus, true);
-    // Only the time is known.
-    look(end - Math.min(end, 2e6), end + 1e5);
-    $("said").replaceChildren(
-      element("h2", `The test failed at ${seconds(end)}`),
-      element("p", data.message.split("\n")[0], "bad"),
-    );
-    $("around").replaceChildren();
+    select(focus, true);
+    // If nobody knows what it is about, what led to it is worth a wider look.
+    if (focus.kind === "failure") look(end - Math.min(end, 2e6), end + 1e5);
+  }
+
+  // The item that shows an event of the story.
+  function itemOfEvent([t, what, shown]) {
+    const [kind, number] = shown || [];
+    if (kind === "operation") return operationById.get(number);
+    if (kind === "mark") return markById.get(number);
+    if (kind === "server" && serverLanes[number]) {
+      // A sign on its lane at that time.
+      const items = serverLanes[number].items;
+      return items
+        .filter((item) => item.t === t && (item.kind === "state" || item.kind === "up" || item.kind === "down"))
+        .pop() || nearest(serverLanes[number], t);
+    }
+    return network.items.find((item) => item.t === t) || nearest(network, t);
+  }
+
+  function tellStory() {
+    const list = $("story");
+    list.hidden = data.story.length === 0;
+    if (data.storyLeftOut > 0) list.title = `${quoted(data.storyLeftOut, "event")} before these are left out`;
+    list.style.setProperty("--rows", Math.ceil(data.story.length / 2));
+    for (const event of data.story) {
+      const [t, what] = event,
+        entry = element("li"),
+        button = element("button", `${(t / 1e6).toFixed(3)} s  ${what}`);
+      button.addEventListener("click", () => {
+        const item = itemOfEvent(event);
+        if (item) select(item);
+        const wide = Math.min(view.to - view.from, 4e5);
+        look(t - wide / 2, t + wide / 2);
+      });
+      entry.append(button);
+      list.append(entry);
+    }
+    // The last events matter most.
+    list.scrollTop = list.scrollHeight;
   }
 
   // The next visible item in the lane, in either direction.
   function beside(direction) {
+    if (selected.kind === "message")
+      return messageItem(direction < 0 ? messages.cause(selected.key) : messages.effect(selected.key));
     const items = selected.lane.items;
     let i = items.indexOf(selected) + direction;
     while (i >= 0 && i < items.length && !isShown(items[i])) i += direction;
@@ -866,6 +1243,8 @@
       f: goToFailure,
       n: nextFound,
       Enter: () => selected && select(selected, true),
+      PageDown: () => scroll(view.y + room() * 0.8),
+      PageUp: () => scroll(view.y - room() * 0.8),
     }[event.key];
     if (!move && !act) return;
     event.preventDefault();
@@ -874,11 +1253,17 @@
   }
 
   function itemAt(px, py) {
-    const lane = lanes.find((one) => py >= one.y && py < one.y + one.height + GAP);
+    const lane = lanes.find((one) => py >= one.y && py < one.y + one.height + size.gap);
+    const arrow = arrowAt(px, py);
+    // Among many arrows, what stands on the lane itself comes first.
+    return (arrows.length < 150 && arrow) || itemOn(lane, px, py) || arrow;
+  }
+
+  function itemOn(lane, px, py) {
     if (!lane || py < AXIS || py > height - OVERVIEW) return undefined;
     const slack = (5 * (view.to - view.from)) / Math.max(width - NAMES, 1),
       t = time(px);
-    const row = lane.rows && Math.floor((py - lane.y) / OPERATION);
+    const row = lane.rows && Math.floor((py - lane.y) / size.operation);
     let best,
       distance = slack;
     for (const item of lane.items) {
@@ -942,6 +1327,13 @@
           wide = view.to - view.from;
         look(t - wide / 2, t + wide / 2);
       } else if (drag && !drag.moved) {
+        const y = event.clientY - box.top,
+          hint = hints.find(([top, bottom]) => px < 330 && y >= top && y < bottom);
+        if (hint) {
+          scroll(view.y + hint[2] * room() * 0.7);
+          drag = null;
+          return;
+        }
         select(itemAt(px, event.clientY - box.top));
       }
       drag = null;
@@ -973,15 +1365,35 @@
     $("find").addEventListener("keydown", (event) => {
       if (event.key === "Enter") nextFound();
     });
+    $("method").addEventListener("change", (event) => {
+      shownMethod = event.target.value;
+      redraw();
+    });
     $("topic").addEventListener("change", (event) => {
       topic = event.target.value;
       find(word);
     });
     new ResizeObserver(resize).observe(chart);
+    $("message").addEventListener("click", () => $("message").classList.toggle("open"));
+    // On paper, all lanes are there, in dark ink.
+    addEventListener("beforeprint", () => onPaper(true));
+    addEventListener("afterprint", () => onPaper(false));
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
       readColours();
       redraw();
     });
+  }
+
+  function onPaper(yes) {
+    document.documentElement.classList.toggle("paper", yes);
+    chart.style.height = yes ? `${lanes.length * 60 + 100}px` : "";
+    readColours();
+    resize();
+    if (yes) {
+      chart.style.height = `${total() + AXIS + OVERVIEW + 4}px`;
+      resize();
+    }
+    draw();
   }
 
   function fillIn() {
@@ -999,6 +1411,8 @@
       remarks.push(
         `Only the last ${quoted(data.operations.length, "operation")} are kept; ${data.droppedOperations} before them are not.`,
       );
+    if (messages.dropped > 0)
+      remarks.push(`Only the last ${quoted(messages.count, "RPC")} are kept; ${messages.dropped} before them are not.`);
     if (data.droppedMarks > 0)
       remarks.push(`Of the starts and applies, ${data.droppedMarks} at the beginning are not kept.`);
     if (data.droppedLines > 0)
@@ -1021,11 +1435,19 @@
       new Option("no lines", "none"),
       ...topics.map((name) => new Option(name, name)),
     );
+    $("method").parentElement.hidden = messages.count === 0;
+    $("method").append(
+      new Option("all", ""),
+      new Option("none", "none"),
+      ...messages.methods.map((name) => new Option(name, name)),
+    );
     $("legend").textContent =
       "A box is an operation, from its call to its return; get is paler than put and append; hatched and open: pending. " +
       "A server's band says its term, and is high and dark while it leads; hatched: down. The strip under it is the group of servers that it reaches: " +
       "A is the largest. ▲ a command was started here, ● applied, | a line of the log. ✗ and a red frame: what the failure is about. " +
       "Numbers and a line: the longest order of operations that explains their results; hatched in red: what it does not reach. " +
+      "An arrow is a message: a request, or dashed a reply; where it lands, a bar shows how long its handler ran; a red cross: it did not arrive. " +
+      "Each method has its colour. From far away, the lane “messages” shows how many left, in red how many failed. " +
       "That is shown for one key at a time, the others are faint: for that of the selected operation, or the one that broke first.";
     if (data.sought) {
       $("find").value = data.sought;
@@ -1035,6 +1457,7 @@
 
   readColours();
   fillIn();
+  tellStory();
   listen();
   resize();
   whole();
@@ -1053,5 +1476,5 @@
   }
   document.body.dataset.openedAfter = String(Math.round(performance.now()));
   // For tests of this page.
-  window.picture = { lanes, view, draw, zoom, itemAt, selected: () => selected };
+  window.picture = { lanes, view, draw, zoom, look, select, itemAt, messages, messageItem, arrows: () => arrows, selected: () => selected };
 })();

@@ -1,0 +1,111 @@
+// The messages of a test: their times, what became of them, and which message led to which. It draws nothing.
+// tools/harness/src/report/messages.rs says what the numbers are. An RPC is two messages, a request (part 0) and a reply
+// (part 1); a message's key is twice the number of the RPC, plus the part.
+"use strict";
+function readMessages({ methods, first, contents, dropped }, numbers) {
+  const WIDTH = 8,
+    count = Math.floor(numbers.length / WIDTH);
+  const from = new Int32Array(count),
+    to = new Int32Array(count),
+    method = new Uint8Array(count),
+    code = new Uint8Array(count),
+    sent = new Float64Array(count),
+    arrived = new Float64Array(count),
+    answered = new Float64Array(count),
+    ended = new Float64Array(count);
+  // The latest time at which any of the RPCs up to this one was seen.
+  const reach = new Float64Array(count);
+  const failed = [];
+  for (let i = 0, t = 0, latest = 0; i < count; i++) {
+    const at = i * WIDTH;
+    t += numbers[at + 3];
+    const time = (n) => (n < 0 ? -1 : t + n);
+    from[i] = numbers[at];
+    to[i] = numbers[at + 1];
+    method[i] = numbers[at + 2];
+    sent[i] = t;
+    arrived[i] = time(numbers[at + 4]);
+    answered[i] = time(numbers[at + 5]);
+    ended[i] = time(numbers[at + 6]);
+    code[i] = numbers[at + 7];
+    if ((code[i] & 7) > 0) failed.push(t);
+    latest = reach[i] = Math.max(latest, t, arrived[i], answered[i], ended[i]);
+  }
+
+  const fate = (i) => code[i] & 7,
+    isHeldBack = (i) => (code[i] & 8) > 0,
+    hasReply = (i) => (code[i] & 16) > 0;
+  const text = (i, part) => {
+    const one = contents[i - first];
+    return one ? one[part] : undefined;
+  };
+
+  // The first of the ascending numbers that is `t` or more.
+  function firstFrom(list, t) {
+    let low = 0,
+      high = list.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (list[middle] < t) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+
+  // When a message left, and when it arrived (-1: never).
+  const leaves = (key) => (key & 1 ? answered[key >> 1] : sent[key >> 1]);
+  const arrives = (key) => (key & 1 ? (hasReply(key >> 1) ? ended[key >> 1] : -1) : arrived[key >> 1]);
+  const sender = (key) => (key & 1 ? to[key >> 1] : from[key >> 1]);
+  const receiver = (key) => (key & 1 ? from[key >> 1] : to[key >> 1]);
+
+  // What the receiver of a message sent next. If it sent several at the same time, its reply to this message.
+  function effect(key) {
+    const t = arrives(key),
+      lane = receiver(key);
+    if (t < 0) return undefined;
+    let best,
+      least = Infinity;
+    for (let i = firstFrom(sent, t); i < count && best === undefined; i++) if (from[i] === lane) [best, least] = [2 * i, sent[i]];
+    for (let i = firstFrom(reach, t); i < count && sent[i] <= least; i++) {
+      if (to[i] !== lane || answered[i] < t || answered[i] > least) continue;
+      if (answered[i] < least || best === undefined || i === key >> 1) [best, least] = [2 * i + 1, answered[i]];
+    }
+    return best;
+  }
+
+  // What the sender of a message had received last. If several came at the same time, the request that it answers.
+  function cause(key) {
+    const t = leaves(key),
+      lane = sender(key);
+    let best,
+      most = -1;
+    // No message up to the one with this number came later than `reach` says.
+    for (let i = firstFrom(sent, t + 0.5) - 1; i >= 0 && reach[i] >= most; i--)
+      for (const one of [2 * i, 2 * i + 1]) {
+        const came = arrives(one);
+        if (receiver(one) !== lane || came < 0 || came > t || came < most) continue;
+        if (came > most || one === (key & ~1)) [best, most] = [one, came];
+      }
+    return best;
+  }
+
+  // How many RPCs between the same two, sent after this one, arrived before it.
+  function overtaken(i) {
+    let by = 0;
+    for (let j = i + 1; j < count && sent[j] <= arrived[i]; j++)
+      if (from[j] === from[i] && to[j] === to[i] && arrived[j] >= 0 && arrived[j] < arrived[i]) by++;
+    return by;
+  }
+
+  // The RPCs that a lane sent from one time to another.
+  function sentBy(lane, begin, end) {
+    const found = [];
+    for (let i = firstFrom(sent, begin); i < count && sent[i] <= end; i++) if (from[i] === lane) found.push(i);
+    return found;
+  }
+
+  return {
+    count, methods, dropped, described: contents.length, failed, from, to, method, sent, arrived, answered, ended, reach,
+    fate, isHeldBack, hasReply, text, firstFrom, leaves, arrives, sender, receiver, effect, cause, overtaken, sentBy,
+  };
+}
