@@ -83,6 +83,7 @@ impl std::error::Error for UnknownStrategy {}
 mod tests {
     use super::*;
     use crate::rng::Rng;
+    use crate::strategy::chooser::AtEdge;
 
     const MILLISECOND: u64 = 1_000_000;
 
