@@ -12,8 +12,8 @@
 //! docs/lab2.md.
 //!
 //! # Locking
-//! `Raft::state` guards everything that changes. If you add locks, write here what each one guards and in which order
-//! they are taken. Never hold a lock across an RPC, a send into the apply channel, or a sleep.
+//! `Raft::state` guards everything that changes, except for the apply channel, which has a lock of its own. If you add
+//! locks, write here what each one guards and in which order they are taken. Never hold a lock across an RPC, a send into the apply channel, or a sleep.
 #![expect(dead_code, reason = "you will use all of this; then delete this line")]
 
 use crate::dprintf;
@@ -29,7 +29,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 /// A message to the service: an entry is committed.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct ApplyMsg {
     /// True: the message carries a committed entry. Services must ignore messages of kinds they do not know.
     pub command_valid: bool,
@@ -56,7 +56,9 @@ pub struct Raft {
     /// This server's index in `peers`.
     me: usize,
     persister: Arc<Persister>,
-    apply_ch: Sender<ApplyMsg>,
+    /// None once the server is killed. That closes the channel: the service's loop over the channel ends then, although
+    /// the service holds this server.
+    apply_ch: Mutex<Option<Sender<ApplyMsg>>>,
     state: Mutex<State>,
     killed: AtomicBool,
 }
@@ -73,7 +75,8 @@ impl Raft {
     ) -> Arc<Raft> {
         let mut state = State::default();
         state.read_persist(&persister.read_raft_state());
-        let (state, killed) = (Mutex::new(state), AtomicBool::new(false));
+        let (apply_ch, state) = (Mutex::new(Some(apply_ch)), Mutex::new(state));
+        let killed = AtomicBool::new(false);
         let rf = Arc::new(Raft { peers, me, persister, apply_ch, state, killed });
 
         // Your code here (2A, 2B): start more threads if you want them. Each thread needs its own `Arc`, and must end
@@ -109,7 +112,20 @@ impl Raft {
     /// Ends this server and its threads.
     pub fn kill(&self) {
         self.killed.store(true, Ordering::SeqCst);
-        // Your code here: wake the threads that wait for something.
+        *self.apply_ch.lock() = None;
+        // Your code here: wake the threads that wait for something. If they wait for a condition variable, set `killed`
+        // while you hold `state`, so that no thread is just between its look at `killed` and its wait.
+    }
+
+    /// Sends a message to the service (Go: `rf.applyCh <- msg`), and waits until the service takes it. Do not hold `state`
+    /// when you call it: the service may be waiting for that lock. Does nothing once the server is killed.
+    fn apply(&self, msg: ApplyMsg) {
+        // A clone, so that `kill` need not wait for the send.
+        let apply_ch = self.apply_ch.lock().clone();
+        if let Some(apply_ch) = apply_ch {
+            // Ignore the error: the service has ended.
+            let _ = apply_ch.send(msg);
+        }
     }
 
     // Your code here (3B): a call such as `snapshot(index, bytes)`, by which the service replaces the entries up to

@@ -34,8 +34,6 @@ struct State {}
 pub struct KVServer {
     me: usize,
     rf: Arc<Raft>,
-    /// Committed entries arrive here. A thread must receive them all the time.
-    committed: Receiver<ApplyMsg>,
     state: Mutex<State>,
     killed: AtomicBool,
 }
@@ -57,10 +55,12 @@ pub fn start_kv_server(
     let rf = Raft::make(servers, me, persister, apply_ch);
     let (state, killed) = (Mutex::new(State::default()), AtomicBool::new(false));
     // 3B: the server needs `maxraftstate`, and the persister for Raft's size.
-    // Your code here: start a thread that receives committed entries (`labrpc::go`). It must end soon after `kill`.
-    // Do not rely on the channel to close: as long as this server holds its Raft server, and the Raft server holds the
-    // channel's sender, the channel stays open.
-    Arc::new(KVServer { me, rf, committed, state, killed })
+    let kv = Arc::new(KVServer { me, rf, state, killed });
+    labrpc::go(format!("server {me}: loop over applied entries"), {
+        let kv = kv.clone();
+        move || kv.apply_loop(&committed)
+    });
+    kv
 }
 
 impl KVServer {
@@ -78,6 +78,14 @@ impl KVServer {
 
     fn is_killed(&self) -> bool {
         self.killed.load(Ordering::SeqCst)
+    }
+
+    /// Receives the committed entries, all the time. Ends when the channel is closed: `Raft::kill` closes it.
+    fn apply_loop(&self, committed: &Receiver<ApplyMsg>) {
+        for msg in committed {
+            // Your code here: execute the command, and pass the result to the handler that waits for it.
+            dprintf!("server {}: {msg:?} is committed", self.me);
+        }
     }
 
     /// The handler of KVServer.Get. Handlers run on the network's threads, several at a time. `reply` is at its

@@ -14,8 +14,26 @@
 //! Students write `client.rs`, `server.rs` and `common.rs`.
 #![forbid(unsafe_code)]
 
+#[allow(
+    missing_docs,
+    unused_qualifications,
+    elided_lifetimes_in_paths,
+    reason = "a student's file: only warnings that point to mistakes"
+)]
 mod client;
+#[allow(
+    missing_docs,
+    unused_qualifications,
+    elided_lifetimes_in_paths,
+    reason = "a student's file: only warnings that point to mistakes"
+)]
 mod common;
+#[allow(
+    missing_docs,
+    unused_qualifications,
+    elided_lifetimes_in_paths,
+    reason = "a student's file: only warnings that point to mistakes"
+)]
 mod server;
 
 pub use client::{Clerk, make_clerk};

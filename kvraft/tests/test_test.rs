@@ -67,42 +67,52 @@ const TESTS: [harness::Test; 25] = [
     ("test_crash_after_any_save_extra", test_crash_after_any_save_extra),
 ];
 
+#[cfg_attr(rust_analyzer, test)]
 fn test_basic_3a() {
     Generic { part: "3A", nclients: 1, ..Generic::default() }.run();
 }
 
+#[cfg_attr(rust_analyzer, test)]
 fn test_concurrent_3a() {
     Generic { part: "3A", nclients: 5, ..Generic::default() }.run();
 }
 
+#[cfg_attr(rust_analyzer, test)]
 fn test_unreliable_3a() {
     Generic { part: "3A", nclients: 5, unreliable: true, ..Generic::default() }.run();
 }
 
+#[cfg_attr(rust_analyzer, test)]
 fn test_many_partitions_one_client_3a() {
     Generic { part: "3A", nclients: 1, partitions: true, ..Generic::default() }.run();
 }
 
+#[cfg_attr(rust_analyzer, test)]
 fn test_many_partitions_many_clients_3a() {
     Generic { part: "3A", nclients: 5, partitions: true, ..Generic::default() }.run();
 }
 
+#[cfg_attr(rust_analyzer, test)]
 fn test_persist_one_client_3a() {
     Generic { part: "3A", nclients: 1, crash: true, ..Generic::default() }.run();
 }
 
+#[cfg_attr(rust_analyzer, test)]
 fn test_persist_concurrent_3a() {
     Generic { part: "3A", nclients: 5, crash: true, ..Generic::default() }.run();
 }
 
+#[cfg_attr(rust_analyzer, test)]
 fn test_persist_concurrent_unreliable_3a() {
     Generic { part: "3A", nclients: 5, unreliable: true, crash: true, ..Generic::default() }.run();
 }
 
+#[cfg_attr(rust_analyzer, test)]
 fn test_persist_partition_3a() {
     Generic { part: "3A", nclients: 5, crash: true, partitions: true, ..Generic::default() }.run();
 }
 
+#[cfg_attr(rust_analyzer, test)]
 fn test_persist_partition_unreliable_3a() {
     Generic {
         part: "3A",
@@ -115,6 +125,7 @@ fn test_persist_partition_unreliable_3a() {
     .run();
 }
 
+#[cfg_attr(rust_analyzer, test)]
 fn test_persist_partition_unreliable_linearizable_3a() {
     Generic {
         part: "3A",
@@ -127,19 +138,23 @@ fn test_persist_partition_unreliable_linearizable_3a() {
     .run_linearizability();
 }
 
+#[cfg_attr(rust_analyzer, test)]
 fn test_snapshot_recover_3b() {
     Generic { part: "3B", nclients: 1, crash: true, maxraftstate: MAXRAFTSTATE, ..Generic::default() }.run();
 }
 
+#[cfg_attr(rust_analyzer, test)]
 fn test_snapshot_recover_many_clients_3b() {
     Generic { part: "3B", nclients: 20, crash: true, maxraftstate: MAXRAFTSTATE, ..Generic::default() }.run();
 }
 
+#[cfg_attr(rust_analyzer, test)]
 fn test_snapshot_unreliable_3b() {
     Generic { part: "3B", nclients: 5, unreliable: true, maxraftstate: MAXRAFTSTATE, ..Generic::default() }
         .run();
 }
 
+#[cfg_attr(rust_analyzer, test)]
 fn test_snapshot_unreliable_recover_3b() {
     Generic {
         part: "3B",
@@ -152,6 +167,7 @@ fn test_snapshot_unreliable_recover_3b() {
     .run();
 }
 
+#[cfg_attr(rust_analyzer, test)]
 fn test_snapshot_unreliable_recover_concurrent_partition_3b() {
     Generic {
         part: "3B",
@@ -164,6 +180,7 @@ fn test_snapshot_unreliable_recover_concurrent_partition_3b() {
     .run();
 }
 
+#[cfg_attr(rust_analyzer, test)]
 fn test_snapshot_unreliable_recover_concurrent_partition_linearizable_3b() {
     Generic {
         part: "3B",
@@ -375,6 +392,7 @@ fn work_on_all_keys(cli: usize, client: &mut Client, keys: usize, done: &AtomicB
     }
 }
 
+#[cfg_attr(rust_analyzer, test)]
 fn test_unreliable_one_key_3a() {
     const CLIENTS: usize = 5;
     const APPENDS: usize = 10;
@@ -401,14 +419,17 @@ enum Stage {
     CompletionAfterHeal,
 }
 
+#[cfg_attr(rust_analyzer, test)]
 fn test_one_partition_progress_in_majority_3a() {
     one_partition(Stage::ProgressInMajority);
 }
 
+#[cfg_attr(rust_analyzer, test)]
 fn test_one_partition_no_progress_in_minority_3a() {
     one_partition(Stage::NoProgressInMinority);
 }
 
+#[cfg_attr(rust_analyzer, test)]
 fn test_one_partition_completion_after_heal_3a() {
     one_partition(Stage::CompletionAfterHeal);
 }
@@ -512,6 +533,7 @@ impl Minority {
 /// A client sends a request again while the first copy of the request is not yet committed. The new leader has the
 /// first copy in its log, but can commit it only together with an entry of its own term, which is the second copy. The
 /// append must happen only once.
+#[cfg_attr(rust_analyzer, test)]
 fn test_append_outlives_its_leader_extra() {
     let cfg = Config::new(5, false, None);
     let mut ck = cfg.make_client(&cfg.all());
@@ -545,6 +567,7 @@ fn test_append_outlives_its_leader_extra() {
 
 /// An operation does not wait for the next heartbeat (MIT: `TestSpeed3A`). There are about ten heartbeats a second. An
 /// operation may take a third of the time between two of them. Always simulated, because it measures time.
+#[cfg_attr(rust_analyzer, test)]
 fn test_speed_extra() {
     const OPERATIONS: usize = 200;
     const LIMIT: Duration = Duration::from_micros(100_000 / 3);
@@ -574,6 +597,7 @@ fn test_speed_extra() {
 }
 
 /// A server lacks entries that are no longer in the others' logs. It must catch up with their snapshot.
+#[cfg_attr(rust_analyzer, test)]
 fn test_snapshot_rpc_3b() {
     let cfg = Config::new(3, false, MAXRAFTSTATE);
     let mut ck = cfg.make_client(&cfg.all());
@@ -610,6 +634,7 @@ fn test_snapshot_rpc_3b() {
 }
 
 /// Neither the log nor the snapshot may grow with the number of operations.
+#[cfg_attr(rust_analyzer, test)]
 fn test_snapshot_size_3b() {
     // This is generous for the snapshot of one key and one client.
     const MAX_SNAPSHOT: usize = 500;
@@ -635,6 +660,7 @@ fn test_snapshot_size_3b() {
 /// All servers crash. One of them crashes right after a save, which is chosen at random. What this server has saved by
 /// then must fit together. If a server saves its trimmed log first and the snapshot a moment later, a crash between
 /// the two saves loses the beginning of the log.
+#[cfg_attr(rust_analyzer, test)]
 fn test_crash_after_any_save_extra() {
     const CLIENTS: usize = 3;
     // With this small maxraftstate, one of every few saves is the save of a snapshot.

@@ -1,5 +1,6 @@
 //! Writes what the bytes of a value hold, for people: the names of the type's fields, and what is in them.
 
+use crate::length;
 use crate::limit::{Input, MAX_DEPTH, MAX_EMPTY};
 use bincode::{DefaultOptions, ErrorKind};
 use serde::de::{
@@ -30,11 +31,12 @@ type Result<T> = std::result::Result<T, bincode::Error>;
 ///
 /// let bytes = labgob::encode(&RequestVoteArgs { term: 3, candidate: 1 })?;
 /// assert_eq!(labgob::describe::<RequestVoteArgs>(&bytes), "RequestVoteArgs { term: 3, candidate: 1 }");
-/// assert_eq!(labgob::describe::<RequestVoteArgs>(&bytes[..1]), "RequestVoteArgs { term: 3, candidate: ...");
+/// assert_eq!(labgob::describe::<RequestVoteArgs>(&bytes[..2]), "RequestVoteArgs { term: 3, candidate: ...");
 /// # Ok::<(), labgob::Error>(())
 /// ```
 pub fn describe<T: DeserializeOwned>(bytes: &[u8]) -> String {
-    let mut reader = Reader { input: Input::new(bytes), text: String::new(), depth: 0, empty: 0 };
+    let (_, value) = length::split(bytes);
+    let mut reader = Reader { input: Input::new(value), text: String::new(), depth: 0, empty: 0 };
     let is_whole = T::deserialize(&mut reader).is_ok() && reader.input.is_empty();
     reader.text + if is_whole { "" } else { "..." }
 }

@@ -8,7 +8,7 @@
 //!     .decode(&mut x)             into a variable (Go's form)
 //!     .decode_next::<T>()         returns the next value
 //!     .decode_next_or_end::<T>()  returns the next value, or None at the end of the stream
-//! encode(&x), decode::<T>(..)     a single value, to and from exactly its bytes
+//! encode(&x), decode::<T>(..)     a single value, to and from bytes, in the same format
 //! describe::<T>(..)               what the bytes of a value hold, for people to read
 //! Bytes                           a byte string that is cheap to clone and to encode: commands, snapshots
 //! Error, ErrorKind                which type could not be encoded or decoded, where, and why
@@ -90,6 +90,7 @@
 mod bytes;
 mod describe;
 mod error;
+mod length;
 mod limit;
 
 pub use bytes::Bytes;
@@ -97,27 +98,74 @@ pub use describe::describe;
 pub use error::{Error, ErrorKind};
 
 use bincode::{DefaultOptions, Options};
+use length::Length;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::io::{self, Read, Write};
 
-/// Encodes a single value. [`decode`] reads it back.
+/// Encodes a single value, to the bytes that a [`LabEncoder`] writes for it. [`decode`] reads it back, and so does a
+/// [`LabDecoder`].
 ///
 /// # Errors
 ///
 /// [`ErrorKind::Unsupported`] if the type cannot be encoded. A type made of derives and the standard collections can.
 pub fn encode<T: Serialize + ?Sized>(x: &T) -> Result<Vec<u8>, Error> {
-    DefaultOptions::new().serialize(x).map_err(|error| unsupported::<T>(*error))
+    let len = DefaultOptions::new().serialized_size(x).map_err(|error| unsupported::<T>(*error))?;
+    let mut prefix = [0; length::MAX_BYTES];
+    let prefix = length::encode(len, &mut prefix);
+    let mut bytes = Vec::with_capacity(prefix.len() + len as usize);
+    bytes.extend_from_slice(prefix);
+    DefaultOptions::new().serialize_into(&mut bytes, x).map_err(|error| unsupported::<T>(*error))?;
+    Ok(bytes)
 }
 
-/// Decodes the single value that [`encode`] has made these bytes from.
+/// Decodes the single value that [`encode`] or a [`LabEncoder`] has made these bytes from.
 ///
 /// # Errors
 ///
-/// If the bytes are not exactly one `T`: [`ErrorKind::Truncated`] if there are too few, [`ErrorKind::Malformed`] if some
-/// are left over or wrong.
+/// If the bytes are not exactly one `T`: [`ErrorKind::Truncated`] if there are too few or none, [`ErrorKind::Malformed`]
+/// if some are left over or wrong.
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
-    limit::decode(bytes)
+    let (length, value) = length::split(bytes);
+    let Some(len) = checked::<T>(length)? else {
+        return Err(Error::decoding::<T>(ErrorKind::Truncated, NOTHING.to_string()));
+    };
+    match value.len() as u64 {
+        got if got < len => Err(ended::<T>(got, len)),
+        got if got > len => {
+            let reason = format!(
+                "after the value, {} bytes are left over: if they are further values, read them with a LabDecoder",
+                got - len
+            );
+            Err(Error::decoding::<T>(ErrorKind::Malformed, reason))
+        }
+        _ => limit::decode(value),
+    }
+}
+
+/// The length of a value. None: the input has ended before it.
+fn checked<T>(length: Length) -> Result<Option<u64>, Error> {
+    match length {
+        Length::Bytes(len) => Ok(Some(len)),
+        Length::End => Ok(None),
+        Length::Cut => {
+            let reason = String::from("the input ended within the value's length");
+            Err(Error::decoding::<T>(ErrorKind::Truncated, reason))
+        }
+        Length::Malformed => {
+            let reason = String::from("it begins with what is no length: the bytes are not a labgob stream");
+            Err(Error::decoding::<T>(ErrorKind::Malformed, reason))
+        }
+    }
+}
+
+/// Why no value can be decoded from no bytes.
+const NOTHING: &str = "there are no bytes: nothing was saved or sent here (a persister without state or snapshot returns no \
+                       bytes; check is_empty() before you decode)";
+
+fn ended<T>(got: u64, len: u64) -> Error {
+    let reason = format!("the input ended after {got} of the value's {len} bytes");
+    Error::decoding::<T>(ErrorKind::Truncated, reason)
 }
 
 fn unsupported<T: ?Sized>(error: bincode::ErrorKind) -> Error {
@@ -155,27 +203,13 @@ impl<W: Write> LabEncoder<W> {
     pub fn encode<T: Serialize + ?Sized>(&mut self, x: &T) -> Result<(), Error> {
         self.value.clear();
         DefaultOptions::new().serialize_into(&mut self.value, x).map_err(|error| unsupported::<T>(*error))?;
-        let mut prefix = [0; MAX_PREFIX];
-        let prefix = length_prefix(self.value.len() as u64, &mut prefix);
+        let mut prefix = [0; length::MAX_BYTES];
+        let prefix = length::encode(self.value.len() as u64, &mut prefix);
         self.writer
             .write_all(prefix)
             .and_then(|()| self.writer.write_all(&self.value))
             .map_err(|error| Error::writing::<T>(self.value.len(), error))
     }
-}
-
-/// The most bytes that a 64-bit length takes, with seven bits to a byte.
-const MAX_PREFIX: usize = 10;
-
-fn length_prefix(mut len: u64, prefix: &mut [u8; MAX_PREFIX]) -> &[u8] {
-    let mut used = 0;
-    while len >= 0x80 {
-        prefix[used] = len as u8 | 0x80;
-        len >>= 7;
-        used += 1;
-    }
-    prefix[used] = len as u8;
-    &prefix[..=used]
 }
 
 /// Reads values from a stream that a [`LabEncoder`] wrote, in the same order (`NewDecoder` in Go's labgob.go).
@@ -213,8 +247,11 @@ impl<R: Read> LabDecoder<R> {
     /// are not a `T`. [`ErrorKind::Io`] if the reader fails.
     pub fn decode_next<T: DeserializeOwned>(&mut self) -> Result<T, Error> {
         self.decode_next_or_end()?.ok_or_else(|| {
-            let reason = String::from("the input has ended: there is no further value");
-            Error::decoding::<T>(ErrorKind::Truncated, reason).at_value(self.count + 1)
+            let reason = match self.count {
+                0 => NOTHING,
+                _ => "the input has ended: there is no further value",
+            };
+            Error::decoding::<T>(ErrorKind::Truncated, reason.to_string()).at_value(self.count + 1)
         })
     }
 
@@ -239,38 +276,21 @@ impl<R: Read> LabDecoder<R> {
         self.value.reserve(len.min(4096) as usize);
         let got = self.reader.by_ref().take(len).read_to_end(&mut self.value).map_err(Error::reading::<T>)?;
         if (got as u64) < len {
-            let reason = format!("the input ended after {got} of the value's {len} bytes");
-            return Err(Error::decoding::<T>(ErrorKind::Truncated, reason));
+            return Err(ended::<T>(got as u64, len));
         }
         limit::decode(&self.value)
     }
 
-    /// Reads a value's length, or `None` at the end of the stream. Accepts only the shortest form, so that a value has only
-    /// one encoding.
+    /// Reads a value's length, or `None` at the end of the stream.
     fn read_length<T>(&mut self) -> Result<Option<u64>, Error> {
-        let mut len = 0;
-        for shift in (0..u64::BITS).step_by(7) {
-            let Some(byte) = self.read_byte().map_err(Error::reading::<T>)? else {
-                if shift == 0 {
-                    return Ok(None);
-                }
-                let reason = String::from("the input ended within the value's length");
-                return Err(Error::decoding::<T>(ErrorKind::Truncated, reason));
-            };
-            if shift == 0 {
-                self.count += 1;
-            }
-            let bits = u64::from(byte & 0x7f);
-            len |= bits << shift;
-            if len >> shift != bits || (byte == 0 && shift > 0) {
-                break;
-            }
-            if byte < 0x80 {
-                return Ok(Some(len));
-            }
-        }
-        let reason = String::from("it begins with what is no length: the bytes are not a labgob stream");
-        Err(Error::decoding::<T>(ErrorKind::Malformed, reason))
+        let mut has_begun = false;
+        let length = length::read(|| {
+            let byte = self.read_byte()?;
+            has_begun |= byte.is_some();
+            Ok(byte)
+        });
+        self.count += u64::from(has_begun);
+        checked::<T>(length.map_err(Error::reading::<T>)?)
     }
 
     fn read_byte(&mut self) -> io::Result<Option<u8>> {

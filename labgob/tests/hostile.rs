@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "clippy.toml allows it in tests; this is for their helpers")]
 
-use labgob::{Bytes, ErrorKind, LabDecoder, LabEncoder, decode, describe, encode};
+use labgob::{Bytes, Error, ErrorKind, LabDecoder, LabEncoder, describe};
 use proptest::prelude::*;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -110,10 +110,25 @@ struct Skipped {
     cache: [u64; 8],
 }
 
+/// Decodes a value from its bytes without their length.
+fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
+    labgob::decode(&framed(bytes))
+}
+
+/// The bytes of a value without their length.
+fn encode<T: Serialize + ?Sized>(x: &T) -> Result<Vec<u8>, Error> {
+    let bytes = labgob::encode(x)?;
+    let length = bytes.iter().position(|byte| *byte < 0x80).map_or(0, |last| last + 1);
+    Ok(bytes[length..].to_vec())
+}
+
 /// Decodes the bytes as a single value, and as a stream from a slice and from another reader; and describes them.
 fn try_type<T: DeserializeOwned>(bytes: &[u8]) {
     let _ = bounded(bytes.len(), || decode::<T>(bytes));
-    assert!(bounded(bytes.len(), || describe::<T>(bytes)).len() < 1010);
+    let _ = bounded(bytes.len(), || labgob::decode::<T>(bytes));
+    for bytes in [bytes, &framed(bytes)] {
+        assert!(bounded(bytes.len(), || describe::<T>(bytes)).len() < 1010);
+    }
     let _ = bounded(bytes.len(), || LabDecoder::new(bytes).decode_next::<T>());
     bounded(bytes.len(), || {
         let mut d = LabDecoder::new(std::io::BufReader::with_capacity(16, bytes));
@@ -362,14 +377,14 @@ fn claims_are_not_believed() {
 /// If the input holds as many elements as it claims, a collection is allocated once, at its size.
 #[test]
 fn honest_claims_are_believed() {
-    let numbers = encode(&vec![7u64; 10_000]).unwrap();
-    let (_, peak) = peak_of(|| decode::<Vec<u64>>(&numbers).unwrap());
+    let numbers = labgob::encode(&vec![7u64; 10_000]).unwrap();
+    let (_, peak) = peak_of(|| labgob::decode::<Vec<u64>>(&numbers).unwrap());
     assert_eq!(peak, 10_000 * size_of::<u64>());
 
     let log: Vec<(u64, Vec<u64>)> = (0..100).map(|term| (term, vec![term; 10])).collect();
     let exact = size_of_val(&log[..]) + 1000 * size_of::<u64>();
-    let log = encode(&log).unwrap();
-    let (_, peak) = peak_of(|| decode::<Vec<(u64, Vec<u64>)>>(&log).unwrap());
+    let log = labgob::encode(&log).unwrap();
+    let (_, peak) = peak_of(|| labgob::decode::<Vec<(u64, Vec<u64>)>>(&log).unwrap());
     assert_eq!(peak, exact);
 }
 

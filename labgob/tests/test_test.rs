@@ -18,11 +18,15 @@ use std::time::Duration;
 /// Encodes and decodes `x`, as a single value and in a stream, with both methods of the decoder.
 #[track_caller]
 fn round_trip<T: Serialize + DeserializeOwned + PartialEq + Debug>(x: T) {
-    assert_eq!(decode::<T>(&encode(&x).unwrap()).unwrap(), x);
+    let bytes = encode(&x).unwrap();
+    assert_eq!(decode::<T>(&bytes).unwrap(), x);
+    assert_eq!(LabDecoder::new(&bytes[..]).decode_next::<T>().unwrap(), x);
     let mut data = Vec::new();
     let mut e = LabEncoder::new(&mut data);
     e.encode(&x).unwrap();
     e.encode(&x).unwrap();
+    assert_eq!(data, [&bytes[..], &bytes[..]].concat(), "there is one format");
+    assert_eq!(decode::<T>(&data[..data.len() / 2]).unwrap(), x);
     let mut d = LabDecoder::new(&data[..]);
     assert_eq!(d.decode_next::<T>().unwrap(), x);
     assert_eq!(d.decode_next_or_end::<T>().unwrap(), Some(x));
@@ -259,9 +263,10 @@ fn the_bytes_are_few_and_fixed() {
     assert_eq!(stream(126)[..2], [127, 126]);
     assert_eq!(stream(127)[..3], [0x80, 0x01, 127]);
     assert_eq!(stream(300)[..6], [0xaf, 0x02, 251, 44, 1, b'b']);
-    assert_eq!(encode(&(1u64, Some(250usize), "ab", true)).unwrap(), [1, 1, 250, 2, b'a', b'b', 1]);
-    assert_eq!(encode(&Op::Get("k".into())).unwrap(), [1, 1, b'k']);
-    assert_eq!(encode(&Inner { term: 5, command: Bytes::from(vec![9]) }).unwrap(), [5, 1, 9]);
+    assert_eq!(encode(&(1u64, Some(250usize), "ab", true)).unwrap(), [7, 1, 1, 250, 2, b'a', b'b', 1]);
+    assert_eq!(encode(&Op::Get("k".into())).unwrap(), [3, 1, 1, b'k']);
+    assert_eq!(encode(&Inner { term: 5, command: Bytes::from(vec![9]) }).unwrap(), [3, 5, 1, 9]);
+    assert_eq!(encode(&Bytes::from(vec![b'b'; 300])).unwrap(), stream(300));
 }
 
 #[test]
@@ -306,7 +311,9 @@ fn decoding_errors_say_what_where_and_why() {
     fn check<T: DeserializeOwned + Debug>(bytes: &[u8], kind: ErrorKind, why: &str) {
         let name = std::any::type_name::<T>();
         let text = format!("labgob cannot decode {name}: {why}; were these bytes encoded from another type?");
-        assert_eq!(error(decode::<T>(bytes)), (kind, text));
+        // The length comes first.
+        let bytes = [&[bytes.len() as u8], bytes].concat();
+        assert_eq!(error(decode::<T>(&bytes)), (kind, text));
     }
     check::<(u8, String)>(&[1], Truncated, "the input ended after 0 of 1 bytes, at byte 1 of 1");
     check::<(u8, String)>(&[1, 17, b'a'], Truncated, "the input ended after 1 of 17 bytes, at byte 2 of 3");
@@ -320,6 +327,28 @@ fn decoding_errors_say_what_where_and_why() {
     check::<String>(&[1, 0xff], Malformed, why);
     let why = "invalid value: integer `9`, expected variant index 0 <= i < 4, at byte 1 of 1";
     check::<Op>(&[9], Malformed, why);
+}
+
+/// The bytes of a persister that has no snapshot.
+#[test]
+fn no_bytes_are_no_value() {
+    let why = "there are no bytes: nothing was saved or sent here (a persister without state or snapshot returns no \
+               bytes; check is_empty() before you decode)";
+    let text = format!("labgob cannot decode u64: {why}");
+    assert_eq!(error(decode::<u64>(&[])), (ErrorKind::Truncated, text));
+    let text = format!("labgob cannot decode u64 (value 1 of the stream): {why}");
+    assert_eq!(error(LabDecoder::new(&[][..]).decode_next::<u64>()), (ErrorKind::Truncated, text));
+}
+
+#[test]
+fn a_single_value_has_exactly_its_bytes() {
+    let mut data = encode(&7u64).unwrap();
+    data.extend(encode("x").unwrap());
+    let text = "labgob cannot decode u64: after the value, 3 bytes are left over: if they are further values, read them \
+                with a LabDecoder";
+    assert_eq!(error(decode::<u64>(&data)), (ErrorKind::Malformed, text.into()));
+    let text = "labgob cannot decode u64: the input ended after 1 of the value's 9 bytes";
+    assert_eq!(error(decode::<u64>(&[9, 7])), (ErrorKind::Truncated, text.into()));
 }
 
 /// A stream that always fails.
@@ -376,7 +405,7 @@ fn types_that_cannot_work_are_named() {
     enum Untagged {
         Number(#[expect(dead_code, reason = "never made")] u8),
     }
-    let (kind, text) = error(decode::<Untagged>(&[1]));
+    let (kind, text) = error(decode::<Untagged>(&[1, 1]));
     assert_eq!(kind, ErrorKind::Unsupported);
     assert!(text.contains("the type asks what the bytes hold"), "{text}");
     assert!(!text.contains("another type"), "{text}");
@@ -403,10 +432,10 @@ fn values_are_described_with_the_names_of_their_fields() {
 #[test]
 fn a_description_ends_where_the_bytes_do() {
     let bytes = encode(&vec![Op::Get("key".into()), Op::Get("another".into())]).unwrap();
-    assert_eq!(describe::<Vec<Op>>(&bytes[..6]), r#"[Get("key"), ..."#);
+    assert_eq!(describe::<Vec<Op>>(&bytes[..7]), r#"[Get("key"), ..."#);
     assert_eq!(describe::<Vec<Op>>(&[]), "...");
-    assert_eq!(describe::<bool>(&[7]), "...", "no bool");
-    assert_eq!(describe::<bool>(&[1, 1]), "true...", "bytes are left over");
+    assert_eq!(describe::<bool>(&[1, 7]), "...", "no bool");
+    assert_eq!(describe::<bool>(&[1, 1, 1]), "true...", "bytes are left over");
     let long = describe::<String>(&encode(&"é".repeat(5000)).unwrap());
     assert!((990..1010).contains(&long.len()) && long.ends_with("é..."), "{long}");
 }

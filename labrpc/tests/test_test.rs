@@ -123,6 +123,7 @@ fn handler2(end: &ClientEnd, arg: i32) -> Option<String> {
     end.call("JunkServer.Handler2", &arg, &mut reply).then_some(reply)
 }
 
+#[cfg_attr(rust_analyzer, test)]
 fn test_basic() {
     let net = network(&Arc::default());
     let end = enabled_end(&net, "e");
@@ -133,6 +134,7 @@ fn test_basic() {
     assert_eq!(reply, 9099);
 }
 
+#[cfg_attr(rust_analyzer, test)]
 fn test_types() {
     let net = network(&Arc::default());
     let end = enabled_end(&net, "e");
@@ -141,6 +143,7 @@ fn test_types() {
     assert_eq!(reply, JunkReply { x: "struct 5".to_string() });
 }
 
+#[cfg_attr(rust_analyzer, test)]
 fn test_disconnect() {
     let net = network(&Arc::default());
     let end = net.make_end("e");
@@ -158,6 +161,7 @@ fn test_disconnect() {
     assert_eq!(net.get_count("s"), 1);
 }
 
+#[cfg_attr(rust_analyzer, test)]
 fn test_counts() {
     let net = network(&Arc::default());
     let end = enabled_end(&net, "e");
@@ -168,6 +172,7 @@ fn test_counts() {
     assert_eq!(net.get_total_count(), 17);
 }
 
+#[cfg_attr(rust_analyzer, test)]
 fn test_concurrent_many() {
     let net = network(&Arc::default());
     std::thread::scope(|scope| {
@@ -185,6 +190,7 @@ fn test_concurrent_many() {
     assert_eq!(net.get_count("s"), 200);
 }
 
+#[cfg_attr(rust_analyzer, test)]
 fn test_unreliable() {
     let js = Arc::<JunkServer>::default();
     let net = network(&js);
@@ -207,6 +213,7 @@ fn test_unreliable() {
     assert!(ok < executed && executed < 300, "{executed} requests arrived, {ok} replies");
 }
 
+#[cfg_attr(rust_analyzer, test)]
 fn test_concurrent_one() {
     let js = Arc::<JunkServer>::default();
     let net = network(&js);
@@ -222,6 +229,7 @@ fn test_concurrent_one() {
 }
 
 /// An RPC that is delayed while the end is disabled must not delay later ones.
+#[cfg_attr(rust_analyzer, test)]
 fn test_regression1() {
     let js = Arc::<JunkServer>::default();
     let net = network(&js);
@@ -243,6 +251,7 @@ fn test_regression1() {
 }
 
 /// An RPC that is stuck in a server gets unstuck when the server is deleted.
+#[cfg_attr(rust_analyzer, test)]
 fn test_killed() {
     let (_hanging, hang) = bounded(0);
     let net = network(&Arc::new(JunkServer { hang: Some(hang), ..JunkServer::default() }));
@@ -257,6 +266,7 @@ fn test_killed() {
 }
 
 /// Go's benchmark; it prints the time and asserts nothing about it.
+#[cfg_attr(rust_analyzer, test)]
 fn test_benchmark() {
     let net = network(&Arc::default());
     let end = enabled_end(&net, "e");
@@ -269,6 +279,7 @@ fn test_benchmark() {
 }
 
 /// A reply that comes after its server was replaced is discarded.
+#[cfg_attr(rust_analyzer, test)]
 fn a_replaced_servers_answer_is_thrown_away() {
     let (hanging, hang) = bounded(0);
     let net = network(&Arc::new(JunkServer { hang: Some(hang), ..JunkServer::default() }));
@@ -284,6 +295,7 @@ fn a_replaced_servers_answer_is_thrown_away() {
 }
 
 /// A reply that is held back for reordering arrives, even if its end was disabled and its server deleted meanwhile.
+#[cfg_attr(rust_analyzer, test)]
 fn a_reply_that_is_held_back_arrives() {
     let net = Network::new();
     net.add_server("r", server(&Arc::default()));
@@ -313,6 +325,7 @@ impl Serialize for Read {
 }
 
 /// The stall is like losing the processor: what the thread is about to send may change meanwhile.
+#[cfg_attr(rust_analyzer, test)]
 fn the_arguments_of_a_stalled_caller_are_read_late() {
     let stall = Duration::from_millis(20);
     let net = network(&Arc::default());
@@ -329,6 +342,7 @@ fn the_arguments_of_a_stalled_caller_are_read_late() {
     }
 }
 
+#[cfg_attr(rust_analyzer, test)]
 fn a_message_that_has_left_arrives_though_its_sender_crashes() {
     for delayed in [false, true] {
         let js = Arc::<JunkServer>::default();
@@ -367,6 +381,7 @@ fn a_message_that_has_left_arrives_though_its_sender_crashes() {
     }
 }
 
+#[cfg_attr(rust_analyzer, test)]
 fn messages_through_a_slow_end_take_longer() {
     let longest = Duration::from_millis(20);
     let net = network(&Arc::default());
@@ -386,6 +401,7 @@ fn is_running(name: &str) -> bool {
     labrpc::running().iter().any(|task| task.name.to_string() == name)
 }
 
+#[cfg_attr(rust_analyzer, test)]
 fn cleanup_ends_pending_calls_at_once_and_later_ones_too() {
     let (_hanging, hang) = bounded(0);
     let net = network(&Arc::new(JunkServer { hang: Some(hang), ..JunkServer::default() }));
@@ -403,6 +419,7 @@ fn cleanup_ends_pending_calls_at_once_and_later_ones_too() {
     assert_eq!(handler2(&end, 1), None);
 }
 
+#[cfg_attr(rust_analyzer, test)]
 fn the_thread_of_a_go_statement_is_reused_and_named() {
     let (tx, rx) = bounded(0);
     for _ in 0..50 {
@@ -421,6 +438,7 @@ fn the_thread_of_a_go_statement_is_reused_and_named() {
 }
 
 /// A task counts as running from the moment in which it is handed over, even if its thread has not begun it yet.
+#[cfg_attr(rust_analyzer, test)]
 fn a_go_statement_is_running_from_the_start() {
     let (hanging, hang) = bounded::<()>(0);
     for i in 0..20 {

@@ -522,7 +522,7 @@ impl Config {
     #[track_caller]
     pub fn one(&self, cmd: Command, expected: usize, retry: bool) -> usize {
         let _operation = harness::operation("test", format!("agreement on {cmd} by {expected} servers"));
-        let begun = Instant::now();
+        let (begun, before) = (Instant::now(), self.highest_term());
         let mut starts = 0;
         while begun.elapsed() < ONE_LIMIT {
             let started = (0..self.n).find_map(|_| {
@@ -543,9 +543,57 @@ impl Config {
                 }
                 sleep(Duration::from_millis(20));
             }
-            assert!(retry, "one({cmd}) failed to reach agreement of {expected} servers at index {index}");
+            assert!(
+                retry,
+                "one({cmd}) failed to reach agreement of {expected} servers at index {index}: {}",
+                self.elections_since(before)
+            );
         }
-        panic!("one({cmd}) failed to reach agreement of {expected} servers in {ONE_LIMIT:?}");
+        panic!(
+            "one({cmd}) failed to reach agreement of {expected} servers in {ONE_LIMIT:?}: {}",
+            self.elections_since(before)
+        );
+    }
+
+    /// The term of each server that is up.
+    fn terms(&self) -> Vec<(usize, u64)> {
+        let term = |i| self.raft(i).map(|rf| (i, on_server(i, || rf.get_state().0)));
+        (0..self.n).filter_map(term).collect()
+    }
+
+    fn highest_term(&self) -> u64 {
+        self.terms().into_iter().map(|(_, term)| term).max().unwrap_or(0)
+    }
+
+    /// Says who has led since the highest term was `before`, and what the terms are now.
+    fn elections_since(&self, before: u64) -> String {
+        let mut leaders: Vec<(u64, usize)> =
+            self.leaders.lock().iter().map(|(term, server)| (*term, *server)).collect();
+        leaders.retain(|(term, _)| *term >= before);
+        leaders.sort_unstable();
+        let led = match &leaders[..] {
+            [] => "no server said that it leads".to_string(),
+            [.., (term, server)] => {
+                let others = if leaders.len() > 1 {
+                    format!("{} leaders, the last was", leaders.len())
+                } else {
+                    "the leader was".to_string()
+                };
+                format!("{others} server {server} in term {term}")
+            }
+        };
+        let elections = match self.highest_term().saturating_sub(before) {
+            0 => format!("no election has begun since (term {before})"),
+            n => format!("{n} elections have begun since (terms {} to {})", before + 1, before + n),
+        };
+        let terms = self.terms();
+        let state = |i| match terms.iter().find(|(server, _)| *server == i) {
+            None => format!("server {i} is crashed"),
+            Some((_, term)) if self.is_connected(i) => format!("server {i} is in term {term}"),
+            Some((_, term)) => format!("server {i} is in term {term} and cut off"),
+        };
+        let states: Vec<String> = (0..self.n).map(state).collect();
+        format!("{led}; {elections}; {}", states.join(", "))
     }
 }
 

@@ -66,6 +66,7 @@ fn random_ms(below: u64) -> Duration {
     Duration::from_millis(rand::rng().random_range(0..below))
 }
 
+#[cfg_attr(rust_analyzer, test)]
 fn test_initial_election_2a() {
     let cfg = Config::new(3, false);
     cfg.begin("Test (2A): initial election");
@@ -88,6 +89,7 @@ fn test_initial_election_2a() {
     cfg.cleanup();
 }
 
+#[cfg_attr(rust_analyzer, test)]
 fn test_re_election_2a() {
     let n = 3;
     let cfg = Config::new(n, false);
@@ -121,6 +123,7 @@ fn test_re_election_2a() {
     cfg.cleanup();
 }
 
+#[cfg_attr(rust_analyzer, test)]
 fn test_basic_agree_2b() {
     let n = 5;
     let cfg = Config::new(n, false);
@@ -136,6 +139,7 @@ fn test_basic_agree_2b() {
     cfg.cleanup();
 }
 
+#[cfg_attr(rust_analyzer, test)]
 fn test_fail_agree_2b() {
     let n = 3;
     let cfg = Config::new(n, false);
@@ -162,6 +166,7 @@ fn test_fail_agree_2b() {
     cfg.cleanup();
 }
 
+#[cfg_attr(rust_analyzer, test)]
 fn test_fail_no_agree_2b() {
     let n = 5;
     let cfg = Config::new(n, false);
@@ -196,6 +201,7 @@ fn test_fail_no_agree_2b() {
     cfg.cleanup();
 }
 
+#[cfg_attr(rust_analyzer, test)]
 fn test_concurrent_starts_2b() {
     let cfg = Config::new(3, false);
     cfg.begin("Test (2B): concurrent Start()s");
@@ -243,6 +249,7 @@ fn concurrent_starts(cfg: &Arc<Config>) -> bool {
     true
 }
 
+#[cfg_attr(rust_analyzer, test)]
 fn test_rejoin_2b() {
     let n = 3;
     let cfg = Config::new(n, false);
@@ -274,6 +281,7 @@ fn test_rejoin_2b() {
     cfg.cleanup();
 }
 
+#[cfg_attr(rust_analyzer, test)]
 fn test_backup_2b() {
     let n = 5;
     let cfg = Config::new(n, false);
@@ -332,6 +340,7 @@ fn test_backup_2b() {
     cfg.cleanup();
 }
 
+#[cfg_attr(rust_analyzer, test)]
 fn test_count_2b() {
     let cfg = Config::new(3, false);
     cfg.begin("Test (2B): RPC counts aren't too high");
@@ -387,6 +396,7 @@ fn count_agreement(cfg: &Config) -> bool {
     true
 }
 
+#[cfg_attr(rust_analyzer, test)]
 fn test_persist1_2c() {
     let n = 3;
     let cfg = Config::new(n, false);
@@ -432,6 +442,7 @@ fn test_persist1_2c() {
     cfg.cleanup();
 }
 
+#[cfg_attr(rust_analyzer, test)]
 fn test_persist2_2c() {
     let n = 5;
     let cfg = Config::new(n, false);
@@ -475,6 +486,7 @@ fn test_persist2_2c() {
     cfg.cleanup();
 }
 
+#[cfg_attr(rust_analyzer, test)]
 fn test_persist3_2c() {
     let n = 3;
     let cfg = Config::new(n, false);
@@ -511,6 +523,7 @@ fn figure8_pause() {
 
 /// Figure 8 of the paper: leaders start a command and soon crash, so that a majority has entries of old terms that are not
 /// committed.
+#[cfg_attr(rust_analyzer, test)]
 fn test_figure8_2c() {
     let n = 5;
     let cfg = Config::new(n, false);
@@ -554,6 +567,7 @@ fn test_figure8_2c() {
     cfg.cleanup();
 }
 
+#[cfg_attr(rust_analyzer, test)]
 fn test_unreliable_agree_2c() {
     let n = 5;
     let cfg = Config::new(n, true);
@@ -577,6 +591,7 @@ fn test_unreliable_agree_2c() {
     cfg.cleanup();
 }
 
+#[cfg_attr(rust_analyzer, test)]
 fn test_figure8_unreliable_2c() {
     let n = 5;
     let cfg = Config::new(n, true);
@@ -620,10 +635,12 @@ fn test_figure8_unreliable_2c() {
     cfg.cleanup();
 }
 
+#[cfg_attr(rust_analyzer, test)]
 fn test_reliable_churn_2c() {
     churn(false, "Test (2C): churn");
 }
 
+#[cfg_attr(rust_analyzer, test)]
 fn test_unreliable_churn_2c() {
     churn(true, "Test (2C): unreliable churn");
 }
@@ -719,6 +736,7 @@ fn churn_client(cfg: &Config, me: u64, stop: &AtomicBool) -> Vec<Command> {
 /// Votes must survive a crash, and so must a candidate's own term and vote. Two of five servers stay behind by a term. The
 /// other three elect a leader. The leader and one of its voters restart, and meet the two that were behind. Neither may
 /// vote in that term again.
+#[cfg_attr(rust_analyzer, test)]
 fn test_one_vote_per_term_extra() {
     const ROUNDS: usize = 12;
     /// Shorter than election timeouts.
@@ -787,6 +805,7 @@ fn first_leader(cfg: &Config, servers: &[usize]) -> usize {
 
 /// Elections on a slow network, where a second candidate often asks for votes before it hears of the first. At most one
 /// candidate may lead in a term.
+#[cfg_attr(rust_analyzer, test)]
 fn test_many_candidates_extra() {
     let n = 5;
     let cfg = Config::new(n, true);
@@ -823,6 +842,7 @@ fn watch_leaders(cfg: &Config, duration: Duration) {
 
 /// Figure 8 of the paper, step by step, with the paper's letters: an entry of an older term is not committed yet, even
 /// if a majority has it. Random failures seldom lead to this situation.
+#[cfg_attr(rust_analyzer, test)]
 fn test_figure8_step_by_step_extra() {
     let n = 5;
     let cfg = Config::new(n, false);
@@ -876,6 +896,7 @@ fn test_figure8_step_by_step_extra() {
 /// AppendEntries RPCs overtake each other. An RPC that arrives after later ones contains nothing new. A follower that
 /// cuts its log where such an RPC's entries end loses entries that it has acknowledged, and the leader never sends
 /// them again.
+#[cfg_attr(rust_analyzer, test)]
 fn test_late_appends_extra() {
     const ROUNDS: usize = 400;
     let n = 5;
@@ -899,6 +920,7 @@ fn test_late_appends_extra() {
 
 /// A leader of an earlier term leads again, and only now gets the replies to RPCs of the earlier term. They are about
 /// entries that have been overwritten since. A leader that counts these replies commits entries that no majority has.
+#[cfg_attr(rust_analyzer, test)]
 fn test_stale_replies_extra() {
     let cfg = Config::new(5, false);
     cfg.begin("Test (extra): replies from an earlier term count nothing");
@@ -976,6 +998,7 @@ fn soon(mut it: impl FnMut() -> bool) -> bool {
 /// A leader's thread loses the processor between two appends, or before one is encoded. Meanwhile the server becomes a
 /// follower of another leader and takes over its log. The thread must not send an append with the new term or from the
 /// new log.
+#[cfg_attr(rust_analyzer, test)]
 fn test_stalled_leader_extra() {
     let cfg = Config::new(5, false);
     cfg.begin("Test (extra): a leader is overtaken while it sends");
@@ -1053,6 +1076,7 @@ fn mean(durations: &[Duration]) -> Duration {
 
 /// The leader fails, again and again. Lab 2 wants a new leader within five seconds, even if an election or two fail: three
 /// elections must fit into five seconds.
+#[cfg_attr(rust_analyzer, test)]
 fn test_slow_elections_extra() {
     const ELECTIONS: usize = 25;
     const LIMIT: Duration = Duration::from_millis(5000 / 3);
@@ -1102,6 +1126,7 @@ fn election_timeouts(cfg: &Config, servers: &[usize]) -> Vec<Duration> {
 /// A follower that grants its vote resets its election timer (Figure 2, Followers, rule 2). Messages are slow here. The
 /// followers are cut off as soon as they have voted. From then on they must be silent for a whole election timeout, not
 /// for the rest of the timeout that was running when the candidate asked.
+#[cfg_attr(rust_analyzer, test)]
 fn test_timer_after_granted_vote_extra() {
     const ROUNDS: usize = 15;
     const LATENCY: Duration = Duration::from_millis(20);
@@ -1177,6 +1202,7 @@ fn silence_of_voters(cfg: &Config, servers: &[usize], term: u64, latency: Durati
 /// A server that denies its vote does not reset its election timer. Four of seven servers are alive, so all four votes are
 /// needed. One of the four has an entry that the others lack: only this server can win. It must be elected when its own
 /// election timer has run out, however often the others ask it for its vote before.
+#[cfg_attr(rust_analyzer, test)]
 fn test_timer_after_denied_vote_extra() {
     const ROUNDS: usize = 30;
     let n = 7;
@@ -1219,6 +1245,7 @@ fn test_timer_after_denied_vote_extra() {
 /// An AppendEntries of an older term does not reset the election timer. A follower has been cut off and is in a newer term
 /// than the leader. Then the leader's requests reach it again, but messages take so long that the leader hears only much
 /// later that its term is over. Meanwhile the follower must go on to begin elections.
+#[cfg_attr(rust_analyzer, test)]
 fn test_timer_after_stale_append_extra() {
     const ROUNDS: usize = 8;
     const LATENCY: Duration = Duration::from_secs(1);

@@ -2,8 +2,15 @@
 //! output format, and under watch.
 //!
 //! A test binary with `harness = false` calls [`run`] with its tests. The binary then behaves as any Rust test binary
-//! (`--list`, `--exact`, filters, cargo-nextest), and runs each test in a child of itself, so that a test that
+//! (`--list`, `--exact`, several filters, cargo-nextest), and runs each test in a child of itself, so that a test that
 //! fails, hangs or crashes cannot touch the next.
+//!
+//! The functions of the tests have the attribute `#[cfg_attr(rust_analyzer, test)]`. The compiler passes over it.
+//! rust-analyzer, which runs in editors, takes it for `#[test]`, and offers to run and to debug each test; it then starts
+//! the test binary with the test's name, as cargo-nextest does.
+//!
+//! The command line may have Go's names (`TestBasic3A`). A filter that matches no test is an error, with exit code 4,
+//! unless cargo has started other test binaries with the same filter, and one of those has a test that matches.
 //!
 //! A test fails at once, with a message that names the thread, when any thread panics, when threads are deadlocked on
 //! parking_lot's locks, or when the test takes longer than [`LIMIT`]. The test passes when its function has returned and

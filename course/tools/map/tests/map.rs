@@ -154,6 +154,31 @@ fn no_rust_name_is_missing() {
     assert_none(errors.into_iter().collect());
 }
 
+/// The tests that the harness runs are in lists, where no editor looks for them, nor the harness for those of other
+/// programs. The attribute tells them.
+#[test]
+fn each_test_in_a_list_has_the_attribute() {
+    let mut errors = Vec::new();
+    for file in ["labrpc/tests/test_test.rs", "raft/tests/test_test.rs", "kvraft/tests/test_test.rs"] {
+        let text = std::fs::read_to_string(root().join(file)).unwrap_or_else(|e| panic!("{file}: {e}"));
+        let is_listed = |name: &str| text.contains(&format!("\"{name}\","));
+        let mut before = "";
+        let mut listed = 0;
+        for line in text.lines() {
+            let name = line.strip_prefix("fn ").and_then(|rest| rest.split('(').next());
+            if let Some(name) = name.filter(|name| is_listed(name)) {
+                listed += 1;
+                if before != "#[cfg_attr(rust_analyzer, test)]" {
+                    errors.push(format!("{file}: put #[cfg_attr(rust_analyzer, test)] before fn {name}"));
+                }
+            }
+            before = line;
+        }
+        assert!(listed > 9, "{file}: {listed} tests are listed");
+    }
+    assert_none(errors);
+}
+
 #[test]
 fn the_parser_sees_what_users_see() {
     let names = names(false);

@@ -124,9 +124,8 @@ pub(super) fn fail(message: &str, server: Option<usize>) -> ! {
     }
     let at = record::elapsed();
     let shortage = labrpc::shortage().map_or(String::new(), |shortage| format!("\n{shortage}"));
-    let property = record::violated().map_or(String::new(), |property| {
-        format!("\nThis breaks {property} (Figure 3 of the Raft paper).")
-    });
+    let property = record::violated()
+        .map_or(String::new(), |property| format!("\nThis breaks {property} (Figure 3 of the Raft paper)."));
     let message = &format!("{message}{shortage}{property}");
     let focus = record::focus(server);
     let story = report::story(focus);
