@@ -13,7 +13,7 @@ use crate::lab::Part;
 use crate::outcome::Outcome;
 use crate::plan::Plan;
 use crate::report;
-use crate::run::{Ended, Hunter, Runner, Verdict};
+use crate::run::{Ended, Figures, Hunter, Runner, Verdict};
 use crate::strays;
 use crate::workspace;
 use anyhow::{Context, Result, anyhow, bail};
@@ -234,7 +234,10 @@ impl Grading {
                 } else {
                     let Ended { verdict, output } = runner.run(test.function, share, None)?;
                     match &verdict {
-                        Verdict::Passed(figures) => say(&format!("passed, {:.1} s", figures.seconds)),
+                        Verdict::Passed(figures) => {
+                            say(&format!("passed, {:.1} s", figures.seconds));
+                            show_remarks(figures);
+                        }
                         Verdict::Failed(why) => {
                             say("FAILED");
                             show_failure(&output, why);
@@ -300,6 +303,7 @@ impl Grading {
             };
             match ended {
                 Some(Ended { verdict: verdict @ Verdict::Passed(_), .. }) => {
+                    verdict.figures().into_iter().for_each(show_remarks);
                     lock(&self.outcomes)[i].record_simulated(verdict);
                 }
                 Some(Ended { verdict: Verdict::Failed(why), output }) if began.elapsed() < share => {
@@ -424,6 +428,13 @@ fn show_failure(output: &str, why: &str) {
     // The harness may have printed the reason already.
     let reason = if output.contains(why.trim()) { "" } else { why };
     print(&foreign::quoted(&format!("{output}\n{reason}")));
+}
+
+/// Prints what looked odd in a run that has passed.
+fn show_remarks(figures: &Figures) {
+    for remark in &figures.remarks {
+        print(&foreign::quoted(&format!("remark: {remark}")));
+    }
 }
 
 /// A panic cannot leave the guarded value half changed, so a poisoned lock is used like any other.

@@ -7,7 +7,7 @@ use crate::limits;
 use crate::strays;
 use crate::workspace;
 use anyhow::{Context, Result};
-use harness::{PassedLine, SimulatedRun, TestFailure, TestRun, Trust};
+use harness::{PassedLine, SimulatedRun, TestFailure, TestPass, TestRun, Trust};
 use hunt::{Outcome, Trial};
 use std::fs;
 use std::io;
@@ -32,18 +32,23 @@ pub fn replay_command(function: &str, seed: u64) -> String {
     harness::replay("kvraft", "test_test", function, seed)
 }
 
-/// The numbers of a test's last line, "  ... Passed --  15.1  5  4653  126".
+/// The numbers of a test's last line, "  ... Passed --  15.1  5  4653  126", and what looked odd.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Figures {
     pub seconds: f64,
     pub rpcs: u64,
     pub operations: u64,
+    /// What looked odd.
+    pub remarks: Vec<String>,
 }
 
-impl From<PassedLine> for Figures {
-    fn from(line: PassedLine) -> Figures {
-        let PassedLine { seconds, rpcs, operations, .. } = line;
-        Figures { seconds, rpcs: rpcs as u64, operations: operations as u64 }
+impl From<TestPass> for Figures {
+    fn from(TestPass { line, remarks }: TestPass) -> Figures {
+        // A test need not set a last line.
+        let Some(PassedLine { seconds, rpcs, operations, .. }) = line else {
+            return Figures { remarks, ..Figures::default() };
+        };
+        Figures { seconds, rpcs: rpcs as u64, operations: operations as u64, remarks }
     }
 }
 
@@ -99,8 +104,7 @@ impl Runner<'_> {
         // Ignore an error: the folder is removed in the end with all others.
         let _ = workspace::remove_folder(&place);
         let verdict = match result {
-            // A test need not set a last line.
-            Ok(line) => Verdict::Passed(line.map_or_else(Figures::default, Figures::from)),
+            Ok(pass) => Verdict::Passed(pass.into()),
             Err(failure) => Verdict::Failed(failure.to_string()),
         };
         Ok(Ended { verdict, output })
@@ -114,7 +118,7 @@ impl Runner<'_> {
         function: &str,
         limit: Duration,
         simulation: Option<SimulatedRun>,
-    ) -> (Result<Option<PassedLine>, TestFailure>, String) {
+    ) -> (Result<TestPass, TestFailure>, String) {
         let workspace = self.folders.workspace();
         let allowance = Allowance {
             memory: self.memory,
@@ -213,7 +217,9 @@ mod tests {
     #[test]
     fn figures_are_those_of_the_last_line() {
         let line: PassedLine = "  ... Passed --   0.6  5    53    2".parse().unwrap();
-        assert_eq!(Figures::from(line), Figures { seconds: 0.6, rpcs: 53, operations: 2 });
+        let pass = TestPass { line: Some(line), remarks: vec!["odd".to_string()] };
+        let remarks = pass.remarks.clone();
+        assert_eq!(Figures::from(pass), Figures { seconds: 0.6, rpcs: 53, operations: 2, remarks });
     }
 
     #[test]

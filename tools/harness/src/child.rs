@@ -42,6 +42,13 @@ pub fn passed(line: PassedLine) {
     *LAST_LINE.lock().unwrap_or_else(PoisonError::into_inner) = Some(line);
 }
 
+/// Notes something that does not fail the test, and that whoever judges it should know: prints it as a warning, and gives it
+/// to the caller of [`run_test`](crate::run_test).
+pub fn remark(text: &str) {
+    session::print(&format!("warning: {text}\n"));
+    session::remark(text);
+}
+
 /// Runs the test that the parent wants.
 pub(crate) fn run(limit: Duration, tests: &[Test]) -> ExitCode {
     record::start_clock();
@@ -70,10 +77,10 @@ pub(crate) fn run(limit: Duration, tests: &[Test]) -> ExitCode {
     };
     let line = LAST_LINE.lock().unwrap_or_else(PoisonError::into_inner).take();
     if let Some(line) = line {
-        println!("{line}{time}");
+        session::print(&format!("{line}{time}\n"));
     }
     if let Some(peak) = peak {
-        println!("  peak: {} threads", peak.highest());
+        session::print(&format!("  peak: {} threads\n", peak.highest()));
     }
     session::pass(line);
     ExitCode::SUCCESS

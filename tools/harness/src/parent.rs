@@ -1,11 +1,12 @@
 //! The test binary as a user starts it: runs each test in a child of itself.
 
+mod lingering;
 mod process;
 mod replay;
 mod seeds;
 mod stream;
 
-pub use process::{SimulatedRun, TestFailure, TestRun, Trust, run_test};
+pub use process::{SimulatedRun, TestFailure, TestPass, TestRun, Trust, run_test};
 pub use replay::replay;
 pub use seeds::fresh as fresh_seed;
 

@@ -79,11 +79,15 @@ pub(super) fn pass(line: Option<lines::PassedLine>) {
     let Some(start) = start() else { return };
     if draws(start) && start.pictures == Pictures::Always {
         let message = line.map_or(String::new(), |line| line.to_string());
-        println!("{}", draw(start, false, record::elapsed(), &message, None));
+        print(&format!("{}\n", draw(start, false, record::elapsed(), &message, None)));
     }
-    // The parent may kill this process once it has the verdict. Ignore the error: nobody reads the output any more.
-    let _ = std::io::stdout().flush();
+    // The parent may kill this process once it has the verdict, so everything is printed by now.
     tell(&Report::Passed { token: start.token.clone(), line });
+}
+
+/// Tells the parent something that does not fail the test.
+pub(super) fn remark(text: &str) {
+    tell(&Report::Remark { text: text.to_string() });
 }
 
 /// Fails the test and ends this process. `server`: the server that the calling thread works for, if any. Only the first
@@ -135,6 +139,15 @@ fn tell(report: &Report) {
         && let Ok(line) = report.encode()
     {
         let _ = (&session.channel).write_all(&line);
+    }
+}
+
+/// Writes to standard output without std's lock: a thread that the test has left may hold that lock for ever. What it has
+/// begun to write, and has not ended with a new line, comes later or never.
+pub(super) fn print(text: &str) {
+    // Ignore the error: it means that nobody reads the output any more.
+    if let Ok(stdout) = std::io::stdout().as_fd().try_clone_to_owned() {
+        let _ = File::from(stdout).write_all(text.as_bytes());
     }
 }
 

@@ -92,7 +92,7 @@ pub(super) fn wait_for_the_others(own: &threads::Own) {
         names.join("\n  ")
     );
     if TOLERATES_LEFTOVERS.load(Ordering::Relaxed) {
-        println!("warning: {message}");
+        session::print(&format!("warning: {message}\n"));
     } else {
         fail_about(first.server(), &message);
     }
