@@ -1,6 +1,7 @@
 //! Support for the key/value service's tests: makes, shuts down, restarts, connects and partitions servers, and makes
 //! clients (Go: config.go).
 
+use crate::traffic::Traffic;
 use crossbeam_channel::bounded;
 use harness::PassedLine;
 use harness::record::{self, on_server};
@@ -13,6 +14,13 @@ use rand::seq::SliceRandom;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
+
+/// How often, at most, a client that has written looks whether a server leads.
+const LOOK_INTERVAL: Duration = Duration::from_millis(100);
+
+/// How many of these looks in a row may find that no server leads. A leader may lose its leadership between a write and the
+/// look that follows it, but not so often without another server that leads meanwhile.
+const LOOKS_WITHOUT_LEADER: u32 = 50;
 
 /// The servers and clients of one test and their network. Several threads may call the methods at once.
 pub struct Config {
@@ -27,7 +35,17 @@ pub struct Config {
     clients: AtomicUsize,
     /// How many operations clients have completed.
     operations: AtomicUsize,
+    leadership: Mutex<Leadership>,
+    traffic: Arc<Traffic>,
     begun: Mutex<Begun>,
+}
+
+/// What clients have seen of the leader.
+#[derive(Default)]
+struct Leadership {
+    looked: Option<Instant>,
+    /// How many looks in a row, each right after a write, have found no leader.
+    without: u32,
 }
 
 #[derive(Default)]
@@ -64,6 +82,11 @@ impl Config {
         let net = Network::new();
         net.reliable(!unreliable);
         net.latency(harness::latency());
+        let traffic = Arc::new(Traffic::new(n));
+        net.on_departure({
+            let traffic = traffic.clone();
+            move |departure| traffic.note(departure)
+        });
         let cfg = Arc::new(Config {
             n,
             net,
@@ -72,6 +95,8 @@ impl Config {
             instances: AtomicUsize::new(0),
             clients: AtomicUsize::new(0),
             operations: AtomicUsize::new(0),
+            leadership: Mutex::default(),
+            traffic,
             begun: Mutex::new(Begun { at: Instant::now(), rpcs: 0, operations: 0 }),
         });
         let weak = Arc::downgrade(&cfg);
@@ -110,6 +135,7 @@ impl Config {
                 );
             }
         }
+        self.traffic.remarks().iter().for_each(|remark| harness::remark(remark));
         let begun = self.begun.lock();
         harness::passed(PassedLine {
             seconds: begun.at.elapsed().as_secs_f64(),
@@ -181,10 +207,16 @@ impl Config {
         }
     }
 
-    /// Makes two groups for `partition`: a majority, and a minority with the leader in it.
-    pub fn make_partition(&self) -> (Vec<usize>, Vec<usize>) {
-        // As in Go: if there is no leader, take server 0 as the leader.
-        let leader = self.leader().unwrap_or(0);
+    /// Makes two groups for `partition`: a majority, and a minority with the leader in it. A put has succeeded. If no server
+    /// leads now, `put` puts again until one does. (Go takes server 0 for the leader then.)
+    pub fn make_partition(&self, mut put: impl FnMut()) -> (Vec<usize>, Vec<usize>) {
+        let leader = loop {
+            match self.leader() {
+                Some(leader) => break leader,
+                None => put(),
+            }
+            std::thread::sleep(LOOK_INTERVAL);
+        };
         let mut majority: Vec<usize> = self.all().into_iter().filter(|i| *i != leader).collect();
         let mut minority = majority.split_off(self.n / 2 + 1);
         minority.push(leader);
@@ -195,6 +227,28 @@ impl Config {
     pub fn leader(&self) -> Option<usize> {
         let servers: Vec<_> = self.servers.lock().iter().map(|host| host.kv.clone()).collect();
         servers.iter().position(|kv| kv.as_ref().is_some_and(|kv| kv.raft().get_state().1))
+    }
+
+    /// Called right after a write has succeeded. Now and then looks whether a server leads.
+    ///
+    /// # Panics
+    /// When no server has led for a long time, though writes have succeeded.
+    fn look_for_leader(&self) {
+        {
+            let mut leadership = self.leadership.lock();
+            if leadership.looked.is_some_and(|looked| looked.elapsed() < LOOK_INTERVAL) {
+                return;
+            }
+            leadership.looked = Some(Instant::now());
+        }
+        let is_led = self.leader().is_some();
+        let mut leadership = self.leadership.lock();
+        leadership.without = if is_led { 0 } else { leadership.without + 1 };
+        assert!(
+            leadership.without < LOOKS_WITHOUT_LEADER,
+            "nobody leads, and yet puts succeed: {LOOKS_WITHOUT_LEADER} times in a row, right after a put or an append, \
+             get_state() said on every server that it does not lead. Only a leader can commit an operation"
+        );
     }
 
     /// Makes a client that is connected to the servers in `to`.
@@ -297,22 +351,30 @@ impl Config {
 impl Client {
     pub fn get(&mut self, key: &str) -> String {
         let operation = self.begin(format!("get({key:?})"));
+        let under_way = self.cfg.traffic.begin();
         let value = self.clerk.get(key);
+        self.cfg.traffic.end(under_way, false);
         operation.returned(&value);
         self.count();
         value
     }
 
     pub fn put(&mut self, key: &str, value: &str) {
-        let _operation = self.begin(format!("put({key:?}, {value:?})"));
-        self.clerk.put(key, value);
-        self.count();
+        self.write(format!("put({key:?}, {value:?})"), |clerk| clerk.put(key, value));
     }
 
     pub fn append(&mut self, key: &str, value: &str) {
-        let _operation = self.begin(format!("append({key:?}, {value:?})"));
-        self.clerk.append(key, value);
+        self.write(format!("append({key:?}, {value:?})"), |clerk| clerk.append(key, value));
+    }
+
+    fn write(&mut self, what: String, run: impl FnOnce(&mut Clerk)) {
+        let operation = self.begin(what);
+        let under_way = self.cfg.traffic.begin();
+        run(&mut self.clerk);
+        self.cfg.traffic.end(under_way, true);
+        drop(operation);
         self.count();
+        self.cfg.look_for_leader();
     }
 
     /// Runs an operation. Returns a get's value, and the operation's id in the record.

@@ -5,6 +5,7 @@ mod appends;
 mod config;
 mod history;
 mod logs;
+mod traffic;
 
 use appends::{check_appends, excerpt, nth};
 use config::{Client, Config};
@@ -454,7 +455,7 @@ fn one_partition(tested: Stage) {
     };
 
     begin(Stage::ProgressInMajority, "Test: progress in majority (3A)");
-    let (p1, p2) = cfg.make_partition();
+    let (p1, p2) = cfg.make_partition(|| ck.put("1", "13"));
     cfg.partition(&p1, &p2);
     let mut ckp1 = cfg.make_client(&p1);
     ckp1.put("1", "14");

@@ -13,7 +13,7 @@ use crate::lab::{Part, Test};
 use crate::outcome::Outcome;
 use crate::plan::Plan;
 use crate::report;
-use crate::run::{Ended, Hunter, Runner, Verdict};
+use crate::run::{Ended, Figures, Hunter, Runner, Verdict};
 use crate::strays;
 use crate::workspace;
 use anyhow::{Context, Result, anyhow, bail};
@@ -236,7 +236,7 @@ impl Grading {
                     match &ended.verdict {
                         Verdict::Passed(figures) => {
                             say(&format!("passed, {:.1} s", figures.seconds));
-                            print(&foreign::quoted(&ended.warnings()));
+                            show_remarks(figures);
                         }
                         Verdict::Failed(why) => {
                             say("FAILED");
@@ -303,6 +303,7 @@ impl Grading {
             };
             match ended {
                 Some(Ended { verdict: verdict @ Verdict::Passed(_), .. }) => {
+                    verdict.figures().into_iter().for_each(show_remarks);
                     lock(&self.outcomes)[i].record_simulated(verdict);
                 }
                 Some(Ended { verdict: Verdict::Failed(why), output }) if began.elapsed() < share => {
@@ -444,6 +445,13 @@ fn show_failure(output: &str, why: &str) {
     // The harness may have printed the reason already.
     let reason = if output.contains(why.trim()) { "" } else { why };
     print(&foreign::quoted(&format!("{output}\n{reason}")));
+}
+
+/// Prints what looked odd in a run that has passed.
+fn show_remarks(figures: &Figures) {
+    for remark in &figures.remarks {
+        print(&foreign::quoted(&format!("remark: {remark}")));
+    }
 }
 
 /// A panic cannot leave the guarded value half changed, so a poisoned lock is used like any other.

@@ -91,12 +91,16 @@ impl Outcome {
             let (run, all) = (self.simulated.len(), self.seeds);
             return format!("only {run} of {all} seeds were simulated: the time was up");
         }
+        let passed = || self.figures().into_iter().chain(self.simulated.iter().filter_map(Verdict::figures));
         // Every operation needs a server, and a server is reached by an RPC.
         let is_odd = |figures: &Figures| figures.rpcs < figures.operations;
-        if self.figures().into_iter().chain(self.simulated.iter().filter_map(Verdict::figures)).any(is_odd) {
+        if passed().any(is_odd) {
             return "fewer RPCs than operations: look at how the servers communicate".to_string();
         }
-        String::new()
+        passed()
+            .flat_map(|figures| &figures.remarks)
+            .next()
+            .map_or_else(String::new, |remark| first_line(remark))
     }
 }
 
@@ -160,8 +164,22 @@ mod tests {
     }
 
     #[test]
+    fn what_looked_odd_in_a_run_that_has_passed_is_remarked() {
+        let mut outcome = outcome(1, 0);
+        let remarks = vec!["server 3 got no message\nmore".to_string()];
+        outcome.record_run(Verdict::Passed(Figures {
+            rpcs: 9,
+            operations: 1,
+            remarks,
+            ..Figures::default()
+        }));
+        assert!(outcome.has_passed() && outcome.points == 5.0);
+        assert_eq!(outcome.remark(), "server 3 got no message");
+    }
+
+    #[test]
     fn fewer_rpcs_than_operations_are_remarked_of_real_and_simulated_runs() {
-        let few = || Verdict::Passed(Figures { seconds: 1.0, rpcs: 0, operations: 9 });
+        let few = || Verdict::Passed(Figures { rpcs: 0, operations: 9, ..Figures::default() });
         let mut real = outcome(1, 0);
         real.record_run(few());
         let mut simulated = outcome(1, 1);

@@ -259,7 +259,7 @@ mod tests {
 
     /// One that has passed and one that has failed.
     fn outcomes() -> Vec<Outcome> {
-        let figures = Figures { seconds: 15.1, rpcs: 4653, operations: 126 };
+        let figures = Figures { seconds: 15.1, rpcs: 4653, operations: 126, remarks: Vec::new() };
         vec![
             outcome(1, Verdict::Passed(figures)),
             outcome(10, Verdict::Failed("it: \"hung\"\x1b[2J\nmore".to_string())),

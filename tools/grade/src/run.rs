@@ -6,7 +6,7 @@ use crate::foreign::Excerpt;
 use crate::strays;
 use crate::workspace;
 use anyhow::{Context, Result};
-use harness::{PassedLine, SimulatedRun, TestFailure, TestRun, Trust};
+use harness::{PassedLine, SimulatedRun, TestFailure, TestPass, TestRun, Trust};
 use hunt::{Outcome, Trial};
 use rustix::process::getuid;
 use std::fs;
@@ -40,18 +40,23 @@ pub fn is_about_threads(warning: &str) -> bool {
     warning.contains(THREADS_ARE_LEFT)
 }
 
-/// The numbers of a test's last line, "  ... Passed --  15.1  5  4653  126".
+/// The numbers of a test's last line, "  ... Passed --  15.1  5  4653  126", and what looked odd.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Figures {
     pub seconds: f64,
     pub rpcs: u64,
     pub operations: u64,
+    /// What looked odd.
+    pub remarks: Vec<String>,
 }
 
-impl From<PassedLine> for Figures {
-    fn from(line: PassedLine) -> Figures {
-        let PassedLine { seconds, rpcs, operations, .. } = line;
-        Figures { seconds, rpcs: rpcs as u64, operations: operations as u64 }
+impl From<TestPass> for Figures {
+    fn from(TestPass { line, remarks }: TestPass) -> Figures {
+        // A test need not set a last line.
+        let Some(PassedLine { seconds, rpcs, operations, .. }) = line else {
+            return Figures { remarks, ..Figures::default() };
+        };
+        Figures { seconds, rpcs: rpcs as u64, operations: operations as u64, remarks }
     }
 }
 
@@ -85,16 +90,6 @@ impl Ended {
         let says = |text: &str| text.contains(harness::OTHERS_HAVE_THEM);
         matches!(&self.verdict, Verdict::Failed(why) if says(why) || says(&self.output))
     }
-
-    /// The harness's warnings, such as that threads of killed servers are left.
-    pub fn warnings(&self) -> String {
-        let mut is_warning = false;
-        let lines = self.output.lines().filter(|line| {
-            is_warning = line.starts_with("warning: ") || is_warning && line.starts_with("  ");
-            is_warning
-        });
-        lines.collect::<Vec<_>>().join("\n")
-    }
 }
 
 /// Runs the tests of one hand-in.
@@ -127,8 +122,7 @@ impl Runner<'_> {
         // Ignore an error: the folder is removed in the end with all others.
         let _ = workspace::remove_folder(&place);
         let verdict = match result {
-            // A test need not set a last line.
-            Ok(line) => Verdict::Passed(line.map_or_else(Figures::default, Figures::from)),
+            Ok(pass) => Verdict::Passed(pass.into()),
             Err(failure) => Verdict::Failed(failure.to_string()),
         };
         Ok(Ended { verdict, output })
@@ -142,7 +136,7 @@ impl Runner<'_> {
         function: &str,
         limit: Duration,
         simulation: Option<SimulatedRun>,
-    ) -> (Result<Option<PassedLine>, TestFailure>, String) {
+    ) -> (Result<TestPass, TestFailure>, String) {
         let workspace = self.folders.workspace();
         let allowance = Allowance {
             memory: self.memory,
@@ -246,21 +240,22 @@ mod tests {
     #[test]
     fn figures_are_those_of_the_last_line() {
         let line: PassedLine = "  ... Passed --   0.6  5    53    2".parse().unwrap();
-        assert_eq!(Figures::from(line), Figures { seconds: 0.6, rpcs: 53, operations: 2 });
+        let pass = TestPass { line: Some(line), remarks: vec!["odd".to_string()] };
+        let remarks = pass.remarks.clone();
+        assert_eq!(Figures::from(pass), Figures { seconds: 0.6, rpcs: 53, operations: 2, remarks });
     }
 
     #[test]
-    fn warnings_are_found_in_the_output() {
-        let output = "Test: a ...\n  ... Passed --   0.1  3    12    1\nwarning: 2 threads are left\n  server 1: ticker\nok\n  no\n";
-        let ended = Ended { verdict: Verdict::Passed(Figures::default()), output: output.to_string() };
-        assert_eq!(ended.warnings(), "warning: 2 threads are left\n  server 1: ticker");
-        assert!(!ended.lacked_threads_of_others());
+    fn others_that_have_the_threads_are_known_from_the_failure() {
         let failed = |output: &str| Ended {
             verdict: Verdict::Failed("it ended".to_string()),
             output: output.to_string(),
         };
         assert!(failed(&format!("x. {}.", harness::OTHERS_HAVE_THEM)).lacked_threads_of_others());
         assert!(!failed("x").lacked_threads_of_others());
+        let passed =
+            Ended { verdict: Verdict::Passed(Figures::default()), ..failed(harness::OTHERS_HAVE_THEM) };
+        assert!(!passed.lacked_threads_of_others());
     }
 
     #[test]

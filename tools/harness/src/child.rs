@@ -42,6 +42,13 @@ pub fn passed(line: PassedLine) {
     session::set_last_line(line);
 }
 
+/// Notes something that does not fail the test, and that whoever judges it should know: prints it as a warning, and gives it
+/// to the caller of [`run_test`](crate::run_test).
+pub fn remark(text: &str) {
+    session::print(&format!("warning: {text}\n"));
+    session::remark(text);
+}
+
 /// Runs the test that the parent wants.
 pub(crate) fn run(limit: Duration, tests: &[Test]) -> ExitCode {
     record::start_clock();
@@ -71,8 +78,7 @@ pub(crate) fn run(limit: Duration, tests: &[Test]) -> ExitCode {
             (String::new(), peak, warnings)
         }
     };
-    let peak = peak.map(|peak| format!("  peak: {} threads", peak.highest()));
-    session::conclude(&time, peak.iter().chain(&warnings));
+    session::conclude(&time, peak.map(|peak| peak.highest()), &warnings);
     ExitCode::SUCCESS
 }
 
@@ -111,7 +117,7 @@ fn run_in_real_time(
     if thread.join().is_err() {
         fail("the test's thread ended without a result");
     }
-    let shortage = labrpc::shortage().map(|shortage| format!("warning: {shortage}"));
+    let shortage = labrpc::shortage().map(|shortage| shortage.to_string());
     let warnings: Vec<String> = shortage.into_iter().chain(watch::wait_for_the_others(&own)).collect();
     (peak, warnings)
 }

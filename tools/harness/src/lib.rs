@@ -25,6 +25,7 @@
 //! What a test calls:
 //! - [`begin`] prints its first line; [`passed`] sets its last line, which is printed once the test has really passed;
 //! - [`spawn`] runs something beside the test's own thread, [`spawn_client`] a client;
+//! - [`remark`] notes what does not fail the test, and what whoever judges it should know;
 //! - [`operation`] notes what a client does, and [`record`] what happens to the servers. Both are for the report of a
 //!   test that hangs, and for the picture.
 //!
@@ -53,14 +54,14 @@ mod report;
 mod test;
 
 pub use child::{
-    THREADS_ARE_LEFT, Task, begin, fail, latency, observe, passed, pause_server, pause_thread, scenario,
-    spawn, spawn_client,
+    THREADS_ARE_LEFT, Task, begin, fail, latency, observe, passed, pause_server, pause_thread, remark,
+    scenario, spawn, spawn_client,
 };
 pub use environment::{VARIABLES, Variable};
 pub use labrpc::OTHERS_HAVE_THEM;
 pub use limits::threads_of_user;
 pub use lines::PassedLine;
-pub use parent::{SimulatedRun, TestFailure, TestRun, Trust, fresh_seed, replay, run_test};
+pub use parent::{SimulatedRun, TestFailure, TestPass, TestRun, Trust, fresh_seed, replay, run_test};
 pub use protocol::Drawing;
 pub use record::{Operation, elapsed, excerpt, operation};
 pub use sim::Strategy;

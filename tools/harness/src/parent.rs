@@ -2,13 +2,14 @@
 
 mod arguments;
 mod elsewhere;
+mod lingering;
 mod names;
 mod process;
 mod replay;
 mod seeds;
 mod stream;
 
-pub use process::{SimulatedRun, TestFailure, TestRun, Trust, run_test};
+pub use process::{SimulatedRun, TestFailure, TestPass, TestRun, Trust, run_test};
 pub use replay::replay;
 pub use seeds::fresh as fresh_seed;
 

@@ -77,6 +77,8 @@ pub(crate) enum Report {
     },
     /// The test has failed. A failure needs no proof, so the token is not sent.
     Failed { message: String },
+    /// Something that does not fail the test, and that whoever judges it should know.
+    Remark { text: String },
     /// What became of the picture.
     Picture(Drawing),
 }
@@ -108,20 +110,23 @@ impl fmt::Display for Drawing {
 }
 
 impl Report {
-    /// The report as a line. Shortens a failure's message if the line would be too long: the parent would cut the line.
+    /// The report as a line. Shortens a failure's message or a remark if the line would be too long: the parent would cut
+    /// the line.
     pub(crate) fn encode(&self) -> serde_json::Result<Vec<u8>> {
         let line = encode(self)?;
         let fits = line.len() as u64 <= LONGEST_LINE;
         match self {
-            Report::Failed { message } if !fits => {
-                let end =
-                    (0..=LONGEST_TEXT.min(message.len())).rev().find(|at| message.is_char_boundary(*at));
-                let message = format!("{}...", &message[..end.unwrap_or(0)]);
-                encode(&Report::Failed { message })
-            }
+            Report::Failed { message } if !fits => encode(&Report::Failed { message: shortened(message) }),
+            Report::Remark { text } if !fits => encode(&Report::Remark { text: shortened(text) }),
             _ => Ok(line),
         }
     }
+}
+
+/// The beginning of a text that is too long.
+fn shortened(text: &str) -> String {
+    let end = (0..=LONGEST_TEXT.min(text.len())).rev().find(|at| text.is_char_boundary(*at));
+    format!("{}...", &text[..end.unwrap_or(0)])
 }
 
 /// A message as a line.

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "clippy.toml allows it in tests; this is for their helpers")]
 
-use harness::{PassedLine, SimulatedRun, TestFailure, TestRun, Trust, run_test};
+use harness::{PassedLine, SimulatedRun, TestFailure, TestPass, TestRun, Trust, run_test};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -376,7 +376,7 @@ fn output_without_end_is_cut_off() {
 }
 
 /// Runs one test as a grader does, and gives its result and its output.
-fn judge(command: Command, test: &str) -> (Result<Option<PassedLine>, TestFailure>, String) {
+fn judge(command: Command, test: &str) -> (Result<TestPass, TestFailure>, String) {
     let mut output = Vec::new();
     let result = run_test(foreign(command, test, Duration::from_secs(20)), &mut |text| {
         output.extend_from_slice(text);
@@ -392,7 +392,8 @@ fn foreign(command: Command, test: &str, limit: Duration) -> TestRun<'_> {
 fn a_grader_gets_the_last_line_or_the_reason() {
     let (result, output) = judge(samples(&[]), "passes");
     let line = PassedLine { seconds: 0.0, servers: 3, rpcs: 12, rpc_width: 5, operations: 1 };
-    assert_eq!(result.unwrap(), Some(line));
+    let pass = result.unwrap();
+    assert!(pass.line == Some(line) && pass.remarks.is_empty(), "{pass:?}");
     assert!(output.starts_with("Test: sample ...\n"), "{output}");
     let (result, output) = judge(samples(&[]), "panics");
     let failure = result.unwrap_err().to_string();
@@ -498,12 +499,48 @@ const MUCH: &str = "{ head -c 50000 /dev/zero | tr '\\0' x; }";
 fn a_process_that_does_not_end_after_its_report_has_passed() {
     let began = Instant::now();
     let (result, output) = judge(script("echo first; pass; echo last; sleep 600"), "lingers");
-    assert!(matches!(result, Ok(None)), "{result:?}");
-    assert_eq!(output, "first\nlast\n");
+    let remarks = result.unwrap().remarks;
+    let [remark] = &remarks[..] else { panic!("{remarks:?}") };
+    assert!(remark.starts_with("the test has passed, but 1 s later its process had not ended"), "{remark}");
+    #[cfg(target_os = "linux")]
+    assert!(remark.contains("It has 1 threads:\n  \"sh\", waiting in "), "{remark}");
+    assert_eq!(output, format!("first\nlast\nwarning: {remark}\n"));
     assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
     // It is the token that counts.
     let (result, _) = judge(script("token=0; pass; echo last; exec sleep 0"), "forges");
     assert!(matches!(result, Err(TestFailure::Ended { .. })), "{result:?}");
+}
+
+/// A thread holds the locks of standard output and standard error for ever.
+#[test]
+fn no_thread_that_is_left_keeps_a_test_from_its_end() {
+    for simulation in [None, harness::CAN_SIMULATE.then(SimulatedRun::default)] {
+        let run =
+            TestRun { simulation, ..foreign(samples(&[]), "leaves_stdout_locked", Duration::from_secs(60)) };
+        let mut output = Vec::new();
+        let pass = run_test(run, &mut |text| output.extend_from_slice(text)).unwrap();
+        let output = String::from_utf8(output).unwrap();
+        assert!(
+            output.contains("warning: 1 thread is left") && output.contains("  ... Passed --"),
+            "{output}"
+        );
+        assert!(pass.remarks.is_empty(), "its process ends by itself: {:?}", pass.remarks);
+    }
+}
+
+/// Threads print, log, allocate, start threads and look at their stacks, whatever the process does to end.
+#[test]
+fn threads_at_work_do_not_keep_a_process_from_its_end() {
+    let seeds = if harness::CAN_SIMULATE { 1..6 } else { 0..0 };
+    for seed in std::iter::once(None).chain(seeds.map(Some)) {
+        let simulation = seed.map(|seed| SimulatedRun { seed, ..SimulatedRun::default() });
+        let run = TestRun {
+            simulation,
+            ..foreign(samples(&[]), "leaves_threads_at_work", Duration::from_secs(60))
+        };
+        let pass = run_test(run, &mut |_| {}).unwrap();
+        assert!(pass.line.is_some() && pass.remarks.is_empty(), "{seed:?}: {:?}", pass.remarks);
+    }
 }
 
 /// The harness gets no processor from the test's first line until after the limit.
@@ -520,7 +557,7 @@ fn a_report_counts_even_if_it_is_read_after_the_limit() {
             std::thread::sleep(Duration::from_millis(1));
         }
     });
-    assert!(matches!(result, Ok(None)), "{result:?}");
+    assert!(matches!(result, Ok(TestPass { line: None, .. })), "{result:?}");
 }
 
 /// The harness gets no processor from the test's first line until its process has ended.
@@ -535,7 +572,7 @@ fn nothing_is_lost_of_a_process_that_has_ended() {
         }
         output.extend_from_slice(text);
     });
-    assert!(matches!(result, Ok(None)), "{result:?}");
+    assert!(matches!(result, Ok(TestPass { line: None, .. })), "{result:?}");
     assert!(output.ends_with(&[b'x'; 50_000]), "{} bytes", output.len());
 }
 

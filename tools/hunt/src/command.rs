@@ -189,7 +189,7 @@ impl Scenario {
 impl Outcome {
     /// The outcome of a run with this result and output, and where its picture is.
     pub fn of(
-        result: Result<Option<harness::PassedLine>, harness::TestFailure>,
+        result: Result<harness::TestPass, harness::TestFailure>,
         output: &[u8],
     ) -> (Outcome, Option<String>) {
         let output = String::from_utf8_lossy(output);

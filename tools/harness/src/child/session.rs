@@ -92,13 +92,20 @@ fn last_line() -> MutexGuard<'static, Option<PassedLine>> {
     LAST_LINE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Prints the test's last line, with `time` at its end, and these remarks, and tells the parent that the test has passed.
-pub(super) fn conclude<'a>(time: &str, remarks: impl IntoIterator<Item = &'a String>) {
+/// Prints the test's last line, with `time` at its end, how many threads there were at most if that was counted, and these
+/// warnings, and tells the parent that the test has passed.
+pub(super) fn conclude(time: &str, peak: Option<usize>, warnings: &[String]) {
     let line = last_line().take();
     if let Some(line) = line {
-        println!("{line}{time}");
+        print(&format!("{line}{time}\n"));
     }
-    remarks.into_iter().for_each(|remark| println!("{remark}"));
+    if let Some(peak) = peak {
+        print(&format!("  peak: {peak} threads\n"));
+    }
+    for warning in warnings {
+        print(&format!("warning: {warning}\n"));
+        remark(warning);
+    }
     pass(line);
 }
 
@@ -108,11 +115,15 @@ fn pass(line: Option<PassedLine>) {
     if draws(start) && start.pictures == Pictures::Always {
         let message = line.map_or(String::new(), |line| line.to_string());
         let story = Story { events: Vec::new(), left_out: 0 };
-        println!("{}", draw(start, false, record::elapsed(), &message, None, &story));
+        print(&format!("{}\n", draw(start, false, record::elapsed(), &message, None, &story)));
     }
-    // The parent may kill this process once it has the verdict. Ignore the error: nobody reads the output any more.
-    let _ = std::io::stdout().flush();
+    // The parent may kill this process once it has the verdict, so everything is printed by now.
     tell(&Report::Passed { token: start.token.clone(), line });
+}
+
+/// Tells the parent something that does not fail the test.
+pub(super) fn remark(text: &str) {
+    tell(&Report::Remark { text: text.to_string() });
 }
 
 /// Fails the test and ends this process. `server`: the server that the calling thread works for, if any. Only the first
@@ -171,6 +182,15 @@ fn tell(report: &Report) {
         && let Ok(line) = report.encode()
     {
         let _ = (&session.channel).write_all(&line);
+    }
+}
+
+/// Writes to standard output without std's lock: a thread that the test has left may hold that lock for ever. What it has
+/// begun to write, and has not ended with a new line, comes later or never.
+pub(super) fn print(text: &str) {
+    // Ignore the error: it means that nobody reads the output any more.
+    if let Ok(stdout) = std::io::stdout().as_fd().try_clone_to_owned() {
+        let _ = File::from(stdout).write_all(text.as_bytes());
     }
 }
 

@@ -35,8 +35,8 @@ fn fail(why: &str) -> ! {
     match session::start().and_then(|start| start.simulation.as_ref()) {
         // A thread of a killed server keeps all others from running, and the test needs them no more.
         Some(simulation) if watch::is_over() && !sim::is_simulated() => {
-            let warning = format!("warning: after the test had passed, {why}");
-            session::conclude(&time(simulation), &[warning.trim_end().to_string()]);
+            let warning = format!("after the test had passed, {}", why.trim_end());
+            session::conclude(&time(simulation), None, &[warning]);
             std::process::exit(0)
         }
         _ => watch::fail(why),

@@ -113,7 +113,5 @@ pub(super) fn wait_for_the_others(own: &Own) -> Option<String> {
             &format!("{left}\nEach thread that a server starts must end soon after its kill()."),
         );
     }
-    Some(format!(
-        "warning: {left}\n  The test has passed: as in Go, the threads of a killed server may stay."
-    ))
+    Some(format!("{left}\n  The test has passed: as in Go, the threads of a killed server may stay."))
 }

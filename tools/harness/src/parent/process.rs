@@ -6,6 +6,7 @@
 //! opened for reading by its name in /proc. The environment, the arguments and the files hold nothing that helps a
 //! cheat.
 
+use super::lingering;
 use super::stream::Stream;
 use crate::protocol::{self, CHILD_VARIABLE, Drawing, Pictures, Report, Simulation, Start};
 use lines::PassedLine;
@@ -27,6 +28,9 @@ const EXIT_GRACE: Duration = Duration::from_secs(1);
 /// How long a child may take to draw a picture and to end. The verdict stands already: on an overloaded machine, only
 /// the picture may be lost.
 const DRAW_GRACE: Duration = Duration::from_secs(30);
+
+/// How many remarks about a test are kept: the code under test can make some too.
+const MOST_REMARKS: usize = 4;
 
 /// How often to look whether the child has ended. Its output may stay open after that: a process that it started may
 /// hold the writing end.
@@ -77,6 +81,16 @@ pub struct SimulatedRun {
     pub replay: Option<String>,
 }
 
+/// What is known of a test that has passed.
+#[derive(Debug, Default)]
+pub struct TestPass {
+    /// The test's last line; None if the test has set none.
+    pub line: Option<PassedLine>,
+    /// What looks odd, and fails nothing: what the test has noted with [`remark`](crate::remark), and which threads its
+    /// process had if it did not end. The code under test can add remarks.
+    pub remarks: Vec<String>,
+}
+
 /// Why a test has failed. Displays as the whole reason.
 #[derive(Debug)]
 pub enum TestFailure {
@@ -119,11 +133,12 @@ impl fmt::Display for TestFailure {
 impl std::error::Error for TestFailure {}
 
 /// Runs one test of a test binary in a process group of its own, passes its output to `output` as it comes, and in the
-/// end kills the processes that are left in the group. Returns the test's last line, if the test set one.
+/// end kills the processes that are left in the group. A test that has said that it has passed has passed, whatever its
+/// process does afterwards.
 ///
 /// # Errors
 /// When the test has not passed; the error says why.
-pub fn run_test(run: TestRun<'_>, output: &mut dyn FnMut(&[u8])) -> Result<Option<PassedLine>, TestFailure> {
+pub fn run_test(run: TestRun<'_>, output: &mut dyn FnMut(&[u8])) -> Result<TestPass, TestFailure> {
     let TestRun { command, test, limit, trust, workspace, simulation } = run;
     let is_drawn = simulation.as_ref().is_none_or(|simulation| simulation.replay.is_some());
     let simulation = simulation.map(|SimulatedRun { seed, strategy, scenario, replay }| Simulation {
@@ -171,7 +186,7 @@ pub(super) fn run(
     order: Order,
     limit: Duration,
     output: &mut dyn FnMut(&[u8]),
-) -> Result<Option<PassedLine>, TestFailure> {
+) -> Result<TestPass, TestFailure> {
     let Order { test, trust, workspace, simulation, pictures, counts_threads, is_strict } = order;
     let deadline = Instant::now() + limit;
     // The code under test could find the token in its process's memory, but nowhere else.
@@ -192,12 +207,15 @@ pub(super) fn run(
     let has_ended = process.follow(deadline, |heard| heard.verdict.is_some(), output);
     if !has_ended && let Some(verdict) = &process.heard.verdict {
         let draws = matches!(verdict, Verdict::Failed(_)) && trust != Trust::Foreign;
+        let has_passed = matches!(verdict, Verdict::Passed(_));
         let grace = if draws { DRAW_GRACE } else { EXIT_GRACE };
-        process.follow(Instant::now() + grace, |_| false, output);
+        if !process.follow(Instant::now() + grace, |_| false, output) && has_passed {
+            process.remark_on_its_threads(output);
+        }
     }
     let status = process.end(output);
     match process.heard.verdict {
-        Some(Verdict::Passed(line)) => Ok(line),
+        Some(Verdict::Passed(line)) => Ok(TestPass { line, remarks: process.heard.remarks }),
         Some(Verdict::Failed(message)) => {
             Err(TestFailure::Failed { message, drawing: process.heard.drawing.filter(|_| !sealed) })
         }
@@ -223,6 +241,7 @@ struct Heard {
     token: String,
     /// The first verdict counts.
     verdict: Option<Verdict>,
+    remarks: Vec<String>,
     /// What became of the child's picture.
     drawing: Option<Drawing>,
 }
@@ -238,8 +257,9 @@ impl Heard {
             Some(Report::Failed { message }) => {
                 self.verdict.get_or_insert(Verdict::Failed(message));
             }
+            Some(Report::Remark { text }) if self.remarks.len() < MOST_REMARKS => self.remarks.push(text),
             Some(Report::Picture(drawing)) => self.drawing = Some(drawing),
-            Some(Report::Passed { .. }) | None => {}
+            Some(Report::Remark { .. } | Report::Passed { .. }) | None => {}
         }
     }
 }
@@ -271,7 +291,12 @@ impl Process {
         let (output, channel) = (Stream::new(stdout).map_err(failed)?, Stream::new(channel).map_err(failed)?);
         let child = command.spawn().map_err(failed)?;
         // `command` ends here, and with it this process's copies of the child's ends.
-        Ok(Process { child, output, channel, heard: Heard { token, verdict: None, drawing: None } })
+        Ok(Process {
+            child,
+            output,
+            channel,
+            heard: Heard { token, verdict: None, remarks: Vec::new(), drawing: None },
+        })
     }
 
     /// Passes on what the child prints and reports, until it has ended (true), or until `is_enough` or the deadline
@@ -313,6 +338,17 @@ impl Process {
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
         // An error means that there is no such child.
         !matches!(waitid(WaitId::Pid(Pid::from_child(&self.child)), options), Ok(None))
+    }
+
+    /// Notes which threads of the child have not ended, and where they are. The child has passed, and did not end.
+    fn remark_on_its_threads(&mut self, output: &mut dyn FnMut(&[u8])) {
+        let text = format!(
+            "the test has passed, but {} s later its process had not ended; killed{}",
+            EXIT_GRACE.as_secs(),
+            lingering::threads(self.child.id())
+        );
+        output(format!("warning: {text}\n").as_bytes());
+        self.heard.remarks.push(text);
     }
 
     /// Kills the child and the other processes that are left in its group. Then passes on the rest of what the child

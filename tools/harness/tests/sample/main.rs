@@ -72,6 +72,8 @@ fn main() -> ExitCode {
             ("ends_threads_with_values", ends_threads_with_values),
             ("pauses_a_server", pauses_a_server),
             ("exchanges_messages", exchanges_messages),
+            ("leaves_stdout_locked", leaves_stdout_locked),
+            ("leaves_threads_at_work", leaves_threads_at_work),
         ],
         &[("measures_time", measures_time), ("is_too_slow", is_too_slow)],
     )
@@ -99,6 +101,50 @@ fn passes() {
     harness::begin("Test: sample");
     drop(harness::operation("client 1", "get(\"x\")"));
     labrpc::go("server 1: ends", || log::debug!("a line of the log"));
+    harness::passed(PASSED);
+}
+
+/// A thread that holds standard output, and one that holds standard error, outlive the test.
+fn leaves_stdout_locked() {
+    harness::begin("Test: sample");
+    let held = Arc::new(Barrier::new(2));
+    let holds = held.clone();
+    std::thread::spawn(move || {
+        let _locks = (std::io::stdout().lock(), std::io::stderr().lock());
+        holds.wait();
+        loop {
+            sleep(FOREVER);
+        }
+    });
+    held.wait();
+    harness::passed(PASSED);
+}
+
+/// Threads that print, log, allocate, start threads, take locks and look at their stacks outlive the test: the process ends
+/// while they do.
+fn leaves_threads_at_work() {
+    harness::begin("Test: sample");
+    let lock = Arc::new(Mutex::new(0_u64));
+    let works: [fn(&Mutex<u64>); 7] = [
+        |_| print!("{}", "\r".repeat(100)),
+        |_| eprint!("{}", "\r".repeat(100)),
+        |_| log::debug!("at work"),
+        |_| drop(vec![0_u8; 100_000]),
+        |_| drop(std::thread::spawn(|| {}).join()),
+        |lock| *lock.lock() += 1,
+        |_| drop(std::backtrace::Backtrace::force_capture().to_string()),
+    ];
+    for work in works {
+        for _ in 0..2 {
+            let lock = lock.clone();
+            std::thread::spawn(move || {
+                loop {
+                    work(&lock);
+                    sleep(Duration::from_millis(1));
+                }
+            });
+        }
+    }
     harness::passed(PASSED);
 }
 
