@@ -16,9 +16,9 @@ help-students:
 	@echo "make test     every test of the workspace: about 11 minutes"
 	@echo "make check    formatting, lints, and the rules for hand-ins; runs no test"
 	@echo "make doc      the API's documentation, in target/doc"
-	@echo "make handin   packs the files that you hand in into lab3-handin.tar"
+	@echo "make handin   packs the files that you hand in into lab3-handin.tar; LAB=2: raft.rs alone, into lab2-handin.tar"
 	@echo "make logview LOG=target/pictures/TEST.log   shows a log in columns, one for each server; without LOG= reads a pipe"
-	@echo "make grade HANDIN=lab3-handin.tar   grades a hand-in as Autolab does: about 5 minutes"
+	@echo "make grade HANDIN=lab3-handin.tar   grades a hand-in of 3A as Autolab does: about 5 minutes; LAB=2, 2A, 2B, 2C, 3B or both"
 	@echo
 	@echo "One test, with what the servers print (dprintf!):"
 	@echo "  RUST_LOG=debug cargo test -p kvraft test_basic_3a"
@@ -59,7 +59,7 @@ doc:
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps
 
 handin:
-	@CARGO="$(CARGO)" tools/handin/pack
+	@CARGO="$(CARGO)" tools/handin/pack "$(LAB)"
 
 logview:
 	@$(CARGO) run --quiet --package logview -- $(LOG)
@@ -69,7 +69,8 @@ PROCESSES ?= 100
 
 grade:
 	@[ -n "$(HANDIN)" ] || { echo "make grade: name the hand-in: make grade HANDIN=lab3-handin.tar (make handin packs it)" >&2; exit 2; }
-	$(CARGO) run --quiet --package grade --bin grade -- handin "$(HANDIN)" --cache target/grade-cache --processes $(PROCESSES)
+	$(CARGO) run --quiet --package grade --bin grade -- handin "$(HANDIN)" --cache target/grade-cache --processes $(PROCESSES) \
+	    $(if $(LAB),--part "$(LAB)")
 
 # The targets for instructors. A student's copy has no course/.
 -include course/course.mk

@@ -4,8 +4,10 @@ help: help-course
 help-course: help-students
 	@echo
 	@echo "For instructors and maintainers:"
-	@echo "make lab3.tar       packs the workspace with the starter, for students"
-	@echo "make assessment     makes lab3-assessment.tar, which you import into Autolab (course/docs/instructor.md)"
+	@echo "make lab3.tar       packs the workspace with the starter, for students; lab2.tar: the same, to begin with Lab 2"
+	@echo "make assessment     makes lab3-assessment.tar, which you import into Autolab (course/docs/instructor.md); LAB=2: of Lab 2"
+	@echo "make gradescope     makes lab3-gradescope.zip, which you upload to Gradescope (course/docs/instructor.md); LAB=2: of Lab 2"
+	@echo "make gradescope-check  runs the scripts of this zip as Gradescope does"
 	@echo "make starter-check  unpacks and lints the starter, and runs tests on it; each must fail, soon and with a message"
 	@echo "make handin-check   tests \"make handin\""
 	@echo "make page-check     tests, in a browser, the page that a failed test leaves (needs chromium)"
@@ -19,10 +21,15 @@ help-course: help-students
 	@echo "make bench-porcupine PORCUPINE=DIR   compares the linearizability checker with porcupine (Go), whose source is in DIR: about 10 minutes"
 	@echo "make compare GO_LAB=path   compares a Go lab's tests of 3A with ours; PART=2A, 2B, 2C or 3B: of another part; PART=rpc or ops: other workloads"
 
-.PHONY: help-course lab3.tar starter-check arm-check handin-check page-check assessment e2e gallery memory mutants right bench-porcupine compare bench
+.PHONY: help-course lab2.tar lab3.tar starter-check arm-check handin-check page-check assessment gradescope gradescope-check e2e gallery memory mutants right bench-porcupine compare bench
 
-lab3.tar:
-	course/starter/pack lab3.tar
+# LAB=2: what is made is for Lab 2.
+NUMBER = $(or $(LAB),3)
+PART_2 = $(if $(filter 2,$(LAB)),--part 2)
+IS_LAB = [ -z "$(filter-out 2 3,$(LAB))" ] || { echo "LAB=$(LAB): it must be 2 or 3; a part: ASSESSMENT=\"--part 3B\"" >&2; exit 2; }
+
+lab2.tar lab3.tar:
+	course/starter/pack $@
 
 starter-check:
 	course/starter/check
@@ -37,7 +44,17 @@ page-check:
 	$(CARGO) test --package page --test page -- --ignored --nocapture
 
 assessment:
-	$(CARGO) run --quiet --package autolab --bin assessment -- lab3-assessment.tar $(ASSESSMENT)
+	@$(IS_LAB)
+	course/starter/pack lab$(NUMBER).tar
+	$(CARGO) run --quiet --package autolab --bin assessment -- lab$(NUMBER)-assessment.tar --handout lab$(NUMBER).tar $(PART_2) \
+	    $(ASSESSMENT)
+
+gradescope:
+	@$(IS_LAB)
+	$(CARGO) run --quiet --package autolab --bin assessment -- lab$(NUMBER)-gradescope.zip --gradescope $(PART_2) $(GRADESCOPE)
+
+gradescope-check:
+	course/tools/autolab/gradescope/check
 
 e2e:
 	course/tools/autolab/e2e

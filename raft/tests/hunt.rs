@@ -44,6 +44,12 @@ fn hunt_raft() {
     run.disturb();
     over.store(true, Ordering::SeqCst);
     clients.into_iter().for_each(Task::wait);
+    if cluster.scenario.clients == 0 {
+        // There is only the question whether another server leads when a leader is cut off.
+        run.with_each_majority(|| ());
+        run.end();
+        return;
+    }
 
     let client = Client { cluster: &cluster, ledger: &ledger, number: cluster.scenario.clients };
     let mut count = 0;

@@ -1,9 +1,9 @@
-//! Reads a hand-in: a plain tar archive with the four files that a student writes, and nothing else.
+//! Reads a hand-in: a plain tar archive with the files that a student writes, and nothing else.
 //!
-//! Nothing is unpacked to disk. The archive is read in memory, and the result is the text of four files whose names the
+//! Nothing is unpacked to disk. The archive is read in memory, and the result is the text of files whose names the
 //! grader knows: no name in the archive ever becomes a path.
 
-use crate::lab::FILES;
+use crate::lab::{Lab, StudentFile};
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
@@ -33,8 +33,8 @@ const OTHER_FORMATS: [(&[u8], &str); 10] = [
 /// What a student handed in.
 #[derive(Debug)]
 pub struct Handin {
-    /// The texts, in the order of [`FILES`].
-    pub texts: [String; 4],
+    /// Its files and their texts.
+    pub files: Vec<(&'static StudentFile, String)>,
     /// What else the archive holds; the grader ignores it.
     pub remarks: Vec<String>,
 }
@@ -42,11 +42,11 @@ pub struct Handin {
 impl Handin {
     /// The first rule for hand-ins that it breaks.
     pub fn violation(&self) -> Option<rules::Violation> {
-        FILES.iter().zip(&self.texts).find_map(|(file, text)| rules::check(file.name, text))
+        self.files.iter().find_map(|(file, text)| rules::check(file.name, text))
     }
 }
 
-/// Why an archive is refused: one sentence for the student, and how to mend the archive.
+/// Why an archive is refused: one sentence for the student.
 ///
 /// The names come from the archive and may hold anything. They are shown with `{:?}`, which escapes all characters that a
 /// terminal would obey.
@@ -66,7 +66,9 @@ pub enum ArchiveError {
     /// A member that is no plain file, and what it is.
     Special(String, &'static str),
     InFolder(String),
-    Unknown(String),
+    Unknown(String, Lab),
+    /// It is a hand-in of the other lab than this one, which is graded.
+    OtherLab(Lab),
     FileTooLarge(String, u64),
     /// A file that is no UTF-8 text, and the line of the first wrong byte.
     NotText(String, usize),
@@ -76,15 +78,15 @@ pub enum ArchiveError {
 impl fmt::Display for ArchiveError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            ArchiveError::Unreadable(path, e) => return write!(f, "{} cannot be read: {e}.", path.display()),
+            ArchiveError::Unreadable(path, e) => write!(f, "{} cannot be read: {e}.", path.display()),
             ArchiveError::NotText(name, line) => {
-                return write!(f, "{name:?} is not UTF-8 text (line {line}); save it as UTF-8.");
+                write!(f, "{name:?} is not UTF-8 text (line {line}); save it as UTF-8.")
             }
             ArchiveError::NotAFile(path) => write!(f, "{} is not a file.", path.display()),
             ArchiveError::Empty => f.write_str("The archive is empty: it has no bytes."),
             ArchiveError::ArchiveTooLarge => {
                 let most = LARGEST_ARCHIVE >> 20;
-                write!(f, "The archive is larger than {most} MiB; hand in the four source files only.")
+                write!(f, "The archive is larger than {most} MiB; hand in your source files only.")
             }
             ArchiveError::OtherFormat(format) => {
                 write!(f, "The archive is a {format} file, not a plain tar.")
@@ -109,10 +111,19 @@ impl fmt::Display for ArchiveError {
             ArchiveError::InFolder(name) => {
                 write!(f, "The archive has {name:?}, which is in a folder; the archive must hold no folders.")
             }
-            ArchiveError::Unknown(name) => {
-                let [a, b, c, d] = FILES.each_ref().map(|file| file.name);
-                write!(f, "The archive has {name:?}; it must hold only {a}, {b}, {c} and {d}.")
+            ArchiveError::Unknown(name, lab) => {
+                write!(f, "The archive has {name:?}; it must hold only {}.", names(*lab))
             }
+            ArchiveError::OtherLab(graded @ Lab::Two) => write!(
+                f,
+                "This is a hand-in of Lab 3, and Lab 2 is graded: the archive must hold only {}.",
+                names(*graded)
+            ),
+            ArchiveError::OtherLab(graded @ Lab::Three) => write!(
+                f,
+                "This is a hand-in of Lab 2, and Lab 3 is graded: the archive must hold {}.",
+                names(*graded)
+            ),
             ArchiveError::FileTooLarge(name, size) => {
                 write!(
                     f,
@@ -121,8 +132,16 @@ impl fmt::Display for ArchiveError {
                 )
             }
             ArchiveError::Missing(names) => write!(f, "The archive lacks {}.", names.join(", ")),
-        }?;
-        f.write_str(" Pack it with `make handin`.")
+        }
+    }
+}
+
+/// The names of a hand-in's files: "a, b, c and d".
+fn names(lab: Lab) -> String {
+    let names: Vec<&str> = lab.files().iter().map(|file| file.name).collect();
+    match &names[..] {
+        [others @ .., last] if !others.is_empty() => format!("{} and {last}", others.join(", ")),
+        _ => names.concat(),
     }
 }
 
@@ -133,10 +152,18 @@ impl ArchiveError {
     pub fn is_missing(&self) -> bool {
         matches!(self, ArchiveError::Unreadable(..) | ArchiveError::NotAFile(_))
     }
+
+    /// What is wrong with a hand-in of this lab, and how to mend it.
+    pub fn advice(&self, lab: Lab) -> String {
+        match self {
+            ArchiveError::Unreadable(..) | ArchiveError::NotText(..) => self.to_string(),
+            _ => format!("{self} Pack it with `{}`.", lab.pack_command()),
+        }
+    }
 }
 
-/// Reads the archive at `path`.
-pub fn read(path: &Path) -> Result<Handin, ArchiveError> {
+/// Reads the archive at `path`, a hand-in of `lab`.
+pub fn read(path: &Path, lab: Lab) -> Result<Handin, ArchiveError> {
     let unreadable = |e| ArchiveError::Unreadable(path.to_path_buf(), e);
     if !path.metadata().map_err(unreadable)?.is_file() {
         return Err(ArchiveError::NotAFile(path.to_path_buf()));
@@ -145,10 +172,10 @@ pub fn read(path: &Path) -> Result<Handin, ArchiveError> {
     File::open(path)
         .and_then(|file| file.take(LARGEST_ARCHIVE + 1).read_to_end(&mut bytes))
         .map_err(unreadable)?;
-    parse(&bytes)
+    parse(&bytes, lab)
 }
 
-fn parse(bytes: &[u8]) -> Result<Handin, ArchiveError> {
+fn parse(bytes: &[u8], lab: Lab) -> Result<Handin, ArchiveError> {
     if bytes.is_empty() {
         return Err(ArchiveError::Empty);
     }
@@ -158,7 +185,8 @@ fn parse(bytes: &[u8]) -> Result<Handin, ArchiveError> {
     if let Some((_, format)) = OTHER_FORMATS.iter().find(|(magic, _)| bytes.starts_with(magic)) {
         return Err(ArchiveError::OtherFormat(format));
     }
-    let mut texts: [Option<String>; 4] = Default::default();
+    let files = lab.files();
+    let mut texts: Vec<Option<String>> = vec![None; files.len()];
     let mut remarks = Vec::new();
     let mut attributes = false;
     let mut archive = Archive::new(bytes);
@@ -176,7 +204,7 @@ fn parse(bytes: &[u8]) -> Result<Handin, ArchiveError> {
                 return Err(ArchiveError::Special(name, SPARSE));
             }
         }
-        match judge(&entry, &name)? {
+        match judge(&entry, &name, lab)? {
             Member::Ignored(remark) => remarks.extend(remark),
             Member::File(index) => {
                 if texts[index].is_some() {
@@ -190,24 +218,29 @@ fn parse(bytes: &[u8]) -> Result<Handin, ArchiveError> {
     if attributes {
         remarks.push("extended attributes (pax headers) are ignored".to_string());
     }
-    let missing: Vec<&str> =
-        FILES.iter().zip(&texts).filter(|(_, text)| text.is_none()).map(|(file, _)| file.name).collect();
+    let (there, missing): (Vec<_>, Vec<_>) = files.iter().zip(texts).partition(|(_, text)| text.is_some());
     if !missing.is_empty() {
-        return Err(ArchiveError::Missing(missing));
+        let has_only_raft =
+            there.iter().map(|(file, _)| file.name).eq(Lab::Two.files().iter().map(|file| file.name));
+        return Err(match has_only_raft {
+            true => ArchiveError::OtherLab(lab),
+            false => ArchiveError::Missing(missing.into_iter().map(|(file, _)| file.name).collect()),
+        });
     }
-    Ok(Handin { texts: texts.map(Option::unwrap_or_default), remarks })
+    let files = there.into_iter().map(|(file, text)| (file, text.unwrap_or_default())).collect();
+    Ok(Handin { files, remarks })
 }
 
 /// A member of an archive that is not refused.
 enum Member {
-    /// One of the four, by its place in [`FILES`].
+    /// One of the lab's files, by its place.
     File(usize),
     /// Harmless, with a remark if the student should know.
     Ignored(Option<String>),
 }
 
 /// `name` is the member's name; a header before the member may have given it.
-fn judge(entry: &Entry<'_, &[u8]>, name: &str) -> Result<Member, ArchiveError> {
+fn judge(entry: &Entry<'_, &[u8]>, name: &str, lab: Lab) -> Result<Member, ArchiveError> {
     let kind = entry.header().entry_type();
     if kind == EntryType::XGlobalHeader {
         return Ok(Member::Ignored(Some("a global pax header is ignored".to_string())));
@@ -246,8 +279,12 @@ fn judge(entry: &Entry<'_, &[u8]>, name: &str) -> Result<Member, ArchiveError> {
     if plain.contains('/') {
         return Err(ArchiveError::InFolder(name.to_string()));
     }
-    let index = FILES.iter().position(|file| file.name == plain);
-    index.map(Member::File).ok_or_else(|| ArchiveError::Unknown(name.to_string()))
+    let has_name = |file: &StudentFile| file.name == plain;
+    match lab.files().iter().position(has_name) {
+        Some(index) => Ok(Member::File(index)),
+        None if Lab::Three.files().iter().any(has_name) => Err(ArchiveError::OtherLab(lab)),
+        None => Err(ArchiveError::Unknown(name.to_string(), lab)),
+    }
 }
 
 const SPARSE: &str = "a sparse file";
@@ -269,7 +306,7 @@ fn text_of(entry: &mut Entry<'_, &[u8]>, name: &str) -> Result<String, ArchiveEr
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lab::StudentFile;
+    use crate::lab::FILES;
     use tar::{Builder, Header};
 
     /// A tar archive, member by member.
@@ -323,7 +360,12 @@ mod tests {
     /// Checks that the archive is refused with a sentence that holds all of `words`.
     #[track_caller]
     fn refused(bytes: &[u8], words: &[&str]) {
-        let error = parse(bytes).unwrap_err().to_string();
+        refused_as(Lab::Three, bytes, words);
+    }
+
+    #[track_caller]
+    fn refused_as(lab: Lab, bytes: &[u8], words: &[&str]) {
+        let error = parse(bytes, lab).unwrap_err().advice(lab);
         for word in words {
             assert!(error.contains(word), "{word:?} is missing in: {error}");
         }
@@ -337,9 +379,9 @@ mod tests {
 
     #[test]
     fn four_files_in_any_order_with_or_without_dot() {
-        let handin = parse(&Tar::right().bytes()).unwrap();
-        assert_eq!(handin.texts[0], "// raft.rs\n");
-        assert_eq!(handin.texts[3], "// common.rs\n");
+        let handin = parse(&Tar::right().bytes(), Lab::Three).unwrap();
+        assert_eq!(handin.files[0].1, "// raft.rs\n");
+        assert_eq!(handin.files[3].1, "// common.rs\n");
         assert!(handin.remarks.is_empty());
         let dotted = FILES
             .iter()
@@ -347,8 +389,8 @@ mod tests {
             .fold(Tar::new().member("./", EntryType::Directory, 0, b""), |tar, StudentFile { name, .. }| {
                 tar.file(&format!("./{name}"), format!("// {name}\n").as_bytes())
             });
-        let handin = parse(&dotted.bytes()).unwrap();
-        assert_eq!(handin.texts[0], "// raft.rs\n");
+        let handin = parse(&dotted.bytes(), Lab::Three).unwrap();
+        assert_eq!(handin.files[0].1, "// raft.rs\n");
         assert!(handin.remarks.is_empty());
     }
 
@@ -369,7 +411,7 @@ mod tests {
             .file("client.rs", b"//\n")
             .file("common.rs", b"//\n")
             .bytes();
-        let remarks = parse(&bytes).unwrap().remarks.join("; ");
+        let remarks = parse(&bytes, Lab::Three).unwrap().remarks.join("; ");
         for word in [
             "\"._raft.rs\"",
             "\"./._server.rs\"",
@@ -430,6 +472,21 @@ mod tests {
     }
 
     #[test]
+    fn a_hand_in_of_the_other_lab_gets_one_clear_sentence() {
+        let raft_alone = || Tar::new().file("raft.rs", b"//\n");
+        let handin = parse(&raft_alone().bytes(), Lab::Two).unwrap();
+        assert_eq!(handin.files.iter().map(|(file, _)| file.name).collect::<Vec<_>>(), ["raft.rs"]);
+        let lab_3 = "This is a hand-in of Lab 3, and Lab 2 is graded: the archive must hold only raft.rs. Pack it with \
+                     `make handin LAB=2`.";
+        refused_as(Lab::Two, &Tar::right().bytes(), &[lab_3]);
+        let lab_2 = "This is a hand-in of Lab 2, and Lab 3 is graded: the archive must hold raft.rs, server.rs, client.rs and \
+                     common.rs. Pack it with `make handin`.";
+        refused(&raft_alone().bytes(), &[lab_2]);
+        refused_as(Lab::Two, &raft_alone().file("lib.rs", b"").bytes(), &["\"lib.rs\"", "only raft.rs."]);
+        refused_as(Lab::Two, &Tar::new().bytes(), &["lacks raft.rs"]);
+    }
+
+    #[test]
     fn links_pipes_and_devices_are_refused() {
         special(EntryType::Symlink, "a symbolic link");
         special(EntryType::Link, "a hard link");
@@ -471,7 +528,7 @@ mod tests {
         let large = vec![b' '; LARGEST_FILE as usize + 1];
         refused(&Tar::without("raft.rs").file("raft.rs", &large).bytes(), &["\"raft.rs\" has 1048577 bytes"]);
         let limit = vec![b' '; LARGEST_FILE as usize];
-        assert!(parse(&Tar::without("raft.rs").file("raft.rs", &limit).bytes()).is_ok());
+        assert!(parse(&Tar::without("raft.rs").file("raft.rs", &limit).bytes(), Lab::Three).is_ok());
         // The header claims what the archive does not hold.
         let bomb = Tar::without("raft.rs").member("raft.rs", EntryType::Regular, 1 << 33, b"");
         refused(&bomb.bytes(), &["\"raft.rs\" has 8589934592 bytes"]);
@@ -505,7 +562,11 @@ mod tests {
             &["UTF-8", "line 2"],
         );
         assert!(
-            parse(&Tar::without("raft.rs").file("raft.rs", "// \u{e9}t\u{e9}\n".as_bytes()).bytes()).is_ok()
+            parse(
+                &Tar::without("raft.rs").file("raft.rs", "// \u{e9}t\u{e9}\n".as_bytes()).bytes(),
+                Lab::Three
+            )
+            .is_ok()
         );
     }
 
@@ -517,7 +578,9 @@ mod tests {
 
     #[test]
     fn what_is_no_file_is_refused() {
-        assert!(read(Path::new("/")).unwrap_err().to_string().contains("is not a file"));
-        assert!(read(Path::new("/no/such/file")).unwrap_err().to_string().contains("cannot be read"));
+        assert!(read(Path::new("/"), Lab::Three).unwrap_err().to_string().contains("is not a file"));
+        assert!(
+            read(Path::new("/no/such/file"), Lab::Three).unwrap_err().to_string().contains("cannot be read")
+        );
     }
 }

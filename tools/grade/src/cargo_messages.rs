@@ -2,7 +2,7 @@
 
 use crate::foreign::shortened;
 use cargo_metadata::Message;
-use cargo_metadata::diagnostic::DiagnosticLevel;
+use cargo_metadata::diagnostic::{Diagnostic, DiagnosticLevel};
 use std::path::PathBuf;
 
 /// How many errors of a build are shown, and how many bytes of them.
@@ -23,27 +23,37 @@ pub fn test_binary(text: &str, target: &str) -> Option<PathBuf> {
     built.last().map(PathBuf::from)
 }
 
-/// The compiler's first errors; if there are none, `cargo`, which is what cargo printed for people.
+/// The compiler's first errors, the very first one in one line; if there are none, `cargo`, which is what cargo printed for
+/// people.
 pub fn shown_errors(text: &str, cargo: &str) -> String {
-    let errors: Vec<String> = messages(text)
+    let errors: Vec<Diagnostic> = messages(text)
         .filter_map(|message| match message {
             Message::CompilerMessage(said) if said.message.level == DiagnosticLevel::Error => {
-                said.message.rendered
+                Some(said.message)
             }
             _ => None,
         })
-        .filter(|error| !error.starts_with("error: aborting"))
+        .filter(|error| !error.message.starts_with("aborting"))
         .collect();
-    if errors.is_empty() {
+    let Some(first) = errors.first() else {
         return format!("It does not compile:\n{}", shortened(cargo, SHOWN_BYTES));
-    }
-    let shown = errors[..errors.len().min(SHOWN_ERRORS)].concat();
-    let count = match errors.len() {
-        1 => "1 error".to_string(),
-        n if n <= SHOWN_ERRORS => format!("{n} errors"),
-        n => format!("{n} errors, of which these are the first"),
     };
-    format!("It does not compile: {count}\n{}", shortened(&shown, SHOWN_BYTES))
+    let shown: String =
+        errors.iter().take(SHOWN_ERRORS).filter_map(|error| error.rendered.as_deref()).collect();
+    let count = match errors.len() {
+        1 => String::new(),
+        n => format!(" (the first of {n} errors)"),
+    };
+    format!("It does not compile: {}{count}\n{}", in_one_line(first), shortened(&shown, SHOWN_BYTES))
+}
+
+/// What is wrong, and where: "raft/src/raft.rs, line 12: mismatched types".
+fn in_one_line(error: &Diagnostic) -> String {
+    let message = error.message.lines().next().unwrap_or_default();
+    match error.spans.iter().find(|span| span.is_primary) {
+        Some(span) => format!("{}, line {}: {message}", span.file_name, span.line_start),
+        None => message.to_string(),
+    }
 }
 
 #[cfg(test)]
@@ -58,11 +68,18 @@ mod tests {
         })
     }
 
-    fn compiler_says(level: &str, rendered: &str) -> String {
+    /// `told` stands in line 7 of raft.rs.
+    fn compiler_says(level: &str, told: &str) -> String {
+        let span = json!({
+            "file_name": "raft/src/raft.rs", "byte_start": 0, "byte_end": 1, "line_start": 7, "line_end": 7,
+            "column_start": 1, "column_end": 2, "is_primary": true, "text": [], "label": null,
+            "suggested_replacement": null, "suggestion_applicability": null, "expansion": null,
+        });
         let message = json!({
             "reason": "compiler-message", "package_id": "raft", "target": target("raft"),
             "message": {
-                "message": "it", "code": null, "level": level, "spans": [], "children": [], "rendered": rendered,
+                "message": told, "code": null, "level": level, "spans": [span], "children": [],
+                "rendered": format!("{level}: {told}\n"),
             },
         });
         format!("{message}\n")
@@ -81,13 +98,16 @@ mod tests {
 
     #[test]
     fn the_first_errors_are_shown_and_warnings_are_not() {
-        let mut text = compiler_says("warning", "warning: unused\n");
-        (0..5).for_each(|i| text += &compiler_says("error", &format!("error: number {i}\n")));
-        text += &compiler_says("error", "error: aborting due to 5 previous errors\n");
+        let mut text = compiler_says("warning", "unused");
+        (0..5).for_each(|i| text += &compiler_says("error", &format!("number {i}\nmore")));
+        text += &compiler_says("error", "aborting due to 5 previous errors");
         let shown = shown_errors(&text, "");
-        assert!(shown.starts_with("It does not compile: 5 errors, of which"), "{shown}");
-        assert!(shown.contains("number 0") && shown.contains("number 2"), "{shown}");
+        let first = "It does not compile: raft/src/raft.rs, line 7: number 0 (the first of 5 errors)\n";
+        assert!(shown.starts_with(first), "{shown}");
+        assert!(shown.contains("error: number 0\n") && shown.contains("error: number 2\n"), "{shown}");
         assert!(!shown.contains("number 3") && !shown.contains("unused"), "{shown}");
+        let one = shown_errors(&compiler_says("error", "wrong"), "");
+        assert!(one.starts_with("It does not compile: raft/src/raft.rs, line 7: wrong\n"), "{one}");
         assert!(shown_errors("", "error: linker `cc` not found").contains("linker"));
     }
 

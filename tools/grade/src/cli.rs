@@ -5,10 +5,10 @@ use crate::deadlines;
 use crate::folder;
 use crate::grading::Grading;
 use crate::lab::Part;
-use crate::plan::Plan;
+use crate::plan::{Clock, Extra, Plan};
 use crate::run;
 use crate::strays;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use clap::{Args, Parser, Subcommand};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 /// The workspace in which the grader was built.
 const WORKSPACE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 
-/// Grades hand-ins of Lab 3.
+/// Grades hand-ins of Lab 2 and of Lab 3.
 #[derive(Parser)]
 #[command(name = "grade")]
 struct Cli {
@@ -31,7 +31,7 @@ struct Cli {
 enum What {
     /// Grades one hand-in; the last line of the output has the scores.
     Handin {
-        /// The archive: lab3-handin.tar.
+        /// The archive: lab3-handin.tar, or lab2-handin.tar with a part of Lab 2.
         archive: PathBuf,
         #[command(flatten)]
         options: Options,
@@ -84,20 +84,27 @@ struct Options {
     #[arg(long, value_name = "N", default_value_t = 2000)]
     processes: u64,
     /// The part of the lab to grade.
-    #[arg(long, value_enum, value_name = "PART", ignore_case = true, default_value_t = Part::A)]
+    #[arg(long, value_enum, value_name = "PART", ignore_case = true, default_value_t = Part::Lab3A)]
     part: Part,
     /// The points of its tests, with commas between.
     #[arg(long, value_delimiter = ',', value_name = "LIST")]
     points: Option<Vec<f64>>,
+    /// In real time, or in simulated time alone: there, each test must pass with each of several seeds (--seeds).
+    #[arg(long, value_enum, value_name = "CLOCK", default_value_t = Clock::Real)]
+    time: Clock,
+    /// Runs the tests beyond the Go lab's too. N: each is worth so many points. `gate`: if one of them fails, no points count.
+    #[arg(long, value_name = "N|gate")]
+    extra: Option<Extra>,
     /// How many times each test may run.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..))]
     runs: u8,
     /// How many of its runs a test must pass; all of them if this is not given.
     #[arg(long, value_name = "M", value_parser = clap::value_parser!(u8).range(1..))]
     must_pass: Option<u8>,
-    /// How many simulated seeds of each test must pass too (docs/simulation.md).
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    seeds: u32,
+    /// How many simulated seeds of each test must pass too (docs/simulation.md); 10 with --time simulated, otherwise 0, if this is
+    /// not given.
+    #[arg(long, value_name = "N")]
+    seeds: Option<u32>,
     /// For how many seconds to hunt for bugs, with short simulated runs (docs/simulation.md).
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
     hunt: Option<u64>,
@@ -128,6 +135,12 @@ impl Options {
             .workspace
             .canonicalize()
             .with_context(|| format!("cannot find {} (--workspace)", self.workspace.display()))?;
+        let simulated = self.time == Clock::Simulated;
+        ensure!(
+            !simulated || (self.runs, self.must_pass) == (1, None),
+            "--runs and --must-pass are for runs in real time, and with --time simulated there are none"
+        );
+        let runs = if simulated { 0 } else { self.runs.into() };
         let plan = Plan {
             pristine,
             work: self.work,
@@ -139,9 +152,11 @@ impl Options {
             processes: self.processes,
             part: self.part,
             points: self.part.points(self.points)?,
-            runs: self.runs.into(),
-            must_pass: self.must_pass.unwrap_or(self.runs).into(),
-            seeds: self.seeds,
+            clock: self.time,
+            extra: self.extra,
+            runs,
+            must_pass: self.must_pass.map_or(runs, usize::from),
+            seeds: self.seeds.unwrap_or(self.time.usual_seeds()),
             hunt: self.hunt.map(Duration::from_secs),
             hunt_points: self.hunt_points,
             gate: !self.no_gate && run::CAN_SIMULATE,

@@ -3,6 +3,7 @@
 use crate::cargo_messages::{shown_errors, test_binary};
 use crate::confine::{self, Allowance};
 use crate::folders::Folders;
+use crate::lab::Lab;
 use crate::limits;
 use crate::processor_time;
 use crate::workspace;
@@ -22,7 +23,7 @@ const KEPT: u64 = 16 << 20;
 /// Bytes of memory for the compiler.
 const MEMORY: u64 = 4 << 30;
 
-/// The test targets of kvraft: the lab's tests, and the program that hunts.
+/// The test targets of raft and of kvraft: the lab's tests, and the program that hunts.
 const TESTS: &str = "test_test";
 const HUNT: &str = "hunt";
 
@@ -60,6 +61,8 @@ impl Toolchain {
 pub struct Builder<'a> {
     pub toolchain: &'a Toolchain,
     pub folders: &'a Folders,
+    /// The lab whose tests are built.
+    pub lab: Lab,
     /// The sources of all dependencies, if they come with the workspace.
     pub vendor: Option<PathBuf>,
     /// True if something will be simulated.
@@ -157,7 +160,7 @@ impl Builder<'_> {
         let write = vec![folders.root().to_path_buf()];
         let allowance = Allowance { memory: MEMORY, processes: limits::processes(), read, write, user: None };
         let mut command = confine::command(&self.toolchain.program("cargo"), &allowance);
-        command.args(["test", "--offline", "--no-run", "-p", "kvraft", "--test", TESTS]);
+        command.args(["test", "--offline", "--no-run", "-p", self.lab.package(), "--test", TESTS]);
         command.args(["--message-format", "json"]);
         if self.hunts {
             command.args(["--test", HUNT]);
@@ -322,7 +325,8 @@ mod tests {
         let pristine = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
         workspace::copy_pristine(&pristine, &folders.workspace()).unwrap();
         let [without, with] = [false, true].map(|simulator| {
-            Builder { toolchain: &toolchain, folders: &folders, vendor: None, simulator, hunts: false }
+            let lab = Lab::Three;
+            Builder { toolchain: &toolchain, folders: &folders, lab, vendor: None, simulator, hunts: false }
                 .stamp()
                 .unwrap()
         });

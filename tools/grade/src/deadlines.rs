@@ -71,7 +71,7 @@ mod tests {
     use crate::lab::{Part, Test};
 
     fn tests() -> &'static [Test] {
-        Part::A.tests()
+        Part::Lab3A.tests()
     }
 
     fn seconds(s: f64) -> Duration {
@@ -98,7 +98,7 @@ mod tests {
 
     #[test]
     fn the_default_deadline_has_room_for_both_parts() {
-        let both = Part::Both.tests().iter().map(|test| reserve(test.seconds)).sum::<Duration>();
+        let both = Part::Lab3.tests().iter().map(|test| reserve(test.seconds)).sum::<Duration>();
         assert!(both < seconds(700.0), "{both:?}");
     }
 
@@ -144,22 +144,22 @@ mod tests {
     #[test]
     fn the_default_deadline_has_room_for_some_seeds() {
         let usual = |part: Part| part.tests().iter().map(|test| test.seconds).collect::<Vec<_>>();
-        for (part, some) in [(Part::A, 10), (Part::B, 30), (Part::Both, 5)] {
+        for (part, some) in [(Part::Lab3A, 10), (Part::Lab3B, 30), (Part::Lab3, 5)] {
             let most = most_seeds(seconds(DEADLINE as f64), &usual(part), 1);
             assert!((some..2 * some).contains(&most), "{part:?}: {most}");
         }
-        assert_eq!(most_seeds(seconds(300.0), &usual(Part::A), 1), 0);
+        assert_eq!(most_seeds(seconds(300.0), &usual(Part::Lab3A), 1), 0);
     }
 
     #[test]
     fn the_default_deadline_has_room_for_a_hunt_of_a_minute() {
         let usual = |part: Part| part.tests().iter().map(|test| test.seconds).collect::<Vec<_>>();
         let deadline = seconds(DEADLINE as f64);
-        for part in [Part::A, Part::B, Part::Both] {
+        for part in [Part::Lab3A, Part::Lab3B, Part::Lab3] {
             assert!(most_hunt(deadline, &usual(part), 1, 0) >= 60, "{part:?}");
         }
-        let [without, with] = [0, 3].map(|seeds| most_hunt(deadline, &usual(Part::A), 1, seeds));
-        assert_eq!(without - with, 3 * 2 * Part::A.tests().len() as u64);
-        assert_eq!(most_hunt(seconds(300.0), &usual(Part::A), 1, 0), 0);
+        let [without, with] = [0, 3].map(|seeds| most_hunt(deadline, &usual(Part::Lab3A), 1, seeds));
+        assert_eq!(without - with, 3 * 2 * Part::Lab3A.tests().len() as u64);
+        assert_eq!(most_hunt(seconds(300.0), &usual(Part::Lab3A), 1, 0), 0);
     }
 }

@@ -11,7 +11,12 @@ const SHOWN_LINE: usize = 160;
 
 /// The text with a bar in front of each line.
 pub fn quoted(text: &str) -> String {
-    shortened(text, SHOWN).lines().fold(String::new(), |all, line| all + "    | " + line + "\n")
+    shown(text).lines().fold(String::new(), |all, line| all + "    | " + line + "\n")
+}
+
+/// As [`quoted`], without the bars: for a place where nothing else stands.
+pub fn shown(text: &str) -> String {
+    shortened(text, SHOWN)
 }
 
 /// The beginning and the end of a text, at most about `size` bytes in all, without control characters.

@@ -9,9 +9,9 @@ use crate::folders::Folders;
 use crate::foreign;
 use crate::gate::{self, Gate};
 use crate::hunting::{self, Hunted};
-use crate::lab::{Part, Test};
+use crate::lab::{Lab, Part, Test};
 use crate::outcome::Outcome;
-use crate::plan::Plan;
+use crate::plan::{Clock, Extra, Plan};
 use crate::report;
 use crate::run::{Ended, Figures, Hunter, Runner, Verdict};
 use crate::strays;
@@ -48,7 +48,11 @@ pub struct Grading {
 
 impl Grading {
     pub fn new(plan: Plan) -> Result<Grading> {
-        let outcome = |(test, worth)| Outcome::new(test, worth, plan.must_pass, plan.seeds as usize);
+        let go_tests = plan.part.tests();
+        let outcome = |(test, worth): (&'static Test, f64)| Outcome {
+            is_gate: plan.extra == Some(Extra::Gate) && !go_tests.iter().any(|go| std::ptr::eq(go, test)),
+            ..Outcome::new(test, worth, plan.must_pass, plan.seeds as usize)
+        };
         let outcomes: Vec<Outcome> = plan.tests().into_iter().map(outcome).collect();
         let folders = Folders::make(plan.work.as_deref())?;
         let user = rustix::process::getuid().is_root().then_some(NOBODY);
@@ -90,11 +94,11 @@ impl Grading {
 
     /// An error means that the grader failed, not the hand-in.
     fn run(&self, handin: &Path) -> Result<()> {
-        let handin = match archive::read(handin) {
+        let handin = match archive::read(handin, self.lab()) {
             Ok(handin) => handin,
             Err(why) if why.is_missing() => bail!("there is no hand-in: {why}"),
             Err(why) => {
-                self.refuse(&why.to_string(), 0.0);
+                self.refuse(&why.advice(self.lab()), 0.0);
                 return Ok(());
             }
         };
@@ -119,7 +123,7 @@ impl Grading {
         let Plan { memory, processes, .. } = self.plan;
         let runner = Runner { folders: &self.folders, binary: &binary, memory, processes, user: self.user };
         let hunt = hunt.map(|program| read(&program)).transpose()?;
-        let hunter = || hunt.as_ref().map(|binary| Hunter::new(Runner { binary, ..runner }));
+        let hunter = || hunt.as_ref().map(|binary| Hunter::new(Runner { binary, ..runner }, self.lab()));
         if self.plan.gate
             && let Some(hunter) = hunter()
             && !self.pass_gate(&hunter?)?
@@ -141,26 +145,25 @@ impl Grading {
     /// Whether the service shows that it is replicated. If it does not, no test is run.
     fn pass_gate(&self, hunter: &Hunter<'_>) -> Result<bool> {
         print("integrity gate ... ");
-        match gate::check(hunter, self.plan.first_seed, self.lab())? {
+        match gate::check(hunter, self.plan.first_seed, self.lab(), report::hunted(self.plan.part))? {
             Gate::Passed => say("passed"),
             Gate::Undecided(why) => {
                 say(
-                    "not decided: a run failed for another reason. The tests count, but nothing shows that the service is replicated",
+                    "not decided: a run failed for another reason. The tests count, but nothing shows that the servers replace each other",
                 );
                 print(&foreign::quoted(&why));
             }
             Gate::Failed { why, command } => {
                 say("FAILED");
-                self.refuse(&report::not_replicated(&why, &command), 0.0);
+                self.refuse(&report::not_replicated(self.lab(), &why, &command), 0.0);
                 return Ok(false);
             }
         }
         Ok(true)
     }
 
-    /// What `make hunt` is told to hunt what is graded.
-    fn lab(&self) -> &'static str {
-        report::lab(self.plan.part)
+    fn lab(&self) -> Lab {
+        self.plan.part.lab()
     }
 
     /// No test can be run; each earns this part of its points.
@@ -168,11 +171,11 @@ impl Grading {
         say(&foreign::quoted(why));
         for outcome in lock(&self.outcomes).iter_mut() {
             outcome.points = outcome.worth * part;
-            outcome.not_run = Some("nothing could be run; see above".to_string());
+            outcome.not_run = Some("nothing could be run".to_string());
         }
         *lock(&self.broken) = Some(why.to_string());
         if let Some(hunted) = &mut *lock(&self.hunted) {
-            *hunted = Hunted::NotRun("nothing could be run; see above".to_string());
+            *hunted = Hunted::NotRun("nothing could be run".to_string());
         }
     }
 
@@ -180,8 +183,11 @@ impl Grading {
         let toolchain = Toolchain::find()?;
         let builder = self.builder(&toolchain)?;
         say("building the lab's own crates");
-        let tests = self.plan.part.tests();
-        let needed: Duration = tests.iter().map(|test| deadlines::reserve(test.seconds)).sum();
+        let tests = self.plan.tests();
+        let needed: Duration = match self.plan.clock {
+            Clock::Real => tests.iter().map(|(test, _)| deadlines::reserve(test.seconds)).sum(),
+            Clock::Simulated => deadlines::seeds_reserve(self.plan.seeds, tests.len()),
+        };
         let limit = self.left().saturating_sub(needed).max(self.left() / 3);
         builder.build_pristine(self.plan.cache.as_deref(), limit)?;
         say(&format!("building the hand-in ({})", self.since_start()));
@@ -205,6 +211,7 @@ impl Grading {
         Ok(Builder {
             toolchain,
             folders: &self.folders,
+            lab: self.lab(),
             vendor,
             simulator: self.plan.simulates(),
             hunts: self.plan.hunts(),
@@ -212,6 +219,9 @@ impl Grading {
     }
 
     fn run_tests(&self, runner: &Runner<'_>) -> Result<()> {
+        if self.plan.clock == Clock::Simulated {
+            return Ok(());
+        }
         say(&format!("running the tests ({})", self.since_start()));
         let count = lock(&self.outcomes).len();
         let simulations =
@@ -232,7 +242,8 @@ impl Grading {
                     say("not run");
                     Verdict::Failed("it was not run: the time was up".to_string())
                 } else {
-                    let ended = run_with_threads(runner, test, share)?;
+                    let seed = test.is_simulated.then(|| self.plan.first_seed.wrapping_add(round as u64));
+                    let ended = run_with_threads(runner, test, share, seed)?;
                     match &ended.verdict {
                         Verdict::Passed(figures) => {
                             say(&format!("passed, {:.1} s", figures.seconds));
@@ -240,7 +251,7 @@ impl Grading {
                         }
                         Verdict::Failed(why) => {
                             say("FAILED");
-                            show_failure(&ended.output, why);
+                            self.show_failure(i, &ended.output, why);
                         }
                     }
                     ended.verdict
@@ -249,6 +260,15 @@ impl Grading {
             }
         }
         Ok(())
+    }
+
+    /// Prints what test `i` has printed, and why it failed, and keeps both.
+    fn show_failure(&self, i: usize, output: &str, why: &str) {
+        // The harness may have printed the reason already.
+        let reason = if output.contains(why.trim()) { "" } else { why };
+        let text = format!("{output}\n{reason}");
+        print(&foreign::quoted(&text));
+        lock(&self.outcomes)[i].output = text;
     }
 
     /// The usual seconds of all runs that may follow test `i` of this round.
@@ -275,8 +295,12 @@ impl Grading {
         if passed.is_empty() {
             return Ok(());
         }
+        let (which, option) = match self.plan.clock {
+            Clock::Real => ("tests that have passed", ""),
+            Clock::Simulated => ("tests", "--time simulated "),
+        };
         say(&format!(
-            "simulating the tests that have passed, with --seeds {} --first-seed {} ({})",
+            "simulating the {which}, with {option}--seeds {} --first-seed {} ({})",
             self.plan.seeds,
             self.plan.first_seed,
             self.since_start()
@@ -299,21 +323,35 @@ impl Grading {
             let ended = if left < TOO_SHORT {
                 None
             } else {
-                Some(runner.run(test.function, left.min(deadlines::LONGEST), Some(seed))?)
+                // Nothing else shows that a test hangs, if there are no runs in real time: its run gets time enough to tell.
+                let limit = match self.plan.clock {
+                    Clock::Real => left,
+                    Clock::Simulated => left.max(share / 2).min(self.left()),
+                };
+                Some(runner.run(test.function, limit.min(deadlines::LONGEST), Some(seed))?)
             };
             match ended {
                 Some(Ended { verdict: verdict @ Verdict::Passed(_), .. }) => {
                     verdict.figures().into_iter().for_each(show_remarks);
                     lock(&self.outcomes)[i].record_simulated(verdict);
                 }
-                Some(Ended { verdict: Verdict::Failed(why), output }) if began.elapsed() < share => {
+                Some(Ended { verdict: Verdict::Failed(why), output })
+                    if self.plan.clock == Clock::Simulated || began.elapsed() < share =>
+                {
                     say(&format!("FAILED with seed {seed}"));
-                    show_failure(&output, &why);
-                    print(&report::replay(test.function, seed));
+                    self.show_failure(i, &output, &why);
+                    print(&report::replay(self.lab(), test.function, seed));
                     let why = format!("simulated with seed {seed}: {}", why.trim_start());
                     lock(&self.outcomes)[i].record_simulated(Verdict::Failed(why));
                     return Ok(());
                 }
+                None if self.plan.clock == Clock::Simulated => bail!(
+                    "only {number} of {} seeds of {:?} were simulated within {} s: the machine is too busy; grade again, with less \
+                     beside it, with fewer --seeds or with a later --deadline",
+                    self.plan.seeds,
+                    test.problem,
+                    share.as_secs()
+                ),
                 // A run that is stopped because its share of the time is up proves nothing, and costs no points.
                 _ => {
                     say(&format!("the time is up after {number} of {} seeds", self.plan.seeds));
@@ -337,7 +375,12 @@ impl Grading {
             self.since_start()
         ));
         print("hunt ... ");
-        let search = hunting::search(asked, left, first_seed, self.plan.part != Part::A);
+        let search = hunting::search(
+            asked,
+            left,
+            first_seed,
+            ![Part::Lab2, Part::Lab2C, Part::Lab3A].contains(&self.plan.part),
+        );
         let (hunted, warning) = hunting::hunt(hunter, &search, asked)?;
         match &hunted {
             Hunted::NotRun(_) => {}
@@ -373,10 +416,10 @@ impl Grading {
         std::thread::sleep((self.plan.time - LAST_CALL).saturating_sub(self.plan.began.elapsed()));
         let have_begun = {
             let mut outcomes = lock(&self.outcomes);
-            for outcome in outcomes.iter_mut().filter(|outcome| outcome.runs.is_empty()) {
+            for outcome in outcomes.iter_mut().filter(|outcome| !outcome.has_begun()) {
                 outcome.not_run.get_or_insert("the time was up".to_string());
             }
-            lock(&self.broken).is_some() || outcomes.iter().any(|outcome| !outcome.runs.is_empty())
+            lock(&self.broken).is_some() || outcomes.iter().any(Outcome::has_begun)
         };
         if have_begun {
             self.finish();
@@ -397,6 +440,7 @@ impl Grading {
         strays::kill_all();
         self.folders.remove();
         let result = report::Graded {
+            lab: self.lab(),
             outcomes: &outcomes,
             broken: broken.as_deref(),
             hunted: hunted.as_ref(),
@@ -423,28 +467,21 @@ impl Grading {
     }
 }
 
-/// Prints what a test has printed, and why it failed.
-/// Runs a test in real time. If it fails while other processes of the same user have the threads that it wants, runs it again,
-/// if it has the time: another job's threads must not cost it its points.
-fn run_with_threads(runner: &Runner<'_>, test: &Test, share: Duration) -> Result<Ended> {
+/// Runs a test in real time, or with a seed if it is always simulated. If it fails while other processes of the same user have the
+/// threads that it wants, runs it again, if it has the time: another job's threads must not cost it its points.
+fn run_with_threads(runner: &Runner<'_>, test: &Test, share: Duration, seed: Option<u64>) -> Result<Ended> {
     const MOST: usize = 3;
     let began = Instant::now();
-    let mut ended = runner.run(test.function, share, None)?;
+    let mut ended = runner.run(test.function, share, seed)?;
     for _ in 1..MOST {
         let left = share.saturating_sub(began.elapsed());
         if !ended.lacked_threads_of_others() || left.as_secs_f64() < test.seconds {
             break;
         }
         print("others had the threads; again ... ");
-        ended = runner.run(test.function, left, None)?;
+        ended = runner.run(test.function, left, seed)?;
     }
     Ok(ended)
-}
-
-fn show_failure(output: &str, why: &str) {
-    // The harness may have printed the reason already.
-    let reason = if output.contains(why.trim()) { "" } else { why };
-    print(&foreign::quoted(&format!("{output}\n{reason}")));
 }
 
 /// Prints what looked odd in a run that has passed.

@@ -1,5 +1,5 @@
-//! Grades hand-ins of Lab 3: builds the four files with a pristine copy of the workspace (one without a student's changes),
-//! runs the tests of 3A, of 3B or of both, and prints the scores as Autolab reads them.
+//! Grades hand-ins of Lab 2 (`raft.rs`) and of Lab 3 (four files): builds the files with a pristine copy of the workspace (one
+//! without a student's changes), runs the tests of a part of the lab, and prints the scores as Autolab reads them.
 //!
 //! The program is [`main`]; `grade --help` lists what it can do. The public modules are for the program that sets up an
 //! Autolab assessment. They say which tests there are, their points, and which folders a grading job needs.
@@ -29,4 +29,4 @@ mod strays;
 pub mod workspace;
 
 pub use cli::main;
-pub use plan::check_hunt_points;
+pub use plan::{Clock, Extra, check_hunt_points, worth};

@@ -22,6 +22,10 @@ pub struct Outcome {
     pub seeds: usize,
     /// Why it was not run.
     pub not_run: Option<String>,
+    /// What the run that failed has printed, and why it failed; empty if none has failed.
+    pub output: String,
+    /// True if no points of any test count when it fails. It has no points of its own then.
+    pub is_gate: bool,
 }
 
 impl Outcome {
@@ -35,6 +39,8 @@ impl Outcome {
             simulated: Vec::new(),
             seeds,
             not_run: None,
+            output: String::new(),
+            is_gate: false,
         }
     }
 
@@ -53,7 +59,24 @@ impl Outcome {
     }
 
     pub fn has_passed(&self) -> bool {
-        self.has_passed_in_real_time() && passes(&self.simulated) == self.simulated.len()
+        // Without runs in real time, all seeds must have run: nothing else shows anything.
+        let seeds = if self.is_only_simulated() { self.seeds } else { self.simulated.len() };
+        self.has_passed_in_real_time() && passes(&self.simulated) == seeds
+    }
+
+    /// True if a run has failed.
+    pub fn has_failed(&self) -> bool {
+        !self.has_passed() && self.has_begun()
+    }
+
+    /// True if there was a run.
+    pub fn has_begun(&self) -> bool {
+        !self.runs.is_empty() || !self.simulated.is_empty()
+    }
+
+    /// True if it has no runs in real time.
+    fn is_only_simulated(&self) -> bool {
+        self.must_pass == 0
     }
 
     /// True if enough runs in real time have passed.
@@ -72,9 +95,10 @@ impl Outcome {
         self.has_passed_in_real_time() || failed > runs - self.must_pass
     }
 
-    /// The figures of the last run that passed.
+    /// The figures of the last run that passed: of one in real time, unless there are none.
     pub fn figures(&self) -> Option<&Figures> {
-        self.runs.iter().rev().find_map(Verdict::figures)
+        let runs = if self.is_only_simulated() { &self.simulated } else { &self.runs };
+        runs.iter().rev().find_map(Verdict::figures)
     }
 
     /// One line on what went wrong or looks odd; empty if nothing did.
@@ -114,7 +138,7 @@ mod tests {
     use crate::lab::Part;
 
     fn outcome(must_pass: usize, seeds: usize) -> Outcome {
-        Outcome::new(&Part::A.tests()[0], 5.0, must_pass, seeds)
+        Outcome::new(&Part::Lab3A.tests()[0], 5.0, must_pass, seeds)
     }
 
     fn passed() -> Verdict {
@@ -152,6 +176,19 @@ mod tests {
         failed_seed.record_simulated(Verdict::Failed("simulated with seed 7: it hung\nmore".to_string()));
         assert!(!failed_seed.has_passed() && failed_seed.points == 0.0);
         assert_eq!(failed_seed.remark(), "simulated with seed 7: it hung");
+    }
+
+    #[test]
+    fn in_simulated_time_all_seeds_must_have_passed() {
+        let mut outcome = outcome(0, 2);
+        assert!(!outcome.has_passed() && !outcome.has_begun() && outcome.remark() == "it was not run");
+        outcome.record_simulated(passed());
+        assert!(!outcome.has_passed() && outcome.points == 0.0);
+        let mut failed = outcome.clone();
+        outcome.record_simulated(passed());
+        assert!(outcome.has_passed() && outcome.points == 5.0 && outcome.figures().is_some());
+        failed.record_simulated(Verdict::Failed("simulated with seed 7: it hung".to_string()));
+        assert!(failed.has_failed() && failed.remark() == "simulated with seed 7: it hung");
     }
 
     #[test]

@@ -4,8 +4,71 @@ use crate::deadlines;
 use crate::lab::{Part, Test};
 use crate::run;
 use anyhow::{Result, bail, ensure};
+use clap::ValueEnum;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::{Duration, Instant};
+
+/// Which time the tests run in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Clock {
+    /// Real time. Seeds are simulated after that.
+    Real,
+    /// Virtual time alone: each test runs with several seeds.
+    Simulated,
+}
+
+impl Clock {
+    /// How many seeds of each test are simulated unless the instructor says otherwise.
+    pub fn usual_seeds(self) -> u32 {
+        match self {
+            Clock::Real => 0,
+            Clock::Simulated => 10,
+        }
+    }
+}
+
+/// What the tests beyond the Go lab's are for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Extra {
+    /// If one of them fails, nothing counts. They have no points of their own.
+    Gate,
+    /// Each is worth so many points.
+    Points(f64),
+}
+
+impl FromStr for Extra {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Extra, String> {
+        match text.parse() {
+            _ if text == "gate" => Ok(Extra::Gate),
+            Ok(points) if f64::is_finite(points) && points >= 0.0 => Ok(Extra::Points(points)),
+            _ => Err("it must be `gate`, or the points of each extra test: a number, 0 or more".to_string()),
+        }
+    }
+}
+
+impl std::fmt::Display for Extra {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Extra::Gate => f.write_str("gate"),
+            Extra::Points(points) => write!(f, "{points}"),
+        }
+    }
+}
+
+/// The tests of a part with their points: those of the Go lab, whose points are `points`, and then the extra tests. None: without
+/// these.
+pub fn worth(part: Part, points: &[f64], extra: Option<Extra>) -> Vec<(&'static Test, f64)> {
+    let own = part.tests().iter().zip(points.iter().copied());
+    let each = match extra {
+        Some(Extra::Points(points)) => points,
+        Some(Extra::Gate) | None => 0.0,
+    };
+    let extras = extra.map_or(&[][..], |_| part.extra_tests()).iter();
+    own.chain(extras.map(|test| (test, each))).collect()
+}
 
 /// How to grade.
 #[derive(Clone)]
@@ -30,7 +93,11 @@ pub struct Plan {
     pub part: Part,
     /// The points of each of its tests.
     pub points: Vec<f64>,
-    /// How often a test is run in real time.
+    /// Which time the tests run in.
+    pub clock: Clock,
+    /// What the extra tests are for; None: they are not run.
+    pub extra: Option<Extra>,
+    /// How often a test is run in real time; 0 with [`Clock::Simulated`].
     pub runs: usize,
     /// How many of these runs must pass.
     pub must_pass: usize,
@@ -59,17 +126,13 @@ impl Plan {
             let fits = |part: &String| test.function.contains(part) || test.problem.contains(part);
             self.filter.is_empty() || self.filter.iter().any(fits)
         };
-        self.part
-            .tests()
-            .iter()
-            .zip(self.points.iter().copied())
-            .filter(|(test, _)| is_wanted(test))
-            .collect()
+        let all = worth(self.part, &self.points, self.extra).into_iter();
+        all.filter(|(test, _)| is_wanted(test)).collect()
     }
 
     /// True if the build needs the simulator.
     pub fn simulates(&self) -> bool {
-        self.seeds > 0 || self.hunts()
+        self.seeds > 0 || self.hunts() || self.extra.is_some()
     }
 
     /// True if the build needs the program that hunts.
@@ -86,8 +149,26 @@ impl Plan {
             self.runs
         );
         ensure!((0.0..=1.0).contains(&self.broken_part), "--broken: the percentage must be from 0 to 100");
-        if (self.seeds > 0 || self.hunt.is_some()) && !run::CAN_SIMULATE {
-            let option = if self.seeds > 0 { "--seeds" } else { "--hunt" };
+        if self.clock == Clock::Simulated {
+            ensure!(self.seeds > 0, "--time simulated: --seeds must be 1 or more: there are no other runs");
+        }
+        if self.extra.is_some() && self.part.extra_tests().is_empty() {
+            bail!(
+                "--extra: the extra tests of Lab 2 restart servers, so they need all of Raft: grade them with --part 2C or 2"
+            );
+        }
+        if self.hunt.is_some() && [Part::Lab2A, Part::Lab2B].contains(&self.part) {
+            bail!("--hunt: the hunt restarts servers, which 2C is about: hunt with --part 2C or 2");
+        }
+        let needs_simulator = [
+            ("--time simulated", self.clock == Clock::Simulated),
+            ("--seeds", self.seeds > 0),
+            ("--hunt", self.hunt.is_some()),
+            ("--extra", self.extra.is_some()),
+        ];
+        if let Some((option, _)) =
+            needs_simulator.into_iter().find(|(_, is_given)| *is_given && !run::CAN_SIMULATE)
+        {
             bail!(
                 "{option}: the simulator needs x86-64 or aarch64 Linux with glibc; grade there, or without {option}"
             );
@@ -150,8 +231,10 @@ mod tests {
             build_limit: Duration::from_secs(120),
             memory: 0,
             processes: 0,
-            part: Part::A,
-            points: Part::A.points(None).unwrap(),
+            part: Part::Lab3A,
+            points: Part::Lab3A.points(None).unwrap(),
+            clock: Clock::Real,
+            extra: None,
             runs: 1,
             must_pass: 1,
             seeds: 0,
@@ -168,6 +251,7 @@ mod tests {
     #[test]
     fn contradictions_are_named_by_their_option() {
         assert!(plan().check().is_ok());
+        let of_part = |part: Part| Plan { part, points: part.points(None).unwrap(), ..plan() };
         let hunting = || Plan { hunt: Some(Duration::from_secs(60)), ..plan() };
         assert!(Plan { hunt_points: 60.0, ..hunting() }.check().is_ok());
         for (option, wrong) in [
@@ -175,6 +259,9 @@ mod tests {
             ("--broken", Plan { broken_part: 1.5, ..plan() }),
             ("--tests", Plan { filter: vec!["nothing".to_string()], ..plan() }),
             ("--seeds", Plan { seeds: 1000, ..plan() }),
+            ("--time simulated:", Plan { clock: Clock::Simulated, runs: 0, must_pass: 0, ..plan() }),
+            ("--extra:", Plan { extra: Some(Extra::Gate), ..of_part(Part::Lab2A) }),
+            ("--hunt:", Plan { hunt: Some(Duration::from_secs(60)), ..of_part(Part::Lab2B) }),
             ("--hunt 9999:", Plan { hunt: Some(Duration::from_secs(9999)), ..plan() }),
             ("--hunt-points 60.5:", Plan { hunt_points: 60.5, ..hunting() }),
             ("--hunt-points -1:", Plan { hunt_points: -1.0, ..hunting() }),
@@ -193,5 +280,29 @@ mod tests {
         assert_eq!(points(filtered("test_basic")), [5.0]);
         assert_eq!(points(filtered("15 linearizability")), [2.5]);
         assert_eq!(plan().tests().len(), 15);
+    }
+
+    #[test]
+    fn extra_tests_come_last_with_points_or_without() {
+        let points = |extra| {
+            let plan = Plan { extra, ..plan() };
+            let tests = plan.tests();
+            assert!(plan.simulates() || extra.is_none() && !plan.gate);
+            tests[15..].iter().map(|(_, points)| *points).collect::<Vec<_>>()
+        };
+        assert_eq!(points(Some(Extra::Points(1.5))), [1.5, 1.5]);
+        assert_eq!(points(Some(Extra::Gate)), [0.0, 0.0]);
+        assert!(Plan { extra: None, ..plan() }.tests().len() == 15);
+        assert_eq!(("gate".parse(), "2.5".parse()), (Ok(Extra::Gate), Ok(Extra::Points(2.5))));
+        for wrong in ["", "-1", "NaN", "inf", "all"] {
+            assert!(wrong.parse::<Extra>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn simulated_time_has_room_for_many_seeds() {
+        let simulated = |seeds| Plan { clock: Clock::Simulated, runs: 0, must_pass: 0, seeds, ..plan() };
+        assert!(simulated(Clock::Simulated.usual_seeds()).check().is_ok());
+        assert!(simulated(27).check().is_ok() && simulated(28).check().is_err());
     }
 }

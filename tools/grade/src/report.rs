@@ -1,8 +1,8 @@
 //! Writes the result: a table for people, the lines that Autolab reads, and Gradescope's file.
 
-use crate::foreign::{first_line, quoted};
+use crate::foreign::{first_line, quoted, shown};
 use crate::hunting::{self, Hunted};
-use crate::lab::Part;
+use crate::lab::{Lab, Part};
 use crate::outcome::Outcome;
 use crate::run;
 use hunt::{Failure, Trial};
@@ -11,6 +11,8 @@ use std::fmt::Write;
 
 /// A hand-in that has been graded.
 pub struct Graded<'a> {
+    /// The lab that it is a hand-in of.
+    pub lab: Lab,
     /// The tests.
     pub outcomes: &'a [Outcome],
     /// Why no test could be run; None if tests could be run.
@@ -22,9 +24,20 @@ pub struct Graded<'a> {
 }
 
 impl Graded<'_> {
+    /// The extra test because of which no points count, if there is one.
+    fn closed_gate(&self) -> Option<&Outcome> {
+        self.outcomes.iter().find(|outcome| outcome.is_gate && outcome.has_failed())
+    }
+
+    /// The points of each test that count.
+    fn points(&self) -> impl DoubleEndedIterator<Item = f64> {
+        let is_open = self.closed_gate().is_none();
+        self.outcomes.iter().map(move |outcome| if is_open { outcome.points } else { 0.0 })
+    }
+
     /// The points that the tests have earned.
     fn earned(&self) -> f64 {
-        self.outcomes.iter().map(|outcome| outcome.points).sum()
+        self.points().sum()
     }
 
     /// The points that the hunt takes off.
@@ -32,11 +45,11 @@ impl Graded<'_> {
         self.hunted.map_or(0.0, |hunted| hunted.taken(self.hunt_points, self.earned()))
     }
 
-    /// The tests with their scores: the points that they have earned, less what the hunt takes off.
+    /// The tests that have points of their own, with their scores: the points that they have earned, less what the hunt takes off.
     fn scored(&self) -> impl Iterator<Item = (&Outcome, Value)> {
-        let points = self.outcomes.iter().map(|outcome| outcome.points);
-        let scores = hunting::reduced(points, self.taken());
-        self.outcomes.iter().zip(scores.into_iter().map(number))
+        let scores = hunting::reduced(self.points(), self.taken());
+        let scored = self.outcomes.iter().zip(scores.into_iter().map(number));
+        scored.filter(|(outcome, _)| !outcome.is_gate)
     }
 }
 
@@ -53,7 +66,8 @@ pub fn table(graded: &Graded<'_>) -> String {
             Some(f) => _ = write!(text, "{:>7.1} {:>8} {:>10}", f.seconds, f.rpcs, f.operations),
             None => _ = write!(text, "{:>7} {:>8} {:>10}", "", "", ""),
         }
-        let _ = writeln!(text, " {:>6}", number(outcome.points).to_string());
+        let points = if outcome.is_gate { "gate".to_string() } else { number(outcome.points).to_string() };
+        let _ = writeln!(text, " {points:>6}");
         let remark = outcome.remark();
         if !remark.is_empty() {
             let _ = writeln!(text, "    {remark}");
@@ -74,6 +88,10 @@ pub fn table(graded: &Graded<'_>) -> String {
         }
     }
     let worth: f64 = graded.outcomes.iter().map(|outcome| outcome.worth).sum();
+    if let Some(closed) = graded.closed_gate() {
+        let _ =
+            writeln!(text, "No points count, because the extra test {:?} has failed.", closed.test.problem);
+    }
     let _ = writeln!(text, "{} of {} points", number(graded.earned() - taken), number(worth));
     if taken > 0.0 {
         let _ = writeln!(
@@ -127,13 +145,18 @@ pub fn semantic(graded: &Graded<'_>) -> String {
     };
     let mut tests = Map::new();
     for outcome in graded.outcomes {
-        tests.insert(outcome.test.problem.to_string(), entry(outcome.has_passed(), &outcome.remark()));
+        // What was not run at all has its reason in the first stage.
+        let entry = match (graded.broken, outcome.has_passed()) {
+            (Some(_), passed) => json!({"passed": passed}),
+            (None, passed) => entry(passed, &outcome.remark()),
+        };
+        tests.insert(outcome.test.problem.to_string(), entry);
     }
     let compiled = entry(graded.broken.is_none(), &first_line(graded.broken.unwrap_or_default()));
     let mut feedback = json!({
         "_presentation": "semantic",
         "stages": ["Build", "Tests"],
-        "Build": {"the four files": compiled},
+        "Build": {graded.lab.files_in_words(): compiled},
         "Tests": tests,
     });
     let hunt = match graded.hunted {
@@ -155,7 +178,7 @@ pub fn scores(graded: &Graded<'_>) -> String {
     json!({ "scores": scores }).to_string()
 }
 
-/// Gradescope's results.json.
+/// Gradescope's results.json. Students see what failed tests have printed, and nothing else of the grader's output.
 pub fn gradescope(graded: &Graded<'_>) -> String {
     let mut tests: Vec<Value> = graded
         .scored()
@@ -165,7 +188,12 @@ pub fn gradescope(graded: &Graded<'_>) -> String {
                 "score": score,
                 "max_score": number(outcome.worth),
                 "status": if outcome.has_passed() { "passed" } else { "failed" },
-                "output": outcome.remark(),
+                "output": match (graded.broken, outcome.has_passed()) {
+                    // The reason stands above all tests.
+                    (Some(_), _) => String::new(),
+                    (None, false) if !outcome.output.is_empty() => shown(&outcome.output),
+                    (None, _) => outcome.remark(),
+                },
                 "visibility": "visible",
             })
         })
@@ -184,18 +212,18 @@ pub fn gradescope(graded: &Graded<'_>) -> String {
 }
 
 /// What a student can do about a seed that has failed.
-pub fn replay(function: &str, seed: u64) -> String {
+pub fn replay(lab: Lab, function: &str, seed: u64) -> String {
     format!(
         "    This was a simulated run (docs/simulation.md): its seconds are virtual. To run this seed at home, on Linux:\n      \
          {}\n    A seed means the same run only in the same binary, and yours may differ from the grader's. If the test passes\n    \
          at home, put LAB_RUNS=100 in front of the command: it then runs a hundred seeds, from this one on.\n",
-        run::replay_command(function, seed)
+        run::replay_command(lab, function, seed)
     )
 }
 
 /// What a student can do about the bug that the hunt has found.
 pub fn hunt_again(part: Part, Failure { first, smallest, .. }: &Failure) -> String {
-    let lab = lab(part);
+    let lab = hunted(part);
     let indented = |label: &str, Trial { seed, scenario }: &Trial| {
         format!("    {label}, with seed {seed}:\n      {scenario}\n")
     };
@@ -216,16 +244,26 @@ pub fn hunt_again(part: Part, Failure { first, smallest, .. }: &Failure) -> Stri
 }
 
 /// What `make hunt` is told to hunt what is graded.
-pub fn lab(part: Part) -> &'static str {
-    if part == Part::A { "LAB=3A" } else { "LAB=3B" }
+pub fn hunted(part: Part) -> &'static str {
+    match part {
+        Part::Lab2A | Part::Lab2B | Part::Lab2C | Part::Lab2 => "LAB=2",
+        Part::Lab3A => "LAB=3A",
+        Part::Lab3B | Part::Lab3 => "LAB=3B",
+    }
 }
 
-/// Why no points count: the service has failed at the integrity gate.
-pub fn not_replicated(why: &str, command: &str) -> String {
-    format!(
-        "The service is not replicated, so no test was run. When some of its servers are cut off, the others must go on with all \
-         that clients were told.\n{why}\nTo see it at home, on Linux: {command}"
-    )
+/// Why no points count: the hand-in has failed at the integrity gate.
+pub fn not_replicated(lab: Lab, why: &str, command: &str) -> String {
+    let first = match lab {
+        Lab::Two => {
+            "No server replaces a leader, so no test was run. When a leader is cut off, another server must lead."
+        }
+        Lab::Three => {
+            "The service is not replicated, so no test was run. When some of its servers are cut off, the others must go on with all \
+             that clients were told."
+        }
+    };
+    format!("{first}\n{why}\nTo see it at home, on Linux: {command}")
 }
 
 #[cfg(test)]
@@ -237,14 +275,14 @@ mod tests {
 
     /// The outcome of the test with this number after one run.
     fn outcome(number: usize, run: Verdict) -> Outcome {
-        let test = &Part::A.tests()[number - 1];
+        let test = &Part::Lab3A.tests()[number - 1];
         let mut outcome = Outcome::new(test, test.points, 1, 0);
         outcome.record_run(run);
         outcome
     }
 
     fn graded(outcomes: &[Outcome]) -> Graded<'_> {
-        Graded { outcomes, broken: None, hunted: None, hunt_points: 0.0 }
+        Graded { lab: Lab::Three, outcomes, broken: None, hunted: None, hunt_points: 0.0 }
     }
 
     fn bug() -> Hunted {
@@ -291,6 +329,33 @@ mod tests {
             serde_json::from_str(&semantic(&Graded { broken: Some("no\nwhy"), ..graded(&outcomes()) }))
                 .unwrap();
         assert_eq!(broken["Build"]["the four files"]["hint"], "no");
+        assert_eq!(broken["Tests"]["10 restarts one client"], json!({"passed": false}));
+        let lab_2 = semantic(&Graded { lab: Lab::Two, ..graded(&outcomes()) });
+        let lab_2: Value = serde_json::from_str(&lab_2).unwrap();
+        assert_eq!(lab_2["Build"]["the file raft.rs"]["passed"], true);
+    }
+
+    #[test]
+    fn a_gate_of_extra_tests_that_is_closed_takes_all_points_and_is_no_problem_of_autolab() {
+        let closed = |verdict| {
+            let mut outcomes = outcomes();
+            let test = &Part::Lab3A.extra_tests()[0];
+            let mut gate = Outcome { is_gate: true, ..Outcome::new(test, 0.0, 1, 0) };
+            if let Some(verdict) = verdict {
+                gate.record_run(verdict);
+            }
+            outcomes.push(gate);
+            (scores(&graded(&outcomes)), table(&graded(&outcomes)))
+        };
+        for open in [None, Some(Verdict::Passed(Figures::default()))] {
+            let (scores, table) = closed(open);
+            assert_eq!(scores, r#"{"scores":{"01 one client":5,"10 restarts one client":0}}"#);
+            assert!(table.ends_with("\n5 of 7.5 points\n") && table.contains(" gate\n"), "{table}");
+        }
+        let (scores, table) = closed(Some(Verdict::Failed("it hung".to_string())));
+        assert_eq!(scores, r#"{"scores":{"01 one client":0,"10 restarts one client":0}}"#);
+        let why = "No points count, because the extra test \"x1 append outlives its leader\" has failed.\n0 of 7.5 points\n";
+        assert!(table.ends_with(why), "{table}");
     }
 
     #[test]
@@ -299,6 +364,21 @@ mod tests {
         assert_eq!(value["tests"][0]["score"], 5);
         assert_eq!(value["tests"][1]["max_score"], 2.5);
         assert_eq!(value["tests"][1]["status"], "failed");
+    }
+
+    #[test]
+    fn gradescope_shows_what_a_failed_test_has_printed_and_why_nothing_compiles() {
+        let mut outcomes = outcomes();
+        outcomes[1].output = "Test: one (3A) ...\nit: \"hung\"\x1b[2J".to_string();
+        let parsed = |graded: &Graded<'_>| serde_json::from_str::<Value>(&gradescope(graded)).unwrap();
+        let value = parsed(&graded(&outcomes));
+        assert_eq!(value["tests"][0]["output"], "");
+        assert_eq!(value["tests"][1]["output"], "Test: one (3A) ...\nit: \"hung\"\u{fffd}[2J");
+        let value = parsed(&Graded { broken: Some("no\nwhy"), ..graded(&outcomes) });
+        assert_eq!(
+            (&value["output"], &value["tests"][1]["output"]),
+            (&json!("    | no\n    | why\n"), &json!(""))
+        );
     }
 
     #[test]
@@ -323,8 +403,8 @@ mod tests {
 
     #[test]
     fn a_seed_that_failed_comes_with_the_command_that_runs_it() {
-        let text = replay("test_basic_3a", 17);
-        let command = run::replay_command("test_basic_3a", 17);
+        let text = replay(Lab::Three, "test_basic_3a", 17);
+        let command = run::replay_command(Lab::Three, "test_basic_3a", 17);
         assert!(text.lines().any(|line| line.trim() == command), "{text}");
         assert!(text.lines().all(|line| line.starts_with("    ")), "{text}");
     }
@@ -379,7 +459,9 @@ mod tests {
     #[test]
     fn a_bug_comes_with_the_scenario_and_the_commands_that_find_it_again() {
         let Hunted::Bug { failure, .. } = bug() else { unreachable!() };
-        for (part, lab) in [(Part::A, "LAB=3A"), (Part::B, "LAB=3B"), (Part::Both, "LAB=3B")] {
+        for (part, lab) in
+            [(Part::Lab3A, "LAB=3A"), (Part::Lab3B, "LAB=3B"), (Part::Lab3, "LAB=3B"), (Part::Lab2C, "LAB=2")]
+        {
             let text = hunt_again(part, &failure);
             let scenario = "3 servers, 1 client, 1000 ms, uniform: crash";
             for line in [

@@ -3,6 +3,7 @@
 use crate::confine::{self, Allowance};
 use crate::folders::Folders;
 use crate::foreign::Excerpt;
+use crate::lab::Lab;
 use crate::strays;
 use crate::workspace;
 use anyhow::{Context, Result};
@@ -27,9 +28,9 @@ pub fn fresh_seed() -> u64 {
     harness::fresh_seed()
 }
 
-/// The command that simulates a test of Lab 3 with this seed.
-pub fn replay_command(function: &str, seed: u64) -> String {
-    harness::replay("kvraft", "test_test", function, seed)
+/// The command that simulates a test with this seed.
+pub fn replay_command(lab: Lab, function: &str, seed: u64) -> String {
+    harness::replay(lab.package(), "test_test", function, seed)
 }
 
 /// Words of a warning that threads of killed servers are left.
@@ -185,7 +186,12 @@ impl Runner<'_> {
 }
 
 /// The test that makes one run of the hunt.
-const HUNT: &str = "hunt_kvraft";
+fn hunting_test(lab: Lab) -> &'static str {
+    match lab {
+        Lab::Two => "hunt_raft",
+        Lab::Three => "hunt_kvraft",
+    }
+}
 
 /// Makes runs of the hunt.
 pub struct Hunter<'a> {
@@ -193,17 +199,18 @@ pub struct Hunter<'a> {
     /// The folder with the program and the scratch folders.
     place: PathBuf,
     program: PathBuf,
+    test: &'static str,
     /// How many runs were started.
     started: AtomicU64,
 }
 
 impl<'a> Hunter<'a> {
     /// `runner` has the program that hunts.
-    pub fn new(runner: Runner<'a>) -> Result<Hunter<'a>> {
+    pub fn new(runner: Runner<'a>, lab: Lab) -> Result<Hunter<'a>> {
         let place = runner.folders.root().join("hunt");
         let program =
             runner.prepare(&place).with_context(|| format!("cannot prepare {}", place.display()))?;
-        Ok(Hunter { runner, place, program, started: AtomicU64::new(0) })
+        Ok(Hunter { runner, place, program, test: hunting_test(lab), started: AtomicU64::new(0) })
     }
 
     /// Makes one run, in a scratch folder of its own. Several threads may call this at once. The caller kills the processes
@@ -219,7 +226,7 @@ impl<'a> Hunter<'a> {
             scenario: Some(trial.scenario.to_string()),
             replay: None,
         };
-        let (result, output) = self.runner.start(&self.program, &scratch, HUNT, limit, Some(simulation));
+        let (result, output) = self.runner.start(&self.program, &scratch, self.test, limit, Some(simulation));
         // Ignore an error: the folder is removed in the end with all others.
         let _ = fs::remove_dir_all(&scratch);
         match result {
@@ -261,7 +268,11 @@ mod tests {
     #[test]
     fn the_replay_command_names_test_and_seed() {
         assert_eq!(
-            replay_command("test_basic_3a", 17),
+            replay_command(Lab::Two, "test_count_2b", 17),
+            "LAB_SIM=1 LAB_SEED=17 cargo test -p raft --test test_test -- --exact test_count_2b"
+        );
+        assert_eq!(
+            replay_command(Lab::Three, "test_basic_3a", 17),
             "LAB_SIM=1 LAB_SEED=17 cargo test -p kvraft --test test_test -- --exact test_basic_3a"
         );
     }

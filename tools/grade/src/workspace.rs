@@ -1,4 +1,4 @@
-//! Copies the workspace that a hand-in is built in, and puts the four files into it.
+//! Copies the workspace that a hand-in is built in, and puts the files of the hand-in into it.
 
 use crate::archive::Handin;
 use crate::lab::FILES;
@@ -57,9 +57,9 @@ fn copy(from: &Path, to: &Path, folders: &[&str]) -> Result<()> {
         .with_context(|| format!("cannot copy {}; is it the lab's workspace (--workspace)?", from.display()))
 }
 
-/// Puts the four files in their places.
+/// Puts the files of a hand-in in their places.
 pub(crate) fn lay_over(handin: &Handin, workspace: &Path) -> Result<()> {
-    for (file, text) in FILES.iter().zip(&handin.texts) {
+    for (file, text) in &handin.files {
         write_file(workspace, file.path, text)?;
     }
     Ok(())
@@ -195,8 +195,8 @@ mod tests {
         for file in &*FILES {
             assert!(!to.join(file.path).exists(), "{file:?}");
         }
-        let texts = ["a", "b", "c", "d"].map(str::to_string);
-        lay_over(&Handin { texts, remarks: Vec::new() }, to).unwrap();
+        let files = FILES.iter().zip(["a", "b", "c", "d"].map(str::to_string)).collect();
+        lay_over(&Handin { files, remarks: Vec::new() }, to).unwrap();
         assert_eq!(fs::read_to_string(to.join("kvraft/src/server.rs")).unwrap(), "b");
         for crate_root in ["raft/src/lib.rs", "kvraft/src/lib.rs"] {
             let text = fs::read_to_string(to.join(crate_root)).unwrap();

@@ -14,7 +14,7 @@ use std::time::Duration;
 pub struct Scenario {
     /// How many servers there are.
     pub servers: usize,
-    /// How many clients work at once.
+    /// How many clients work at once; 0: nobody asks for anything, and only elections are looked at.
     pub clients: usize,
     /// How long, in milliseconds of virtual time, clients work and faults happen.
     pub millis: u64,
@@ -241,6 +241,12 @@ impl FromStr for Scenario {
         for part in parts(setting) {
             scenario.set(part)?;
         }
+        if scenario.clients == 0 && !scenario.faults.is_empty() {
+            return Err(NotAScenario {
+                part: "0 clients".to_string(),
+                allowed: "without clients there are no faults".to_string(),
+            });
+        }
         Ok(scenario)
     }
 }
@@ -264,7 +270,7 @@ impl Scenario {
             NotAScenario {
             part: part.to_string(),
             allowed: "before the colon come, for example, \"3 servers, 2 clients, 1500 ms, uniform, snapshots at 500 \
-                      bytes\" (2 to 15 servers, 1 to 20 clients, 1 to 60000 ms; uniform, priorities, pauses or slow-places)"
+                      bytes\" (2 to 15 servers, 0 to 20 clients, 1 to 60000 ms; uniform, priorities, pauses or slow-places)"
                 .to_string(),
         }
         };
@@ -278,7 +284,7 @@ impl Scenario {
         };
         match words[..] {
             [count, "servers"] => self.servers = number(count, 2..=15)?,
-            [count, "client" | "clients"] => self.clients = number(count, 1..=20)?,
+            [count, "client" | "clients"] => self.clients = number(count, 0..=20)?,
             [millis, "ms"] => self.millis = number(millis, 1..=60_000)? as u64,
             ["snapshots", "at", size, "bytes"] => self.snapshots_at = Some(number(size, 1..=1_000_000)?),
             _ => return Err(wrong()),
@@ -314,6 +320,7 @@ mod tests {
             ("1 servers", "\"1 servers\""),
             ("x ms", "\"x ms\""),
             ("3 servers, luck", "\"luck\""),
+            ("3 servers, 0 clients: crash", "\"0 clients\""),
         ] {
             let message = text.parse::<Scenario>().unwrap_err().to_string();
             assert!(message.starts_with(part), "{message}");

@@ -1,6 +1,8 @@
 //! Stands in for Autolab's driver, to test a grading job: runs `make` on the job's three files as an unprivileged user,
 //! with Autolab's limits, and reads the scores from the last line as Autolab does.
 //!
+//! `driver results FILE [points=N]` checks Gradescope's results.json instead.
+//!
 //! If root runs this program, the job runs under a user id that nobody has. Otherwise it runs as the user who runs this
 //! program.
 #![forbid(unsafe_code)]
@@ -33,6 +35,7 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let done = match arguments.first().map(String::as_str) {
         Some(INSIDE) => inside(&arguments[1..]),
+        Some("results") => check_results(&arguments[1..]),
         _ => drive(&arguments),
     };
     match done {
@@ -55,7 +58,10 @@ fn drive(arguments: &[String]) -> Result<()> {
     let folder = folder.context("cannot make a temporary folder; set TMPDIR")?;
     let job = folder.path().join("autolab");
     fs::create_dir(&job)?;
-    for (from, name) in [(makefile, "Makefile"), (autograde, "autograde.tar"), (handin, "lab3-handin.tar")] {
+    let handin_name = Path::new(handin).file_name().context("HANDIN has no name")?;
+    for (from, name) in
+        [(makefile, "Makefile".as_ref()), (autograde, "autograde.tar".as_ref()), (handin, handin_name)]
+    {
         fs::copy(from, job.join(name)).with_context(|| format!("cannot copy {from}"))?;
     }
     let began = Instant::now();
@@ -190,6 +196,69 @@ fn scores_of(feedback: &str) -> Result<Vec<(String, f64)>> {
     scores.iter().map(score).collect()
 }
 
+/// Checks results.json against Gradescope's specification, and prints the points that Gradescope would show.
+fn check_results(arguments: &[String]) -> Result<()> {
+    let [file, options @ ..] = arguments else { bail!("usage: driver results FILE [points=N]") };
+    let text = fs::read_to_string(file).with_context(|| format!("cannot read {file}"))?;
+    let points = points_of(&text).with_context(|| format!("Gradescope would refuse {file}"))?;
+    println!("driver: {points} points in {file}");
+    if let Some(wanted) = options.iter().find_map(|option| option.strip_prefix("points=")) {
+        ensure!(points == wanted.parse::<f64>().context("points=")?, "{wanted} points were expected");
+    }
+    Ok(())
+}
+
+/// The points in the text of a results.json: either the file as a whole has a score, or each of its tests has one.
+fn points_of(results: &str) -> Result<f64> {
+    const FIELDS: [&str; 8] = [
+        "score",
+        "execution_time",
+        "output",
+        "output_format",
+        "visibility",
+        "stdout_visibility",
+        "extra_data",
+        "tests",
+    ];
+    const TEST_FIELDS: [&str; 10] = [
+        "score",
+        "max_score",
+        "status",
+        "name",
+        "name_format",
+        "number",
+        "output",
+        "output_format",
+        "tags",
+        "visibility",
+    ];
+    const VISIBILITIES: [&str; 4] = ["hidden", "after_due_date", "after_published", "visible"];
+    let value: Value = serde_json::from_str(results).context("it is not JSON")?;
+    let tests =
+        value.get("tests").map(|tests| tests.as_array().context("\"tests\" is not a list")).transpose()?;
+    let objects = tests.into_iter().flatten().map(|test| (test, &TEST_FIELDS[..]));
+    for (object, fields) in objects.chain([(&value, &FIELDS[..])]) {
+        let object = object.as_object().context("it has something else than an object")?;
+        for (field, value) in object {
+            ensure!(fields.contains(&field.as_str()), "it has the unknown field {field:?}");
+            let is_right = match field.as_str() {
+                "score" | "max_score" | "execution_time" => value.as_f64().is_some_and(|n| n >= 0.0),
+                "status" => ["passed", "failed"].map(Some).contains(&value.as_str()),
+                "visibility" | "stdout_visibility" => VISIBILITIES.map(Some).contains(&value.as_str()),
+                "output" | "name" => value.is_string(),
+                _ => true,
+            };
+            ensure!(is_right, "{field:?} is {value}");
+        }
+    }
+    if let Some(score) = value["score"].as_f64() {
+        return Ok(score);
+    }
+    let scores: Vec<f64> = tests.into_iter().flatten().filter_map(|test| test["score"].as_f64()).collect();
+    ensure!(!scores.is_empty(), "neither it nor a test has a score");
+    Ok(scores.iter().sum())
+}
+
 /// The line with quotes round every run of letters and digits that stands before a colon. Autolab adds these quotes before
 /// it parses the line.
 fn requoted(line: &str) -> String {
@@ -217,6 +286,27 @@ mod tests {
         let scores = scores_of(feedback).unwrap();
         assert_eq!(scores, [("01 one".to_string(), 5.0), ("10 two".to_string(), 2.5)]);
         assert!(scores_of("{\"scores\": {\"a\": 9}}\nmake: *** [grade] Error 1\n").is_err());
+    }
+
+    #[test]
+    fn results_are_read_as_gradescope_specifies_them() {
+        assert_eq!(points_of(r#"{"score": 0, "output": "no"}"#).unwrap(), 0.0);
+        let tests =
+            r#"{"tests": [{"name": "a", "score": 5, "status": "passed"}, {"name": "hunt"}, {"score": 2.5}]}"#;
+        assert_eq!(points_of(tests).unwrap(), 7.5);
+        for wrong in [
+            "",
+            "[]",
+            r#"{"output": "no"}"#,
+            r#"{"tests": [{"name": "a"}]}"#,
+            r#"{"tests": {}}"#,
+            r#"{"score": -1}"#,
+            r#"{"score": 1, "outputs": "x"}"#,
+            r#"{"tests": [{"score": 1, "status": "pass"}]}"#,
+            r#"{"tests": [{"score": 1, "visibility": "all"}]}"#,
+        ] {
+            assert!(points_of(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -4,11 +4,10 @@
 use crate::ustar::{Archive, TIME};
 use anyhow::{Context, Result, ensure};
 use cargo_metadata::MetadataCommand;
-use clap::ValueEnum;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use grade::lab::Part;
-use grade::workspace;
+use grade::{Clock, Extra, workspace};
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
 use std::fs;
@@ -19,17 +18,22 @@ use std::process::{Command, Stdio};
 /// The path of the job's Makefile in the workspace.
 const MAKEFILE: &str = "course/tools/autolab/autograde-Makefile";
 
-/// The beginning of the line of this Makefile that takes options of `grade handin`, and of the one with the job's time.
-const OPTIONS: &str = "OPTIONS =";
-const SECONDS: &str = "SECONDS =";
+/// The beginnings of the lines of this Makefile with options of `grade handin`, with the job's time, and with the name of a
+/// hand-in.
+const OPTIONS: &str = "OPTIONS = ";
+const SECONDS: &str = "SECONDS = ";
+const HANDIN: &str = "HANDIN = ";
 
 /// The systems that a job may run on.
 const TARGETS: [&str; 2] = ["x86_64-unknown-linux-gnu", "aarch64-unknown-linux-gnu"];
 
-/// What a job simulates.
-#[derive(Clone, Copy, Default)]
-pub struct Simulations {
-    /// How many seeds of each test.
+/// What a job runs, beside the tests of the Go lab.
+pub struct Runs {
+    /// Which time the tests run in.
+    pub time: Clock,
+    /// What the extra tests are for; None: they are not run.
+    pub extra: Option<Extra>,
+    /// How many seeds of each test it simulates.
     pub seeds: u32,
     /// For how many seconds it hunts for bugs; None: not at all.
     pub hunt: Option<u64>,
@@ -37,48 +41,62 @@ pub struct Simulations {
     pub hunt_points: f64,
 }
 
+impl Runs {
+    /// How many times a test runs in real time.
+    pub fn in_real_time(&self) -> usize {
+        usize::from(self.time == Clock::Real)
+    }
+}
+
 /// The job's Makefile, with the options that grade these tests, and with this many seconds until it prints the scores. Options
 /// that an instructor has added come last: of an option that is given twice, the last one counts.
-pub fn makefile(
-    workspace: &Path,
-    part: Part,
-    points: &[f64],
-    simulations: Simulations,
-    seconds: u64,
-) -> Result<String> {
+pub fn makefile(workspace: &Path, part: Part, points: &[f64], runs: &Runs, seconds: u64) -> Result<String> {
     let path = workspace.join(MAKEFILE);
     let text = fs::read_to_string(&path);
     let text = text.with_context(|| format!("cannot read {} (--workspace)", path.display()))?;
-    let text = with_options(&text, part, points, simulations)?;
+    let text = with_options(&text, part, points, runs)?;
+    let text = with_value(&text, HANDIN, |_| part.lab().handin().to_string())?;
     with_value(&text, SECONDS, |_| seconds.to_string())
 }
 
-fn with_options(makefile: &str, part: Part, points: &[f64], simulations: Simulations) -> Result<String> {
-    let word = part.to_possible_value().map(|value| value.get_name().to_string()).unwrap_or_default();
+fn with_options(makefile: &str, part: Part, points: &[f64], runs: &Runs) -> Result<String> {
+    let options = options(part, points, runs);
+    with_value(makefile, OPTIONS, |own| format!("{options} {own}").trim_end().to_string())
+}
+
+/// The options of `grade handin` that grade these tests.
+pub fn options(part: Part, points: &[f64], runs: &Runs) -> String {
     let points: Vec<String> = points.iter().map(f64::to_string).collect();
-    let mut options = format!("--part {word} --points {}", points.join(","));
-    let Simulations { seeds, hunt, hunt_points } = simulations;
+    let mut options = format!("--part {} --points {}", part.word(), points.join(","));
+    let Runs { time, extra, seeds, hunt, hunt_points } = *runs;
+    if time == Clock::Simulated {
+        options += " --time simulated";
+    }
+    if let Some(extra) = extra {
+        options += &format!(" --extra {extra}");
+    }
     if seeds > 0 {
         options += &format!(" --seeds {seeds}");
     }
     if let Some(hunt) = hunt {
         options += &format!(" --hunt {hunt} --hunt-points {hunt_points}");
     }
-    with_value(makefile, OPTIONS, |own| format!("{options} {own}").trim_end().to_string())
+    options
 }
 
-/// The Makefile with another value in the line that begins with `name`. `value` gets the value that is there.
-fn with_value(makefile: &str, name: &str, value: impl Fn(&str) -> String) -> Result<String> {
+/// The script or Makefile with another value in the line that begins with `name`, "NAME = " or "name=". `value` gets the value that
+/// is there.
+pub fn with_value(text: &str, name: &str, value: impl Fn(&str) -> String) -> Result<String> {
     let mut is_there = false;
-    let lines = makefile.lines().map(|line| match line.strip_prefix(name) {
+    let lines = text.lines().map(|line| match line.strip_prefix(name.trim_end()) {
         Some(own) => {
             is_there = true;
-            format!("{name} {}\n", value(own.trim()))
+            format!("{name}{}\n", value(own.trim()))
         }
         None => format!("{line}\n"),
     });
     let text = lines.collect();
-    ensure!(is_there, "{MAKEFILE} has no line that begins with {name:?}; put it back");
+    ensure!(is_there, "a line that begins with {:?} is missing; put it back", name.trim_end());
     Ok(text)
 }
 
@@ -168,33 +186,41 @@ fn needed_on_linux(lab: &Path) -> Result<BTreeSet<PathBuf>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use grade::lab::Lab;
 
     #[test]
     fn the_job_has_the_tests_and_points_of_the_part() {
         let makefile = "# Options.\nOPTIONS =\n\ngrade:\n\tgrade handin $(OPTIONS)\n";
         let points = [7.0, 2.5, 0.0, 5.0, 5.0, 5.0, 5.0, 5.0];
-        let none = Simulations::default();
-        let job = with_options(makefile, Part::B, &points, none).unwrap();
+        let none = || Runs { time: Clock::Real, extra: None, seeds: 0, hunt: None, hunt_points: 0.0 };
+        let job = with_options(makefile, Part::Lab3B, &points, &none()).unwrap();
         assert!(job.contains("\nOPTIONS = --part 3B --points 7,2.5,0,5,5,5,5,5\n"), "{job}");
-        let seeds = Simulations { seeds: 3, ..none };
-        let job = with_options(makefile, Part::B, &points, seeds).unwrap();
+        let seeds = || Runs { seeds: 3, ..none() };
+        let job = with_options(makefile, Part::Lab3B, &points, &seeds()).unwrap();
         assert!(job.contains(" --points 7,2.5,0,5,5,5,5,5 --seeds 3\n"), "{job}");
-        let both = Simulations { hunt: Some(60), hunt_points: 7.5, ..seeds };
-        let job = with_options(makefile, Part::B, &points, both).unwrap();
+        let both = Runs { hunt: Some(60), hunt_points: 7.5, ..seeds() };
+        let job = with_options(makefile, Part::Lab3B, &points, &both).unwrap();
         assert!(job.contains(" --seeds 3 --hunt 60 --hunt-points 7.5\n"), "{job}");
+        let all = Runs { time: Clock::Simulated, extra: Some(Extra::Points(1.5)), ..seeds() };
+        let job = with_options(makefile, Part::Lab3B, &points, &all).unwrap();
+        assert!(job.contains(" --time simulated --extra 1.5 --seeds 3\n"), "{job}");
         let own = makefile.replace("OPTIONS =", "OPTIONS = --memory 512 --points 1,1");
-        let job = with_options(&own, Part::B, &points, none).unwrap();
+        let job = with_options(&own, Part::Lab3B, &points, &none()).unwrap();
         assert!(job.contains(",5,5,5 --memory 512 --points 1,1\n"), "{job}");
-        let error = with_options("grade:\n", Part::B, &points, none).unwrap_err();
+        let error = with_options("grade:\n", Part::Lab3B, &points, &none()).unwrap_err();
         assert!(error.to_string().contains("OPTIONS"), "{error}");
     }
 
     #[test]
     fn the_workspaces_makefile_takes_options() {
         let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../..");
-        let job = makefile(&workspace, Part::A, &[1.0], Simulations::default(), 500).unwrap();
+        let runs = Runs { time: Clock::Real, extra: None, seeds: 0, hunt: None, hunt_points: 0.0 };
+        let job = makefile(&workspace, Part::Lab3A, &[1.0], &runs, 500).unwrap();
+        assert!(job.contains(&format!("\nHANDIN = {}\n", Lab::Three.handin())), "{job}");
         assert!(job.contains("\nOPTIONS = --part 3A --points 1\n"), "{job}");
         assert!(job.contains("\nSECONDS = 500\n"), "{job}");
+        let lab_2 = makefile(&workspace, Part::Lab2, &[1.0], &runs, 500).unwrap();
+        assert!(lab_2.contains("\nHANDIN = lab2-handin.tar\n") && lab_2.contains("--part 2 "), "{lab_2}");
     }
 
     #[test]

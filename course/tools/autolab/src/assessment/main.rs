@@ -1,19 +1,22 @@
 //! Writes the tar that an instructor imports into Autolab. It has the assessment's settings, and everything that is needed
-//! to grade without a network.
+//! to grade without a network. With `--gradescope`, writes the zip that an instructor uploads to Gradescope.
 #![forbid(unsafe_code)]
 
+mod gradescope;
 mod job;
 mod settings;
 mod ustar;
+mod zip;
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
-use grade::check_hunt_points;
 use grade::deadlines;
-use grade::lab::Part;
+use grade::lab::{Part, Test};
+use grade::{Clock, Extra, check_hunt_points, worth};
 use jiff::Timestamp;
-use jiff::tz::Offset;
-use job::Simulations;
+use jiff::tz::TimeZone;
+use job::Runs;
+use settings::Choices;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -34,24 +37,31 @@ const LAST_SECONDS: u64 = 30;
 const LONGEST_JOB: u64 = 900;
 const SHORTEST_JOB: u64 = 180;
 
-/// Writes the tar that Autolab imports.
+/// Writes the tar that Autolab imports, or the zip for Gradescope.
 #[derive(Parser)]
 #[command(name = "assessment")]
 struct Options {
-    /// The file to write: lab3-assessment.tar.
+    /// The file to write: lab3-assessment.tar, or lab3-gradescope.zip.
     out: PathBuf,
-    /// The assessment's name in the URLs of Autolab.
-    #[arg(long, default_value = "lab3")]
-    name: String,
+    /// The assessment's name in the URLs of Autolab; lab2 or lab3 if this is not given.
+    #[arg(long)]
+    name: Option<String>,
     /// The part of the lab to grade.
-    #[arg(long, value_enum, value_name = "PART", ignore_case = true, default_value_t = Part::A)]
+    #[arg(long, value_enum, value_name = "PART", ignore_case = true, default_value_t = Part::Lab3A)]
     part: Part,
     /// The points of its tests, one number for each test, with commas between.
     #[arg(long, value_delimiter = ',', value_name = "LIST")]
     points: Option<Vec<f64>>,
-    /// How many simulated seeds of each test must pass too (docs/simulation.md).
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    seeds: u32,
+    /// In real time, or in simulated time alone: there, each test must pass with each of several seeds (--seeds).
+    #[arg(long, value_enum, value_name = "CLOCK", default_value_t = Clock::Real)]
+    time: Clock,
+    /// Runs the tests beyond the Go lab's too. N: each is worth so many points. `gate`: if one of them fails, no points count.
+    #[arg(long, value_name = "N|gate")]
+    extra: Option<Extra>,
+    /// How many simulated seeds of each test must pass too (docs/simulation.md); 10 with --time simulated, otherwise 0, if this is
+    /// not given.
+    #[arg(long, value_name = "N")]
+    seeds: Option<u32>,
     /// For how many seconds to hunt for bugs, with short simulated runs (docs/simulation.md).
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
     hunt: Option<u64>,
@@ -61,9 +71,50 @@ struct Options {
     /// How many seconds a job may take (Autolab's autograde_timeout). The grader prints the scores a little earlier.
     #[arg(long, value_name = "SECONDS", default_value_t = LONGEST_JOB, value_parser = clap::value_parser!(u64).range(SHORTEST_JOB..=LONGEST_JOB))]
     timeout: u64,
+    /// The course's time zone, for example Europe/Berlin; this machine's if this is not given.
+    #[arg(long, value_name = "ZONE")]
+    zone: Option<String>,
+    /// The starter (lab3.tar), which the assessment hands out.
+    #[arg(long, value_name = "FILE")]
+    handout: Option<PathBuf>,
+    /// Writes the zip for Gradescope.
+    #[arg(long)]
+    gradescope: bool,
     /// The lab's workspace.
     #[arg(long, value_name = "FOLDER", default_value = WORKSPACE)]
     workspace: PathBuf,
+}
+
+impl Options {
+    /// The name: Autolab knows the assessment and its image by it.
+    fn name(&self) -> String {
+        self.name.clone().unwrap_or_else(|| format!("lab{}", self.part.lab().number()))
+    }
+
+    /// The tests that are graded, with their points.
+    fn tests(&self) -> Result<Vec<(&'static Test, f64)>> {
+        Ok(worth(self.part, &self.part.points(self.points.clone())?, self.extra))
+    }
+
+    /// The course's time zone.
+    fn zone(&self) -> Result<TimeZone> {
+        match &self.zone {
+            None => Ok(TimeZone::system()),
+            Some(name) => TimeZone::get(name).with_context(|| {
+                format!("--zone {name}: name a time zone as Europe/Berlin or America/New_York")
+            }),
+        }
+    }
+
+    /// How many seconds a job may take.
+    fn timeout(&self) -> u64 {
+        if self.gradescope { gradescope::JOB } else { self.timeout }
+    }
+
+    fn runs(&self) -> Runs {
+        let Options { time, extra, hunt, hunt_points, .. } = *self;
+        Runs { time, seeds: self.seeds.unwrap_or(time.usual_seeds()), extra, hunt, hunt_points }
+    }
 }
 
 fn main() -> ExitCode {
@@ -72,7 +123,8 @@ fn main() -> ExitCode {
         eprintln!("assessment: {why:#}");
         return ExitCode::from(2);
     }
-    match write(options) {
+    let written = if options.gradescope { gradescope::write(&options) } else { write(&options) };
+    match written {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
             eprintln!("assessment: {why:#}");
@@ -82,25 +134,58 @@ fn main() -> ExitCode {
 }
 
 fn check(options: &Options) -> Result<()> {
-    let Options { part, seeds, hunt, hunt_points, timeout, .. } = *options;
-    check_name(&options.name)?;
-    check_seeds(part, seeds, timeout)?;
+    let Options { part, extra, hunt, hunt_points, .. } = *options;
+    let timeout = options.timeout();
+    check_name(&options.name())?;
+    options.zone()?;
+    ensure!(
+        extra.is_none() || !part.extra_tests().is_empty(),
+        "--extra: the extra tests of Lab 2 need all of Raft: --part 2C or 2"
+    );
+    let tests = options.tests()?;
+    let runs = options.runs();
+    let usual: Vec<f64> = tests.iter().map(|(test, _)| test.seconds).collect();
+    check_seeds(&usual, &runs, timeout)?;
     if let Some(hunt) = hunt {
-        check_hunt(part, seeds, hunt, timeout)?;
+        check_hunt(&usual, &runs, hunt, timeout)?;
     }
-    check_hunt_points(hunt_points, part.points(options.points.clone())?.iter().sum())
+    ensure!(
+        runs.time == Clock::Simulated || usual.iter().sum::<f64>() < time(timeout).as_secs_f64(),
+        "a job of {timeout} s has no time for these tests in real time; use --time simulated"
+    );
+    check_hunt_points(hunt_points, tests.iter().map(|(_, points)| points).sum())
 }
 
-fn write(options: Options) -> Result<()> {
-    let Options { out, name, part, points, seeds, hunt, hunt_points, timeout, workspace } = options;
-    let points = part.points(points)?;
-    let simulations = Simulations { seeds, hunt, hunt_points };
-    let makefile = job::makefile(&workspace, part, &points, simulations, timeout - LAST_SECONDS)?;
+fn write(options: &Options) -> Result<()> {
+    let Options { out, part, timeout, workspace, handout, .. } = options;
+    let (name, part) = (options.name(), *part);
+    let zone = options.zone()?;
+    let points = part.points(options.points.clone())?;
+    let makefile = job::makefile(workspace, part, &points, &options.runs(), timeout - LAST_SECONDS)?;
     let now = Timestamp::now();
-    let yml = settings::yml(&name, part, &points, timeout, Offset::UTC.to_datetime(now).date())?;
+    let today = zone.to_datetime(now).date();
+    // A test that is only a gate has no points, and is no problem of Autolab.
+    let mut problems = options.tests()?;
+    if options.extra == Some(Extra::Gate) {
+        problems.truncate(part.tests().len());
+    }
+    let writeup = format!("lab{}.md", part.lab().number());
+    let handout =
+        handout.as_ref().map(|path| Ok::<_, anyhow::Error>((file_name(path)?, read(path)?))).transpose()?;
+    let choices = Choices {
+        name: &name,
+        part,
+        timeout: *timeout,
+        today,
+        zone,
+        handout: handout.as_ref().map_or("''", |(name, _)| name),
+        writeup: &writeup,
+    };
+    let yml = settings::yml(&choices, &problems)?;
+    let task = read(&workspace.join("docs").join(&writeup))?;
     let config = settings::config(&name, part, &points);
     let seconds = now.as_second().unsigned_abs();
-    let autograde = job::autograde_tar(&workspace)?;
+    let autograde = job::autograde_tar(workspace)?;
     let assessment = || -> io::Result<Vec<u8>> {
         let mut tar = Archive::new();
         tar.folder(&name, seconds)?;
@@ -108,12 +193,32 @@ fn write(options: Options) -> Result<()> {
         if let Some(config) = &config {
             tar.file(Path::new(&format!("{name}/{name}.rb")), config.as_bytes(), seconds)?;
         }
+        if let Some((file, content)) = &handout {
+            tar.file(Path::new(&format!("{name}/{file}")), content, seconds)?;
+        }
+        tar.file(Path::new(&format!("{name}/{writeup}")), &task, seconds)?;
         tar.file(Path::new(&format!("{name}/autograde-Makefile")), makefile.as_bytes(), seconds)?;
         tar.file(Path::new(&format!("{name}/autograde.tar")), &autograde, seconds)?;
         tar.finish()
     };
-    let written = assessment().and_then(|bytes| fs::write(&out, bytes));
+    let written = assessment().and_then(|bytes| fs::write(out, bytes));
     written.with_context(|| format!("cannot write {}", out.display()))
+}
+
+fn read(path: &Path) -> Result<Vec<u8>> {
+    fs::read(path).with_context(|| format!("cannot read {}", path.display()))
+}
+
+/// The name of a file, which goes into the settings.
+fn file_name(path: &Path) -> Result<&str> {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    ensure!(
+        name.starts_with(|c: char| c.is_ascii_alphabetic()) && name.chars().all(is_plain),
+        "--handout {}: its name must begin with a letter and have letters, digits, \".\", \"_\" and \"-\" only",
+        path.display()
+    );
+    Ok(name)
 }
 
 fn check_name(name: &str) -> Result<()> {
@@ -130,8 +235,11 @@ fn time(timeout: u64) -> Duration {
     Duration::from_secs(timeout - LAST_SECONDS - LATE_START)
 }
 
-fn check_seeds(part: Part, seeds: u32, timeout: u64) -> Result<()> {
-    let most = deadlines::most_seeds(time(timeout), &usual_seconds(part), 1);
+/// `usual`: how many seconds each test takes when all is well.
+fn check_seeds(usual: &[f64], runs: &Runs, timeout: u64) -> Result<()> {
+    let most = deadlines::most_seeds(time(timeout), usual, runs.in_real_time());
+    let seeds = runs.seeds;
+    ensure!(runs.time == Clock::Real || seeds > 0, "--time simulated: --seeds must be 1 or more");
     ensure!(
         seeds <= most,
         "--seeds {seeds}: a job of {timeout} s has time for at most {most} seeds of each test (--timeout)"
@@ -139,19 +247,14 @@ fn check_seeds(part: Part, seeds: u32, timeout: u64) -> Result<()> {
     Ok(())
 }
 
-fn check_hunt(part: Part, seeds: u32, hunt: u64, timeout: u64) -> Result<()> {
-    let most = deadlines::most_hunt(time(timeout), &usual_seconds(part), 1, seeds);
+fn check_hunt(usual: &[f64], runs: &Runs, hunt: u64, timeout: u64) -> Result<()> {
+    let most = deadlines::most_hunt(time(timeout), usual, runs.in_real_time(), runs.seeds);
     ensure!(
         hunt <= most,
         "--hunt {hunt}: besides the tests and their seeds, a job of {timeout} s has time for a hunt of at most {most} s \
          (--timeout)"
     );
     Ok(())
-}
-
-/// How many seconds each test takes when all is well.
-fn usual_seconds(part: Part) -> Vec<f64> {
-    part.tests().iter().map(|test| test.seconds).collect()
 }
 
 #[cfg(test)]
@@ -169,25 +272,46 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_job_is_not_given_more_seeds_than_it_has_time_for() {
-        let error = check_seeds(Part::Both, 1000, 900).unwrap_err().to_string();
-        assert!(error.starts_with("--seeds 1000: a job of 900 s has time for "), "{error}");
-        assert!(check_seeds(Part::A, 3, 900).is_ok());
-        assert!(check_seeds(Part::A, 3, 180).is_err());
+    fn options(words: &[&str]) -> Options {
+        Options::parse_from([&["assessment", "lab.tar"], words].concat())
     }
 
     #[test]
-    fn a_job_is_not_given_a_longer_hunt_than_it_has_time_for() {
-        let error = check_hunt(Part::Both, 0, 1000, 900).unwrap_err().to_string();
-        assert!(error.starts_with("--hunt 1000: besides the tests and their seeds, a job "), "{error}");
-        assert!(check_hunt(Part::Both, 0, 30, 900).is_ok() && check_hunt(Part::A, 3, 60, 900).is_ok());
+    fn a_job_is_not_given_more_than_it_has_time_for() {
+        for (words, says) in [
+            (&["--seeds", "1000", "--part", "both"][..], "--seeds 1000: a job of 900 s has time for "),
+            (&["--seeds", "3", "--timeout", "180"], "--seeds 3: a job of 180 s "),
+            (&["--time", "simulated", "--seeds", "0"], "--time simulated: "),
+            (&["--hunt", "1000"], "--hunt 1000: besides the tests and their seeds, a job "),
+            (&["--part", "2A", "--extra", "gate"], "--extra: "),
+            (&["--zone", "Nowhere/Town"], "--zone Nowhere/Town: "),
+            (&["--part", "both", "--timeout", "300"], "a job of 300 s has no time for these tests"),
+        ] {
+            let error = check(&options(words)).unwrap_err().to_string();
+            assert!(error.starts_with(says), "{error}");
+        }
+        for words in [
+            &["--seeds", "3", "--hunt", "60"][..],
+            &["--part", "both", "--hunt", "30"],
+            &["--time", "simulated", "--timeout", "420"],
+            &["--part", "2", "--extra", "gate"],
+            &["--part", "both", "--time", "simulated", "--gradescope"],
+            &["--gradescope"],
+        ] {
+            check(&options(words)).unwrap();
+        }
+    }
+
+    #[test]
+    fn the_usual_name_is_that_of_the_lab() {
+        let name = |words: &[&str]| options(words).name();
+        assert_eq!([name(&[]), name(&["--part", "3B"]), name(&["--part", "2A"])], ["lab3", "lab3", "lab2"]);
+        assert_eq!(name(&["--part", "2", "--name", "raft"]), "raft");
     }
 
     #[test]
     fn a_bug_does_not_cost_more_than_the_points_of_the_part() {
-        let check =
-            |words: &[&str]| check(&Options::parse_from([&["assessment", "lab3.tar"], words].concat()));
+        let check = |words: &[&str]| check(&options(words));
         for words in [
             &["--hunt", "60", "--hunt-points", "41", "--part", "3B"][..],
             &["--hunt", "60", "--hunt-points", "16", "--points", "1,1,1,1,1,1,1,1,1,1,1,1,1,1,1"],
