@@ -454,6 +454,7 @@ fn a_go_statement_is_running_from_the_start() {
 const FEW: usize = 18;
 
 /// Each of these calls waits on a thread of its own for a handler, which needs a thread too.
+#[cfg_attr(rust_analyzer, test)]
 fn a_thread_for_each_call_works_with_few_threads() {
     labrpc::limit_threads(FEW);
     let net = network(&Arc::default());
@@ -476,6 +477,7 @@ fn a_thread_for_each_call_works_with_few_threads() {
 }
 
 /// As the handlers of a key/value service do, which wait for Raft's.
+#[cfg_attr(rust_analyzer, test)]
 fn handlers_that_wait_leave_threads_for_others() {
     labrpc::limit_threads(FEW);
     let (hanging, hang) = bounded(0);
@@ -495,6 +497,7 @@ fn handlers_that_wait_leave_threads_for_others() {
 }
 
 /// Threads that wait for calls whose handlers find no thread do not wait for ever.
+#[cfg_attr(rust_analyzer, test)]
 fn a_request_without_a_thread_is_lost_in_the_end() {
     labrpc::limit_threads(1);
     let net = network(&Arc::default());
@@ -505,6 +508,7 @@ fn a_request_without_a_thread_is_lost_in_the_end() {
 }
 
 /// A call to nobody takes up to seven seconds, but not while others need its thread. Always simulated.
+#[cfg_attr(rust_analyzer, test)]
 fn calls_to_nobody_make_room() {
     labrpc::limit_threads(FEW);
     let net = network(&Arc::default());
