@@ -592,8 +592,13 @@ impl Config {
             Some((_, term)) if self.is_connected(i) => format!("server {i} is in term {term}"),
             Some((_, term)) => format!("server {i} is in term {term} and cut off"),
         };
-        let states: Vec<String> = (0..self.n).map(state).collect();
-        format!("{led}; {elections}; {}", states.join(", "))
+        let is_same = |(i, term): &(usize, u64)| *term == terms[0].1 && self.is_connected(*i);
+        let states = if terms.len() == self.n && terms.iter().all(is_same) {
+            format!("every server is in term {}", terms[0].1)
+        } else {
+            (0..self.n).map(state).collect::<Vec<String>>().join(", ")
+        };
+        format!("{led}; {elections}; {states}")
     }
 }
 
