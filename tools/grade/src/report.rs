@@ -69,7 +69,8 @@ pub fn table(graded: &Graded<'_>) -> String {
         let points = if outcome.is_gate { "gate".to_string() } else { number(outcome.points).to_string() };
         let _ = writeln!(text, " {points:>6}");
         let remark = outcome.remark();
-        if !remark.is_empty() {
+        // If nothing was run, the reason stands above the table, once.
+        if !remark.is_empty() && graded.broken.is_none() {
             let _ = writeln!(text, "    {remark}");
         }
     }
@@ -390,6 +391,15 @@ mod tests {
         );
         assert!(text.contains("FAIL") && text.contains("    it: \"hung\""), "{text}");
         assert!(text.ends_with("5 of 7.5 points\n"), "{text}");
+    }
+
+    #[test]
+    fn the_table_does_not_repeat_why_nothing_was_run() {
+        let mut one = Outcome::new(&Part::Lab3A.tests()[0], 5.0, 1, 0);
+        one.not_run = Some("nothing could be run".to_string());
+        let text = |broken| table(&Graded { broken, ..graded(std::slice::from_ref(&one)) });
+        assert!(text(None).contains("\n    nothing could be run\n"));
+        assert!(!text(Some("it does not compile")).contains("nothing could be run"));
     }
 
     #[test]
