@@ -231,15 +231,14 @@ Test (2A): initial election ...
      1.500 S6  F0   RequestVote    server 6, term 1: votes for server 0, which has all that this server has
      2.000 S0  L1   ticker         leads
 ";
-        assert_eq!(
-            shown(Style { width: 80, colours: false }, &[], 7, log),
-            "\
-         ms 0123456
-      1.500       6 F0 RequestVote: term 1: votes for server 0, which has all
-                  6 that this server has
-      2.000 0       L1 ticker: leads
-"
-        );
+        let text = shown(Style { width: 80, colours: false }, &[], 7, log);
+        let rows = [
+            "         ms 0123456",
+            "      1.500       6 F0 RequestVote: term 1: votes for server 0, which has all",
+            "                  6 that this server has",
+            "      2.000 0       L1 ticker: leads",
+        ];
+        assert_eq!(text.lines().collect::<Vec<_>>(), rows);
     }
 
     #[test]
