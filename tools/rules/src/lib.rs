@@ -48,7 +48,7 @@ const WORDS: [(&str, Reason); 9] = [
 /// Crates, and what of each no hand-in may use.
 const ITEMS: [(&str, &[&str]); 2] = [
     ("std", &["fs", "net", "process", "env", "os"]),
-    ("labrpc", &["running", "idle_threads", "thread_census"]),
+    ("labrpc", &["running", "idle_threads", "thread_census", "limit_threads", "shortage", "set_observer"]),
 ];
 
 /// The first thing in a file that no hand-in may have. Displays as what is wrong, where, and why.
@@ -256,6 +256,9 @@ mod tests {
         is_wrong("use std::{fs::{self, File}, io};", "std::fs");
         is_wrong("use labrpc::{go, running};", "labrpc::running");
         is_wrong("labrpc::thread_census();", "labrpc::thread_census");
+        is_wrong("use labrpc::{Observer, set_observer};", "labrpc::set_observer");
+        is_wrong("labrpc::limit_threads(3);", "labrpc::limit_threads");
+        is_wrong("labrpc::shortage();", "labrpc::shortage");
         is_right("fn f(a: &'static str) -> impl Fn() + 'static { g::<'static>() }");
         is_right(
             "struct Net { net: u8, fs: u8, process: u8 } impl Net { fn env() { Self::process(); self.fs } }",
