@@ -11,6 +11,7 @@ use crate::task_name::TaskName;
 use parking_lot::{Mutex, MutexGuard};
 use std::any::Any;
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -440,8 +441,10 @@ fn panic_message(panic: &(dyn Any + Send)) -> &str {
 /// started.
 pub fn thread_census() -> String {
     let threads = field("/proc/self/status", "Threads:");
-    let mut names: Vec<String> = running().iter().map(|task| task.name.to_string()).collect();
-    names.sort();
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    running().iter().for_each(|task| *counts.entry(task.name.to_string()).or_default() += 1);
+    let names = counts.into_iter().map(|(name, n)| if n > 1 { format!("{name} ({n} times)") } else { name });
+    let names: Vec<String> = names.collect();
     let told = POOL.state.lock().told;
     let room = told.zip(threads.as_ref().and_then(|threads| threads.parse().ok()));
     let others = match room {
@@ -452,7 +455,7 @@ pub fn thread_census() -> String {
     };
     format!(
         "This process runs {} threads; the limit (ulimit -u) is {} for all processes and threads of the user \
-         together.{others} Start fewer threads, or raise the limit. Running on labrpc's threads: {}",
+         together.{others} Start fewer threads, end those of killed servers, or raise the limit. Running on labrpc's threads: {}",
         threads.unwrap_or_else(unknown),
         process_limit(),
         names.join("; ")
