@@ -3,7 +3,6 @@
 #![allow(clippy::unwrap_used, reason = "clippy.toml allows it in tests; this is for their helpers")]
 
 use harness::{PassedLine, SimulatedRun, TestFailure, TestPass, TestRun, Trust, run_test};
-use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -609,7 +608,7 @@ fn a_process_that_escapes_does_not_hide_how_the_test_ended() {
 #[test]
 fn the_token_is_in_no_place_that_safe_code_can_open() {
     let folder = tempfile::tempdir().unwrap();
-    std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o755)).unwrap();
+    std::fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     let program = folder.path().join("sample-tests");
     copy_samples(&program);
     let mut command = Command::new(&program);
