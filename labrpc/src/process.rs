@@ -59,7 +59,8 @@ impl Relief for Shared {
     }
 }
 
-/// Sends a request on its way. `keeps_a_thread`: a thread of the pool waits for the reply. The end, its server, reliability and reordering are read here, and hold for the whole RPC.
+/// Sends a request on its way. The end, its server, reliability and reordering are read here, and hold for the whole RPC.
+/// `keeps_a_thread`: a thread of the pool waits for the reply.
 pub(crate) fn process_request(
     net: &Arc<Shared>,
     end: Arc<End>,
@@ -99,7 +100,8 @@ pub(crate) fn process_request(
     if is_lost {
         observed.happens(Step::Fails(Failure::RequestLost));
     }
-    let sender = call.end.clone();
+    // Before the handler starts: if the sender crashes now, the message arrives, but no reply returns, however fast the handler is.
+    net.departures.call(Departure::Request { end: &call.end.name });
     match delay {
         None => call.run_handler(svc_meth.into(), args),
         Some(delay) if is_lost => call.finish_after(delay, None),
@@ -108,7 +110,6 @@ pub(crate) fn process_request(
             net.timer.after(delay, call, Event::Deliver(Box::new(request)));
         }
     }
-    net.departures.call(Departure::Request { end: &sender.name });
 }
 
 /// The sum of two delays.
