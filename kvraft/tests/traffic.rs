@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 pub struct Traffic {
     /// How many requests other servers have sent to each server.
     to: Vec<AtomicUsize>,
+    /// How many requests each server has sent to others. A server that leads all the time may get none.
+    from: Vec<AtomicUsize>,
     /// How many operations have begun.
     begun: AtomicUsize,
     /// How many operations are under way.
@@ -23,8 +25,10 @@ pub struct UnderWay {
 
 impl Traffic {
     pub fn new(servers: usize) -> Traffic {
+        let none = || (0..servers).map(|_| AtomicUsize::new(0)).collect();
         Traffic {
-            to: (0..servers).map(|_| AtomicUsize::new(0)).collect(),
+            to: none(),
+            from: none(),
             begun: AtomicUsize::new(0),
             pending: AtomicUsize::new(0),
             lone_writes: AtomicUsize::new(0),
@@ -38,9 +42,10 @@ impl Traffic {
         let to = to.split(',').next().and_then(|to| to.parse::<usize>().ok());
         if let (Ok(from), Some(to)) = (from.parse::<usize>(), to)
             && from != to
-            && let Some(count) = self.to.get(to)
+            && let (Some(sent), Some(got)) = (self.from.get(from), self.to.get(to))
         {
-            count.fetch_add(1, Ordering::Relaxed);
+            sent.fetch_add(1, Ordering::Relaxed);
+            got.fetch_add(1, Ordering::Relaxed);
         }
     }
 
@@ -61,24 +66,25 @@ impl Traffic {
     /// What is odd about the messages: a sentence for each thing.
     ///
     /// A server executes a write when a majority has it, so half of the other servers at least have got it in a message. Two
-    /// writes of which one ended before the other began were not in the same message. Every candidate asks all servers
-    /// for their votes.
+    /// writes of which one ended before the other began were not in the same message. Every server gets the leader's requests, or
+    /// leads.
     pub fn remarks(&self) -> Vec<String> {
-        let counts: Vec<usize> = self.to.iter().map(|count| count.load(Ordering::Relaxed)).collect();
-        let alone: Vec<String> =
-            (0..counts.len()).filter(|i| counts[*i] == 0).map(|i| i.to_string()).collect();
+        let count = |counts: &[AtomicUsize], i: usize| counts[i].load(Ordering::Relaxed);
+        let servers = self.to.len();
+        let is_alone = |i: &usize| count(&self.to, *i) == 0 && count(&self.from, *i) == 0;
+        let alone: Vec<String> = (0..servers).filter(is_alone).map(|i| i.to_string()).collect();
         let mut remarks = Vec::new();
         if !alone.is_empty() {
-            let (servers, verb) = if alone.len() == 1 { ("server", "has") } else { ("servers", "have") };
+            let (noun, verb) = if alone.len() == 1 { ("server", "has") } else { ("servers", "have") };
             remarks.push(format!(
-                "{servers} {} {verb} got no message from another server: look at how the servers communicate",
+                "{noun} {} {verb} exchanged no message with another server: look at how the servers communicate",
                 alone.join(", ")
             ));
         }
         let lone_writes = self.lone_writes.load(Ordering::Relaxed);
-        let (needed, sent) = (lone_writes * (counts.len() / 2), counts.iter().sum::<usize>());
-        // The message is counted after it was sent, and the test may end before.
-        if sent + counts.len() < needed {
+        let needed = lone_writes * (servers / 2);
+        let sent = (0..servers).map(|i| count(&self.from, i)).sum::<usize>();
+        if sent < needed {
             remarks.push(format!(
                 "{sent} messages between servers, and {lone_writes} writes of a lone client need at least {needed}: look at \
                  how the servers communicate"
