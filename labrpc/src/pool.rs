@@ -137,12 +137,12 @@ thread_local! {
 /// `name` says whose thread it is and what it is for ("server 2: applier"). Messages about panics, deadlocks and threads
 /// that did not end use it; see [`TaskName`].
 ///
-/// # Panics
-/// As in a goroutine, a panic in `f` ends the process with exit code 2, after a message with the name.
-///
 /// Where the system allows no more threads, `f` waits until one is free. Handlers go first. The network then ends calls
 /// early that only wait for a time to pass, because nobody answers or the reply is held back. If no thread becomes free for
 /// a long time, the process ends. The message says how many threads run and what the limit is.
+///
+/// # Panics
+/// As in a goroutine, a panic in `f` ends the process with exit code 2, after a message with the name.
 #[track_caller]
 pub fn go(name: impl Into<TaskName>, f: impl FnOnce() + Send + 'static) {
     let started_at = Some(Location::caller());
