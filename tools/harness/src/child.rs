@@ -1,5 +1,6 @@
 //! The process of one test: runs the test on a thread, and watches it from the main thread, or as a simulation.
 
+mod hang;
 mod leftovers;
 mod logger;
 mod messages;

@@ -29,11 +29,14 @@ fn output_of(command: &mut Command) -> (Output, String) {
     (output, String::from_utf8(text).unwrap())
 }
 
+/// The sample tests that run into the time limit.
+const HANG: [&str; 3] = ["hangs", "holds_a_lock_across_an_rpc", "sends_with_the_lock_held"];
+
 /// Runs one test, which must fail with all of `messages` in what a person sees.
 #[track_caller]
 fn fails(test: &str, messages: &[&str]) {
     let mut command = samples(&["--exact", test]);
-    if test == "hangs" {
+    if HANG.contains(&test) {
         command.env("SAMPLE_LIMIT", "3");
     }
     let (output, text) = output_of(&mut command);
@@ -41,7 +44,7 @@ fn fails(test: &str, messages: &[&str]) {
     assert!(text.contains("0 passed; 1 failed"), "{text}");
     assert!(!text.contains("... Passed"), "{text}");
     // A test that fails at once does not wait for the limit, which has a message of its own.
-    assert!(test == "hangs" || !text.contains("took longer than"), "{text}");
+    assert!(HANG.contains(&test) || !text.contains("took longer than"), "{text}");
     for message in messages {
         assert!(text.contains(message), "{message:?} is missing in: {text}");
     }
@@ -303,7 +306,30 @@ fn a_test_that_hangs_says_what_it_was_doing() {
             "pending for 3.",
             "client 1: get(\"x\")",
             "s: client 1: put(\"x\")",
-            "s: server 1: stuck",
+            "1 thread: server 1: stuck",
+        ],
+    );
+}
+
+/// Where the simulator is, a signal asks each thread where it is.
+#[test]
+fn a_lock_that_is_held_too_long_is_named() {
+    if !harness::CAN_SIMULATE {
+        return;
+    }
+    fails(
+        "holds_a_lock_across_an_rpc",
+        &[
+            "This looks like a lock held across an RPC: of server 0, 1 thread waits for a lock, and \"server 0: asks\" waits \
+             for the reply of an RPC at tools/harness/tests/sample/main.rs:",
+            "1 thread: server 1: Sample.Touch handler; waits for a lock at tools/harness/tests/sample/main.rs:",
+        ],
+    );
+    fails(
+        "sends_with_the_lock_held",
+        &[
+            "This looks like a send into a channel with the lock held: of server 0",
+            "\"server 0: applier\" waits until",
         ],
     );
 }

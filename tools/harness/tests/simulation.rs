@@ -22,10 +22,13 @@ fn simulate_with(program: &Path, test: &str, environment: &[(&str, &str)]) -> (b
     (output.status.success(), text(&output))
 }
 
+/// The sample tests that run into the time limit.
+const HANG: [&str; 3] = ["hangs", "holds_a_lock_across_an_rpc", "sends_with_the_lock_held"];
+
 fn run(program: &Path, test: &str, environment: &[(&str, &str)]) -> Output {
     let mut command = Command::new(program);
     command.args(["--exact", test]).env_remove("RUST_LOG");
-    if test == "hangs" {
+    if HANG.contains(&test) {
         command.env("SAMPLE_LIMIT", "3");
     }
     harness::VARIABLES.iter().for_each(|variable| _ = command.env_remove(variable.name));
@@ -140,7 +143,22 @@ fn a_servers_threads_can_be_paused_and_run_again() {
 fn time_limits_are_of_virtual_time() {
     fails(
         "hangs",
-        &["test took longer than 3 seconds", "FAILED after 3.", "pending for 3.", "s: server 1: stuck"],
+        &[
+            "test took longer than 3 seconds",
+            "FAILED after 3.",
+            "pending for 3.",
+            "1 thread: server 1: stuck",
+        ],
+    );
+}
+
+#[test]
+fn a_lock_that_is_held_across_an_rpc_is_named() {
+    fails(
+        "holds_a_lock_across_an_rpc",
+        &[
+            "This looks like a lock held across an RPC: of server 0, 1 thread waits for a lock, and \"server 0: asks\" waits",
+        ],
     );
 }
 

@@ -143,7 +143,7 @@ impl Leftovers {
         let (count, server) = (left.len(), left.iter().find_map(|left| left.name.server()));
         for Left { id, name, started_at } in left {
             let places = id.and_then(|id| places.remove(&id)).unwrap_or_default();
-            let stand = threads::stand_in_the_lab(&places).or_else(|| {
+            let stand = threads::stand_in_the_lab(&places).map(|stand| format!("it {stand}")).or_else(|| {
                 started_at
                     .map(|at| format!("started at {}:{}", threads::short(at.file().as_ref()), at.line()))
             });

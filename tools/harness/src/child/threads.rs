@@ -6,7 +6,7 @@ use super::session;
 use backtrace::Backtrace;
 use labrpc::TaskName;
 use std::cell::Cell;
-use std::fmt::Write;
+use std::fmt::{self, Write};
 use std::path::{Path, PathBuf};
 
 thread_local! {
@@ -114,9 +114,47 @@ pub(super) fn short(file: &Path) -> String {
     file.strip_prefix(lab()).unwrap_or(file).display().to_string()
 }
 
-/// What a thread with this backtrace does, and at which line of the lab: the first one that is not labrpc's. None: there is
-/// no such line.
-pub(super) fn stand_in_the_lab(places: &[sim::Place]) -> Option<String> {
+/// What a thread does, and at which line of the lab: the first one that is not labrpc's.
+pub(super) struct Stand {
+    pub(super) wait: Wait,
+    pub(super) file: String,
+    pub(super) line: u32,
+    pub(super) function: String,
+}
+
+/// What a thread waits for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wait {
+    /// The reply of an RPC.
+    Reply,
+    /// A mutex, or another lock.
+    Lock,
+    /// A channel that takes what it sends.
+    Send,
+    /// Anything else, in words: "sleeps".
+    Other(&'static str),
+}
+
+impl fmt::Display for Wait {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Wait::Reply => "waits for the reply of an RPC",
+            Wait::Lock => "waits for a lock",
+            Wait::Send => "waits until a channel takes what it sends",
+            Wait::Other(what) => what,
+        })
+    }
+}
+
+impl fmt::Display for Stand {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Stand { wait, file, line, function } = self;
+        write!(f, "{wait} at {file}:{line} {function}")
+    }
+}
+
+/// What a thread with this backtrace does, and where. None: it has no line of the lab.
+pub(super) fn stand_in_the_lab(places: &[sim::Place]) -> Option<Stand> {
     let lab = lab();
     let is_anyones = |file: &Path| {
         let file = file.strip_prefix(&lab).ok()?;
@@ -124,29 +162,28 @@ pub(super) fn stand_in_the_lab(places: &[sim::Place]) -> Option<String> {
         (!others.iter().any(|place| file.starts_with(place))).then(|| file.display().to_string())
     };
     let (i, file) = places.iter().enumerate().find_map(|(i, place)| Some((i, is_anyones(&place.file)?)))?;
-    let does = wait(&places[..i]);
     let sim::Place { line, function, .. } = &places[i];
-    Some(format!("it {does} at {file}:{line} {function}"))
+    Some(Stand { wait: wait(&places[..i]), file, line: *line, function: function.clone() })
 }
 
 /// What a thread does in these calls.
-fn wait(calls: &[sim::Place]) -> &'static str {
+fn wait(calls: &[sim::Place]) -> Wait {
     // A word of a call's file and one of its function, and what the call does. The first that fits counts: a call of the
     // network waits with a condition, and a channel with a lock.
-    const CALLS: [(&str, &str, &str); 13] = [
-        ("labrpc/src/client_end", "", "waits for the reply of an RPC"),
-        ("labrpc/src/network", "cleanup", "waits for the network's end"),
-        ("crossbeam-channel", "select", "waits in a select"),
-        ("crossbeam-channel", "send", "waits until a channel takes what it sends"),
-        ("crossbeam-channel", "recv", "waits for a message of a channel"),
-        ("mpmc", "send", "waits until a channel takes what it sends"),
-        ("mpmc", "recv", "waits for a message of a channel"),
-        ("condvar", "", "waits for a condition"),
-        ("mutex", "", "waits for a lock"),
-        ("rwlock", "", "waits for a lock"),
-        ("thread", "join", "waits for a thread's end"),
-        ("", "sleep", "sleeps"),
-        ("", "park", "is parked"),
+    const CALLS: [(&str, &str, Wait); 13] = [
+        ("labrpc/src/client_end", "", Wait::Reply),
+        ("labrpc/src/network", "cleanup", Wait::Other("waits for the network's end")),
+        ("crossbeam-channel", "select", Wait::Other("waits in a select")),
+        ("crossbeam-channel", "send", Wait::Send),
+        ("crossbeam-channel", "recv", Wait::Other("waits for a message of a channel")),
+        ("mpmc", "send", Wait::Send),
+        ("mpmc", "recv", Wait::Other("waits for a message of a channel")),
+        ("condvar", "", Wait::Other("waits for a condition")),
+        ("mutex", "", Wait::Lock),
+        ("rwlock", "", Wait::Lock),
+        ("thread", "join", Wait::Other("waits for a thread's end")),
+        ("", "sleep", Wait::Other("sleeps")),
+        ("", "park", Wait::Other("is parked")),
     ];
     let is_in = |file: &str, function: &str| {
         let is_it = |call: &sim::Place| {
@@ -155,7 +192,7 @@ fn wait(calls: &[sim::Place]) -> &'static str {
         calls.iter().any(is_it)
     };
     let found = CALLS.iter().find(|(file, function, _)| is_in(file, function));
-    found.map_or(if calls.is_empty() { "runs" } else { "waits" }, |(_, _, does)| does)
+    found.map_or(Wait::Other(if calls.is_empty() { "runs" } else { "waits" }), |(_, _, wait)| *wait)
 }
 
 fn lines<'a>(places: impl Iterator<Item = (&'a Path, u32, String)>) -> String {
@@ -174,18 +211,6 @@ fn lines<'a>(places: impl Iterator<Item = (&'a Path, u32, String)>) -> String {
     } else {
         text
     }
-}
-
-/// What runs on labrpc's threads, the oldest first.
-pub(super) fn report() -> String {
-    let mut tasks = labrpc::running();
-    tasks.sort_by_key(|task| std::cmp::Reverse(task.elapsed));
-    let mut text = String::new();
-    for task in tasks {
-        // Writing to a String does not fail.
-        let _ = writeln!(text, "  thread running for {:.1} s: {}", task.elapsed.as_secs_f64(), task.name);
-    }
-    text
 }
 
 /// The ids and names of the threads of this process; empty where there is no /proc.

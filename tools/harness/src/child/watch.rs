@@ -1,7 +1,7 @@
 //! Watches the test: fails it when a thread panics, hangs, deadlocks or is left behind.
 
 use super::leftovers::Own;
-use super::{observer, session, threads};
+use super::{hang, observer, session, threads};
 use crate::record::{self, Focus};
 use crate::report;
 use backtrace::Backtrace;
@@ -97,7 +97,7 @@ pub(super) fn look(limit: Duration) {
             "test took longer than {} seconds\n{}{}",
             limit.as_secs(),
             report::operations(),
-            threads::report()
+            hang::report()
         ));
     }
 }

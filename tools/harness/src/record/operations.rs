@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// How many ended operations the report of a test that hangs lists.
-pub(crate) const REPORTED: usize = 20;
+pub(crate) const REPORTED: usize = 8;
 
 /// How many ended operations are kept for a picture: more than most tests have.
 const KEPT: usize = 60_000;

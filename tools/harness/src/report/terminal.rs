@@ -4,15 +4,22 @@ use super::story::{Event, Story};
 use crate::record::{self, Call, Ended};
 use std::fmt::Write;
 
+/// How many pending operations are listed.
+const MOST_PENDING: usize = 12;
+
 /// The operations that are pending, the oldest first, and the last ones that ended.
 pub(crate) fn operations() -> String {
     record::operations(|operations| {
         let now = record::elapsed();
         let mut text = String::new();
         // Writing to a String does not fail.
-        for Call { who, what, at } in operations.pending() {
+        for Call { who, what, at } in operations.pending().take(MOST_PENDING) {
             let seconds = now.saturating_sub(*at).as_secs_f64();
             let _ = writeln!(text, "  pending for {seconds:.1} s: {who}: {what}");
+        }
+        let more = operations.pending().count().saturating_sub(MOST_PENDING);
+        if more > 0 {
+            let _ = writeln!(text, "  and {more} other operations are pending");
         }
         for Ended { call: Call { who, what, at: call }, at, .. } in operations.last_ended() {
             let (ago, took) = (now.saturating_sub(*at).as_secs_f64(), at.saturating_sub(*call).as_secs_f64());

@@ -74,6 +74,8 @@ fn main() -> ExitCode {
             ("exchanges_messages", exchanges_messages),
             ("leaves_stdout_locked", leaves_stdout_locked),
             ("leaves_threads_at_work", leaves_threads_at_work),
+            ("holds_a_lock_across_an_rpc", holds_a_lock_across_an_rpc),
+            ("sends_with_the_lock_held", sends_with_the_lock_held),
         ],
         &[("measures_time", measures_time), ("is_too_slow", is_too_slow)],
     )
@@ -189,6 +191,71 @@ impl Receiver for Asker {
     fn service(self: Arc<Asker>) -> Service {
         Service::new("Sample").method("Get", &self, Asker::get)
     }
+}
+
+/// A server whose handler needs its lock.
+struct Locked(Mutex<u64>);
+
+impl Locked {
+    fn touch(&self, _: &(), reply: &mut u64) {
+        *reply = *self.0.lock();
+    }
+}
+
+impl Receiver for Locked {
+    fn service(self: Arc<Locked>) -> Service {
+        Service::new("Sample").method("Touch", &self, Locked::touch)
+    }
+}
+
+/// Two servers, and an end to each of them.
+fn locked_servers(net: &Network) -> [(Arc<Locked>, ClientEnd); 2] {
+    [0, 1].map(|number| {
+        let locked = Arc::new(Locked(Mutex::new(0)));
+        let mut server = Server::new();
+        server.add_service(make_service(locked.clone()));
+        net.add_server(number, server);
+        let name = format!("to {number}");
+        let end = net.make_end(&name);
+        net.connect(&name, number);
+        net.enable(&name, true);
+        (locked, end)
+    })
+}
+
+/// Each of two servers asks the other while it holds its own lock.
+fn holds_a_lock_across_an_rpc() {
+    harness::begin("Test: sample");
+    let net = Network::new();
+    let [(first, to_first), (second, to_second)] = locked_servers(&net);
+    let both_hold_theirs = Arc::new(Barrier::new(2));
+    for (number, own, other) in [(0, first, to_second), (1, second, to_first)] {
+        let both_hold_theirs = both_hold_theirs.clone();
+        labrpc::go(format!("server {number}: asks"), move || {
+            let mut state = own.0.lock();
+            both_hold_theirs.wait();
+            other.call("Sample.Touch", &(), &mut *state);
+        });
+    }
+    sleep(FOREVER);
+}
+
+/// A server sends with its lock held, and the receiver needs the lock before it receives.
+fn sends_with_the_lock_held() {
+    harness::begin("Test: sample");
+    let net = Network::new();
+    let [(server, end), _] = locked_servers(&net);
+    let (apply_ch, applied) = bounded::<u64>(0);
+    let (holds, held) = bounded::<()>(0);
+    labrpc::go("server 0: applier", move || {
+        let state = server.0.lock();
+        drop(holds);
+        let _ = apply_ch.send(*state);
+    });
+    let _ = held.recv();
+    // Its answer comes only after the send, which waits for it.
+    end.call("Sample.Touch", &(), &mut 0u64);
+    let _ = applied.recv();
 }
 
 /// A client asks server 0, which asks server 1. The second of its requests is cut off, the third has no reply.
