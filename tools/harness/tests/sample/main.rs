@@ -194,24 +194,24 @@ impl Receiver for Asker {
 }
 
 /// A server whose handler needs its lock.
-struct Locked(Mutex<u64>);
+struct LockedServer(Mutex<u64>);
 
-impl Locked {
+impl LockedServer {
     fn touch(&self, _: &(), reply: &mut u64) {
         *reply = *self.0.lock();
     }
 }
 
-impl Receiver for Locked {
-    fn service(self: Arc<Locked>) -> Service {
-        Service::new("Sample").method("Touch", &self, Locked::touch)
+impl Receiver for LockedServer {
+    fn service(self: Arc<LockedServer>) -> Service {
+        Service::new("Sample").method("Touch", &self, LockedServer::touch)
     }
 }
 
 /// Two servers, and an end to each of them.
-fn locked_servers(net: &Network) -> [(Arc<Locked>, ClientEnd); 2] {
+fn locked_servers(net: &Network) -> [(Arc<LockedServer>, ClientEnd); 2] {
     [0, 1].map(|number| {
-        let locked = Arc::new(Locked(Mutex::new(0)));
+        let locked = Arc::new(LockedServer(Mutex::new(0)));
         let mut server = Server::new();
         server.add_service(make_service(locked.clone()));
         net.add_server(number, server);
