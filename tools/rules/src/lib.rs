@@ -17,6 +17,7 @@ enum Reason {
     Unsafe,
     Shared,
     Hidden,
+    File,
 }
 
 impl fmt::Display for Reason {
@@ -27,13 +28,14 @@ impl fmt::Display for Reason {
                 "A server is a machine of its own: it shares nothing with another but messages. Keep what a server or a \
                  clerk remembers in a field of it, and what never changes in a const."
             }
+            Reason::File => "A hand-in is its four files: it reads no other file, and no variable, while it is compiled.",
             Reason::Hidden => "Name what you use, as in `use std::sync::Arc`, so that everybody sees what is used.",
         })
     }
 }
 
 /// Words that are forbidden wherever they stand.
-const WORDS: [(&str, Reason); 9] = [
+const WORDS: [(&str, Reason); 13] = [
     ("unsafe", Reason::Unsafe),
     ("macro_export", Reason::Unsafe),
     ("static", Reason::Shared),
@@ -43,6 +45,10 @@ const WORDS: [(&str, Reason); 9] = [
     ("set_logger", Reason::Shared),
     ("set_boxed_logger", Reason::Shared),
     ("set_max_level", Reason::Shared),
+    ("include", Reason::File),
+    ("include_str", Reason::File),
+    ("include_bytes", Reason::File),
+    ("option_env", Reason::File),
 ];
 
 /// Crates, and what of each no hand-in may use.
@@ -96,7 +102,8 @@ fn at(tokens: &[Token], i: usize) -> Option<(usize, String, bool, Reason)> {
             let (what, reason) = ITEMS
                 .iter()
                 .find_map(|(root, items)| used(tokens, i, root, items))
-                .or_else(|| used_by_variable(tokens, i))?;
+                .or_else(|| used_by_variable(tokens, i))
+                .or_else(|| names_a_file(tokens, i))?;
             Some((*line, what, false, reason))
         }
         Kind::Mark => None,
@@ -110,10 +117,17 @@ fn begins_code(tokens: &[Token], i: usize) -> Option<(String, Reason)> {
         "unsafe" => ["{", "(", "fn", "impl", "trait", "extern"].contains(&next),
         "static" => next == "mut" || text(tokens, i + 2) == Some(":"),
         "macro_export" => true,
+        "include" | "include_str" | "include_bytes" | "option_env" => next == "!",
         _ => ["!", "("].contains(&next),
     };
     if let Some((word, reason)) = WORDS.iter().find(|(other, _)| is_code && *other == word) {
         return Some((word.to_string(), *reason));
+    }
+    // `path = "other.rs"`: in a sentence, no literal follows.
+    let file = names_a_file(tokens, i)
+        .filter(|_| tokens.get(i + 2).is_some_and(|token| token.kind == Kind::Literal));
+    if file.is_some() {
+        return file;
     }
     let item = ITEMS.iter().find_map(|(root, items)| used(tokens, i, root, items));
     item.filter(|(_, reason)| *reason == Reason::Shared)
@@ -167,6 +181,18 @@ fn used_by_variable(tokens: &[Token], i: usize) -> Option<(String, Reason)> {
     let is_variable = i >= 4 && is_path_mark(tokens, i - 2) && tokens[i - 4].text == "$";
     let (root, _) = ITEMS.iter().find(|(_, items)| items.contains(&&*tokens[i].text))?;
     is_variable.then(|| (format!("{root}::{}", tokens[i].text), Reason::Shared))
+}
+
+/// `#[path = "other.rs"] mod other;` and `env!("HOME")`.
+fn names_a_file(tokens: &[Token], i: usize) -> Option<(String, Reason)> {
+    let before = i.checked_sub(1).and_then(|before| text(tokens, before));
+    let is_path = tokens[i].text == "path"
+        && matches!(before, Some("[" | "(" | ","))
+        && text(tokens, i + 1) == Some("=")
+        && text(tokens, i + 2) != Some("=");
+    let is_env =
+        tokens[i].text == "env" && text(tokens, i + 1) == Some("!") && text(tokens, i + 2) != Some("=");
+    (is_path || is_env).then(|| (tokens[i].text.clone(), Reason::File))
 }
 
 fn text(tokens: &[Token], i: usize) -> Option<&str> {
@@ -266,6 +292,23 @@ mod tests {
         is_right("use std::{collections::HashMap, sync::atomic::{self, AtomicU64}, time::Duration};");
         is_right("use labrpc::{self, ClientEnd}; use labrpc; let running = labrpc::go(a, b);");
         is_right("a.std.fs(); core::mem::take(a)");
+    }
+
+    #[test]
+    fn nothing_else_is_read_while_it_is_compiled() {
+        is_wrong("const A: &str = include_str!(\"/etc/shadow\");", "include_str");
+        is_wrong("m!(include_bytes);", "include_bytes");
+        is_wrong("core::include!(\"/etc/passwd\");", "include");
+        is_wrong("#[path = \"/etc/passwd\"] mod a;", "path");
+        is_wrong("#[cfg_attr(all(), path = \"/etc/passwd\")] mod a;", "path");
+        is_wrong("const A: &str = env!(\"HOME\");", "env");
+        is_wrong("const A: Option<&str> = option_env!(\"HOME\");", "option_env");
+        is_wrong("#[serde(from = \"ty! { include_str!(0) }\")] struct A;", "include_str");
+        is_wrong(r##"#[serde(from = r#"ty! { #[path = "/etc/passwd"] mod a; }"#)] struct A;"##, "path");
+        is_right(
+            "let path = 1; f(path, path == 2); let included = env != path; g(\"(path = 1), include (all)\");",
+        );
+        is_right("if [path == 1] && (path == 2) { }");
     }
 
     #[test]
