@@ -9,6 +9,9 @@
 //! - control no devices (from 6.10),
 //! - send signals only to each other, and connect to no abstract Unix socket of others (from 6.12).
 //!
+//! Besides, the program has no open descriptor but the first three, and no file that it writes can be larger than
+//! [`LARGEST_FILE`].
+//!
 //! Landlock needs Linux 5.13. It restricts neither UDP nor Unix sockets that have a path, and a program can still change
 //! mode, owner and times of its user's files where it can name them. On other systems than Linux nothing is confined.
 
@@ -18,6 +21,10 @@ use std::process::{Command, ExitCode};
 
 /// The first argument that makes the grader confine itself.
 pub const WORD: &str = "confine";
+
+/// The largest file that a confined program can write, in bytes: many times the largest that the compiler writes.
+#[cfg(target_os = "linux")]
+const LARGEST_FILE: u64 = 256 << 20;
 
 /// What a process may do.
 pub struct Allowance {
@@ -103,13 +110,14 @@ pub fn gaps() -> Option<&'static str> {
 
 #[cfg(target_os = "linux")]
 mod linux {
-    use super::{Allowance, SYSTEM};
+    use super::{Allowance, LARGEST_FILE, SYSTEM};
     use anyhow::{Context, Result};
     use landlock::{
         ABI, Access, AccessFs, AccessNet, Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetStatus, Scope,
         path_beneath_rules,
     };
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    use std::os::fd::RawFd;
 
     /// The version of Landlock that is asked for; an older kernel does what it can.
     const VERSION: ABI = ABI::V6;
@@ -120,7 +128,22 @@ mod linux {
         limit(Resource::Data, allowance.memory)?;
         limit(Resource::Nproc, allowance.processes)?;
         limit(Resource::Core, 0)?;
+        limit(Resource::Fsize, LARGEST_FILE)?;
+        close_descriptors().context("cannot list the open descriptors")?;
         restrict(allowance).context("Landlock")?;
+        Ok(())
+    }
+
+    /// Closes what the grader's caller has left open: all but standard input, output and error.
+    fn close_descriptors() -> std::io::Result<()> {
+        let open: Vec<RawFd> = std::fs::read_dir("/proc/self/fd")?
+            .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+            .filter(|descriptor| *descriptor > 2)
+            .collect();
+        for descriptor in open {
+            // Ignore an error: this descriptor was that of the folder itself, and is closed.
+            let _ = nix::unistd::close(descriptor);
+        }
         Ok(())
     }
 
