@@ -27,7 +27,8 @@ const ELECTION_TIMEOUT: Duration = Duration::from_secs(1);
 /// The size of Raft's state, in bytes, at which a server of Lab 3B takes a snapshot.
 const MAXRAFTSTATE: Option<usize> = Some(1000);
 
-/// How long the linearizability checker may take (Go: `linearizabilityCheckTimeout`).
+/// How long the linearizability checker may take at least (Go: `linearizabilityCheckTimeout`). It takes some milliseconds if
+/// it gets a processor.
 const LINEARIZABILITY_CHECK_TIMEOUT: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
@@ -305,19 +306,21 @@ impl Generic {
     }
 }
 
-/// Checks that a history is linearizable. If the checker needs too long, the history passes, as in Go.
+/// Checks that a history is linearizable. The checker may take half of the time that the test has left: threads of a solution
+/// that never wait can keep it from the processor. If that is too little, the history passes, as in Go, with a remark.
 #[track_caller]
 fn check_history(history: &History) {
-    let limit = LINEARIZABILITY_CHECK_TIMEOUT;
+    let left = harness::LIMIT.saturating_sub(harness::elapsed());
+    let limit = LINEARIZABILITY_CHECK_TIMEOUT.max(left / 2);
     match history.check(limit) {
         (CheckResult::Ok, _) => {}
         (CheckResult::Illegal, operations) => {
             panic!("history of {operations} operations is not linearizable{}", history.explain())
         }
-        (CheckResult::Unknown, operations) => println!(
-            "info: the linearizability check of {operations} operations did not finish in {} s; counted as passed",
+        (CheckResult::Unknown, operations) => harness::remark(&format!(
+            "the linearizability check of {operations} operations did not finish in {} s; counted as passed",
             limit.as_secs()
-        ),
+        )),
     }
 }
 
