@@ -264,8 +264,8 @@ fn a_crash_finds_log_and_snapshot_together() {
 }
 
 fn the_size_is_that_of_the_log_that_is_left() {
-    // An entry's length, its Some, its term, its command's length and its command take a byte each.
-    const ENTRY: usize = 1 + 4;
+    // An entry's length, its Some, its term and its command's length take a byte each, and its command two: a length and a number.
+    const ENTRY: usize = 1 + 5;
     let server = Follower::start(Persister::new());
     let size = || server.saved.raft_state_size();
     server.append(1, 1);
