@@ -453,22 +453,22 @@ pub fn thread_census() -> String {
         }
         _ => String::new(),
     };
+    let counts = match (threads, field("/proc/self/limits", "Max processes")) {
+        (Some(threads), Some(limit)) => format!(
+            "This process runs {threads} threads; the limit (ulimit -u) is {limit} for all processes and threads of the user \
+             together."
+        ),
+        _ => "How many threads run, and how many may run, can be seen on Linux only.".to_string(),
+    };
     format!(
-        "This process runs {} threads; the limit (ulimit -u) is {} for all processes and threads of the user \
-         together.{others} Start fewer threads, end those of killed servers, or raise the limit. Running on labrpc's threads: {}",
-        threads.unwrap_or_else(unknown),
-        process_limit(),
+        "{counts}{others} Start fewer threads, end those of killed servers, or raise the limit. Running on labrpc's threads: {}",
         names.join("; ")
     )
 }
 
 /// The limit on the user's processes and threads, in words.
 fn process_limit() -> String {
-    field("/proc/self/limits", "Max processes").unwrap_or_else(unknown)
-}
-
-fn unknown() -> String {
-    "an unknown number of".to_string()
+    field("/proc/self/limits", "Max processes").unwrap_or_else(|| "an unknown number".to_string())
 }
 
 /// The first word after this label in a file of the system. None: there is none.

@@ -96,6 +96,8 @@ pub(crate) enum EnvironmentError {
     NoSimulator,
     /// Only code that is built for races has slow places.
     NoPlaces,
+    /// Threads are wanted to be counted, but this system does not tell how many there are.
+    NoThreads,
     /// From this seed on, there are fewer than `runs` seeds.
     LastSeed { seed: u64, runs: u64 },
 }
@@ -121,6 +123,9 @@ impl fmt::Display for EnvironmentError {
                     f,
                     "{STRATEGY}=slow-places: this needs `make sim-races`, which builds the lab in a special way"
                 )
+            }
+            EnvironmentError::NoThreads => {
+                write!(f, "{PEAK_THREADS}=1: threads can be counted on Linux only")
             }
             EnvironmentError::LastSeed { seed, runs } => {
                 write!(
@@ -186,6 +191,10 @@ impl Values {
         if simulations.strategy == sim::Strategy::SlowPlaces && !has_places {
             return Err(EnvironmentError::NoPlaces);
         }
+        let counts_threads = self.switch(PEAK_THREADS)?;
+        if counts_threads && !cfg!(target_os = "linux") {
+            return Err(EnvironmentError::NoThreads);
+        }
         let pictures = match (self.0.get(PICTURE).map(String::as_str), self.switch(PICTURE)?) {
             (_, true) => Pictures::Always,
             (None | Some(""), _) => Pictures::OnFailure,
@@ -194,7 +203,7 @@ impl Values {
         Ok(Environment {
             simulations: is_simulated.then_some(simulations),
             pictures,
-            counts_threads: self.switch(PEAK_THREADS)?,
+            counts_threads,
             is_strict: self.switch(STRICT)?,
             prints_log: false,
         })
