@@ -123,9 +123,8 @@ fn begins_code(tokens: &[Token], i: usize) -> Option<(String, Reason)> {
     if let Some((word, reason)) = WORDS.iter().find(|(other, _)| is_code && *other == word) {
         return Some((word.to_string(), *reason));
     }
-    // `path = "other.rs"`: in a sentence, no literal follows.
-    let file = names_a_file(tokens, i)
-        .filter(|_| tokens.get(i + 2).is_some_and(|token| token.kind == Kind::Literal));
+    // `path = "other.rs"`: in a sentence, no string follows.
+    let file = names_a_file(tokens, i).filter(|_| is_string(tokens, i + 2));
     if file.is_some() {
         return file;
     }
@@ -185,14 +184,22 @@ fn used_by_variable(tokens: &[Token], i: usize) -> Option<(String, Reason)> {
 
 /// `#[path = "other.rs"] mod other;` and `env!("HOME")`.
 fn names_a_file(tokens: &[Token], i: usize) -> Option<(String, Reason)> {
-    let before = i.checked_sub(1).and_then(|before| text(tokens, before));
+    let is_assigned = text(tokens, i + 1) == Some("=") && text(tokens, i + 2) != Some("=");
     let is_path = tokens[i].text == "path"
-        && matches!(before, Some("[" | "(" | ","))
-        && text(tokens, i + 1) == Some("=")
-        && text(tokens, i + 2) != Some("=");
+        && is_assigned
+        && match i.checked_sub(1).and_then(|before| text(tokens, before)) {
+            Some("[") => true,
+            // In `cfg_attr`. What is assigned to an argument of `format!` is seldom a string.
+            Some("(" | ",") => is_string(tokens, i + 2) || text(tokens, i + 2) == Some("$"),
+            _ => false,
+        };
     let is_env =
         tokens[i].text == "env" && text(tokens, i + 1) == Some("!") && text(tokens, i + 2) != Some("=");
     (is_path || is_env).then(|| (tokens[i].text.clone(), Reason::File))
+}
+
+fn is_string(tokens: &[Token], i: usize) -> bool {
+    tokens.get(i).is_some_and(|token| token.kind == Kind::Literal && token.text.contains('"'))
 }
 
 fn text(tokens: &[Token], i: usize) -> Option<&str> {
@@ -308,6 +315,7 @@ mod tests {
         is_right(
             "let path = 1; f(path, path == 2); let included = env != path; g(\"(path = 1), include (all)\");",
         );
+        is_right("format!(\"{path}\", path = name);");
         is_right("if [path == 1] && (path == 2) { }");
     }
 
