@@ -470,7 +470,7 @@ impl Grading {
 /// Runs a test in real time, or with a seed if it is always simulated. If it fails while other processes of the same user have the
 /// threads that it wants, runs it again, if it has the time: another job's threads must not cost it its points.
 fn run_with_threads(runner: &Runner<'_>, test: &Test, share: Duration, seed: Option<u64>) -> Result<Ended> {
-    const MOST: usize = 3;
+    const MOST: usize = 2;
     let began = Instant::now();
     let mut ended = runner.run(test.function, share, seed)?;
     for _ in 1..MOST {
