@@ -11,6 +11,7 @@ help-course: help-students
 	@echo "make starter-check  unpacks and lints the starter, and runs tests on it; each must fail, soon and with a message"
 	@echo "make handin-check   tests \"make handin\""
 	@echo "make page-check     tests, in a browser, the page that a failed test leaves (needs chromium)"
+	@echo "make systems-check  lints what students get for macOS, Linux on aarch64 and Linux with musl; runs nothing"
 	@echo "make arm-check      runs the simulator on aarch64 in an emulator (needs gcc-aarch64-linux-gnu and qemu-user-binfmt): about 8 minutes"
 	@echo "make e2e            hands the reference solution in, and grades it in a job like Autolab's: about 8 minutes"
 	@echo "make gallery        grades hand-ins of every kind, and checks the score of each: about 20 minutes"
@@ -21,7 +22,7 @@ help-course: help-students
 	@echo "make bench-porcupine PORCUPINE=DIR   compares the linearizability checker with porcupine (Go), whose source is in DIR: about 10 minutes"
 	@echo "make compare GO_LAB=path   compares a Go lab's tests of 3A with ours; PART=2A, 2B, 2C or 3B: of another part; PART=rpc or ops: other workloads"
 
-.PHONY: help-course lab2.tar lab3.tar starter-check arm-check handin-check page-check assessment gradescope gradescope-check e2e gallery memory mutants right bench-porcupine compare bench
+.PHONY: help-course lab2.tar lab3.tar starter-check systems-check arm-check handin-check page-check assessment gradescope gradescope-check e2e gallery memory mutants right bench-porcupine compare bench
 
 # LAB=2: what is made is for Lab 2.
 NUMBER = $(or $(LAB),3)
@@ -36,6 +37,9 @@ starter-check:
 
 handin-check:
 	course/handin/check
+
+systems-check:
+	CARGO="$(CARGO)" course/systems/check
 
 arm-check:
 	course/arm/check
