@@ -295,17 +295,37 @@ pub(crate) fn at_allocation() {
     }
 }
 
-/// Instrumented code calls this at each edge of its control flow.
+/// Instrumented code calls this at each edge of its control flow. It does so millions of times a second, and mostly nothing
+/// happens: what is rare is kept out of line, so that the rest needs no stack.
 #[inline]
 pub(super) fn at_edge(edge: Option<Edge>) {
     let Some(me) = current() else { return };
-    if let Some(edge) = edge.filter(|edge| edge.matters()) {
-        pass(me, edge);
+    match edge.filter(|edge| edge.matters()) {
+        Some(edge) => at_edge_that_matters(me, edge),
+        None => count_edge(me),
     }
+}
+
+#[cold]
+#[inline(never)]
+fn at_edge_that_matters(me: &'static Thread, edge: Edge) {
+    pass(me, edge);
+    count_edge(me);
+}
+
+#[inline]
+fn count_edge(me: &'static Thread) {
     let left = EDGES_LEFT.load(Ordering::Relaxed);
-    if left > 0 {
-        return EDGES_LEFT.store(left - 1, Ordering::Relaxed);
+    if left == 0 {
+        return let_another_run(me);
     }
+    EDGES_LEFT.store(left - 1, Ordering::Relaxed);
+}
+
+/// So many edges were passed that another thread may run.
+#[cold]
+#[inline(never)]
+fn let_another_run(me: &'static Thread) {
     let again = with(|s| {
         let edges = EDGES_BETWEEN.start + s.choices.below(EDGES_BETWEEN.end - EDGES_BETWEEN.start);
         s.clock.charge(EDGE * edges);
