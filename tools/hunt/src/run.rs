@@ -5,6 +5,7 @@ use crate::cluster::{Cluster, Host};
 use crate::scenario::{Fault, Scenario};
 use harness::{Task, record};
 use parking_lot::Mutex;
+use rand::RngExt;
 use rand::seq::SliceRandom;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,6 +22,9 @@ const FASTER_THAN_HEARTBEATS: Duration = Duration::from_millis(50);
 
 /// How many operations are timed.
 const TIMED: usize = 31;
+
+/// How long, at most, clients go on after the last fault.
+const CATCHING_UP: Duration = Duration::from_millis(400);
 
 /// How often something that should happen is looked for.
 pub const POLL: Duration = Duration::from_millis(1);
@@ -68,7 +72,8 @@ impl<H: Host> Run<H> {
         Run { cluster, over, monitor, late, cut: Mutex::default() }
     }
 
-    /// Disturbs the servers for as long as the scenario says, and then lets them elect a leader in peace.
+    /// Disturbs the servers for as long as the scenario says, and then lets them elect a leader in peace. The clients must
+    /// work until it returns.
     pub fn disturb(&self) {
         disturb(&self.cluster);
         record::note("the faults are over: all servers run and are connected");
@@ -81,6 +86,10 @@ impl<H: Host> Run<H> {
                 format!("there is no leader: {}", states.collect::<Vec<_>>().join(", "))
             },
         );
+        // In every other run, clients go on while servers that missed something catch up.
+        if rand::rng().random() {
+            sleep(rand::rng().random_range(Duration::ZERO..CATCHING_UP));
+        }
     }
 
     /// Waits until something holds that must hold soon after the last fault, or soon after there is a leader. Fails the
