@@ -1,7 +1,7 @@
 //! Builds the lab's own crates, or takes their build from the cache, and then builds the hand-in.
 
 use crate::cargo_messages::{shown_errors, test_binary};
-use crate::confine::{self, Allowance};
+use crate::confine::{self, Allowance, Kind};
 use crate::folders::Folders;
 use crate::lab::Lab;
 use crate::limits;
@@ -158,7 +158,8 @@ impl Builder<'_> {
             None => read.extend(["registry", "git", "config.toml"].map(|part| self.cargo_home().join(part))),
         }
         let write = vec![folders.root().to_path_buf()];
-        let allowance = Allowance { memory: MEMORY, processes: limits::processes(), read, write, user: None };
+        let (kind, processes) = (Kind::Compiler, limits::processes());
+        let allowance = Allowance { kind, memory: MEMORY, processes, read, write, user: None };
         let mut command = confine::command(&self.toolchain.program("cargo"), &allowance);
         command.args(["test", "--offline", "--no-run", "-p", self.lab.package(), "--test", TESTS]);
         command.args(["--message-format", "json"]);

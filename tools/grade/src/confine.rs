@@ -12,8 +12,12 @@
 //! Besides, the program has no open descriptor but the first three, and no file that it writes can be larger than
 //! [`LARGEST_FILE`].
 //!
-//! Landlock needs Linux 5.13. It restricts neither UDP nor Unix sockets that have a path, and a program can still change
-//! mode, owner and times of its user's files where it can name them. On other systems than Linux nothing is confined.
+//! Landlock needs Linux 5.13. A filter of system calls (seccomp, on x86-64 and aarch64) refuses what Landlock does not restrict:
+//! the program opens no socket, looks into no other process, and, if it is a test, changes no file's mode, owner or times. A
+//! kernel that lacks either confines the less; [`gaps`] says so. On other systems than Linux nothing is confined.
+
+#[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
+mod calls;
 
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -26,8 +30,29 @@ pub const WORD: &str = "confine";
 #[cfg(target_os = "linux")]
 const LARGEST_FILE: u64 = 256 << 20;
 
+/// What is confined. Compilers set modes and times of files; tests do not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Cargo, and all that it starts.
+    Compiler,
+    /// A test's process.
+    Test,
+}
+
+impl Kind {
+    /// Its name on the command line.
+    fn word(self) -> &'static str {
+        match self {
+            Kind::Compiler => "compiler",
+            Kind::Test => "test",
+        }
+    }
+}
+
 /// What a process may do.
 pub struct Allowance {
+    /// What it is.
+    pub kind: Kind,
     /// Bytes of memory for data.
     pub memory: u64,
     /// The limit on threads and processes of its user, all together.
@@ -53,7 +78,11 @@ pub fn command(program: &Path, allowance: &Allowance) -> Command {
         std::env::current_exe().unwrap_or_default()
     };
     let mut command = Command::new(grader);
-    command.arg(WORD).arg(allowance.memory.to_string()).arg(allowance.processes.to_string());
+    command
+        .arg(WORD)
+        .arg(allowance.kind.word())
+        .arg(allowance.memory.to_string())
+        .arg(allowance.processes.to_string());
     command.args(allowance.user.iter().flat_map(|user| ["user".to_string(), user.to_string()]));
     for (list, flag) in [(&allowance.read, "read"), (&allowance.write, "write")] {
         list.iter().for_each(|path| _ = command.arg(flag).arg(path));
@@ -64,9 +93,17 @@ pub fn command(program: &Path, allowance: &Allowance) -> Command {
 
 /// The `main` of the confined process: `arguments` are those behind [`WORD`]. Returns only when something fails.
 pub fn main(mut arguments: impl Iterator<Item = std::ffi::OsString>) -> ExitCode {
+    let kind = arguments.next();
+    let Some(kind) = [Kind::Compiler, Kind::Test]
+        .into_iter()
+        .find(|one| kind.as_ref().is_some_and(|kind| kind == one.word()))
+    else {
+        return misused();
+    };
     let mut number = || arguments.next()?.to_str()?.parse().ok();
     let (Some(memory), Some(processes)) = (number(), number()) else { return misused() };
-    let mut allowance = Allowance { memory, processes, read: Vec::new(), write: Vec::new(), user: None };
+    let mut allowance =
+        Allowance { kind, memory, processes, read: Vec::new(), write: Vec::new(), user: None };
     loop {
         let Some(flag) = arguments.next() else { return misused() };
         if flag == "--" {
@@ -100,17 +137,19 @@ fn misused() -> ExitCode {
     ExitCode::from(2)
 }
 
-/// What this machine cannot confine, in words; None if it can confine everything that the grader asks for.
-pub fn gaps() -> Option<&'static str> {
+/// What this machine cannot confine, in sentences; none if it can confine everything that the grader asks for.
+pub fn gaps() -> Vec<&'static str> {
     #[cfg(target_os = "linux")]
     return linux::gaps();
     #[cfg(not(target_os = "linux"))]
-    Some("this system is not Linux: the code under test can do what you can")
+    vec!["this system is not Linux: the code under test can do what you can"]
 }
 
 #[cfg(target_os = "linux")]
 mod linux {
-    use super::{Allowance, LARGEST_FILE, SYSTEM};
+    #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+    use super::calls;
+    use super::{Allowance, Kind, LARGEST_FILE, SYSTEM};
     use anyhow::{Context, Result};
     use landlock::{
         ABI, Access, AccessFs, AccessNet, Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetStatus, Scope,
@@ -131,7 +170,17 @@ mod linux {
         limit(Resource::Fsize, LARGEST_FILE)?;
         close_descriptors().context("cannot list the open descriptors")?;
         restrict(allowance).context("Landlock")?;
+        // As with Landlock, a kernel that cannot do it does not keep the hand-in from being graded: `gaps` has said so.
+        let _ = refuse_calls(allowance.kind);
         Ok(())
+    }
+
+    /// Puts this thread, and all that it starts, under the filter of system calls.
+    fn refuse_calls(kind: Kind) -> Result<()> {
+        #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+        return calls::restrict(kind);
+        #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+        anyhow::bail!("there is no filter for the calls of a {}", kind.word());
     }
 
     /// Closes what the grader's caller has left open: all but standard input, output and error.
@@ -171,16 +220,29 @@ mod linux {
         Ok(setrlimit(resource, Rlimit { current: lower(current), maximum: lower(maximum) })?)
     }
 
-    pub(super) fn gaps() -> Option<&'static str> {
-        let nothing = Allowance { memory: 0, processes: 0, read: Vec::new(), write: Vec::new(), user: None };
+    pub(super) fn gaps() -> Vec<&'static str> {
+        let nothing = Allowance {
+            kind: Kind::Test,
+            memory: 0,
+            processes: 0,
+            read: Vec::new(),
+            write: Vec::new(),
+            user: None,
+        };
         // Restricts a thread that ends at once, to see whether the kernel does it.
-        let tried = std::thread::spawn(move || restrict(&nothing)).join();
-        match tried {
-            Ok(Ok(RulesetStatus::FullyEnforced)) => None,
-            Ok(Ok(RulesetStatus::PartiallyEnforced)) => {
+        let tried =
+            std::thread::spawn(move || (restrict(&nothing), refuse_calls(nothing.kind).is_ok())).join();
+        let (landlock, filter) = tried.map_or((None, false), |(landlock, filter)| (landlock.ok(), filter));
+        let of_landlock = match landlock {
+            Some(RulesetStatus::FullyEnforced) => None,
+            Some(RulesetStatus::PartiallyEnforced) => {
                 Some("this kernel's Landlock is older than Linux 6.12: signals, or more, are not confined")
             }
             _ => Some("this kernel has no Landlock: the code under test can do what this user can"),
-        }
+        };
+        let of_the_filter = (!filter).then_some(
+            "this kernel filters no system calls (seccomp): sockets, and mode, owner and times of files, are not confined",
+        );
+        of_landlock.into_iter().chain(of_the_filter).collect()
     }
 }

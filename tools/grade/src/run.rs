@@ -1,6 +1,6 @@
 //! Runs one test of the hand-in in a confined process. Only this module calls the harness.
 
-use crate::confine::{self, Allowance};
+use crate::confine::{self, Allowance, Kind};
 use crate::folders::Folders;
 use crate::foreign::Excerpt;
 use crate::lab::Lab;
@@ -140,6 +140,7 @@ impl Runner<'_> {
     ) -> (Result<TestPass, TestFailure>, String) {
         let workspace = self.folders.workspace();
         let allowance = Allowance {
+            kind: Kind::Test,
             memory: self.memory,
             processes: self.threads_of_the_user() + self.processes,
             read: vec![program.to_path_buf(), workspace.clone()],
