@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod archive;
+mod busy;
 mod cargo_messages;
 mod cli;
 mod compile;
