@@ -7,6 +7,7 @@ use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, chown, symlink};
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::SystemTime;
@@ -91,6 +92,8 @@ fn attempts() {
     );
     tell("thread", std::thread::Builder::new().spawn(|| ()).map(drop));
     tell("process", Command::new("/bin/true").status().map(drop));
+    // The standard library forks for this one.
+    tell("process of a user", Command::new("/bin/true").uid(own).status().map(drop));
     tell("write", fs::write(&file, "text"));
     let without_name = fs::OpenOptions::new().write(true).custom_flags(libc::O_TMPFILE).open(&folder);
     tell("file without a name", without_name.map(drop));
@@ -182,11 +185,21 @@ fn what_is_not_refused_goes_on() {
 #[test]
 fn a_compiler_changes_attributes_of_its_files_and_opens_no_socket() {
     let lines = attempts_of("compiler");
-    for what in ["mode", "owner", "times", "thread", "process", "file without a name", "renaming", "removing"]
-    {
+    for what in [
+        "mode",
+        "owner",
+        "times",
+        "thread",
+        "process",
+        "process of a user",
+        "pair",
+        "file without a name",
+        "renaming",
+        "removing",
+    ] {
         assert_eq!(code(&lines, what), 0, "{what}\n{lines}");
     }
-    for what in ["udp", "tcp", "unix socket", "pair", "ptrace", "io_uring_setup"] {
+    for what in ["udp", "tcp", "unix socket", "ptrace", "io_uring_setup"] {
         assert_eq!(code(&lines, what), libc::EPERM, "{what}\n{lines}");
     }
 }
