@@ -1,4 +1,4 @@
-//! Lab 3A's fifteen tests and Lab 3B's eight (Go: test_test.go), and three extra tests for bugs that those do not
+//! Lab 3A's fifteen tests and Lab 3B's eight (Go: test_test.go), and four extra tests for bugs that those do not
 //! find.
 
 mod appends;
@@ -35,7 +35,7 @@ fn main() -> ExitCode {
     harness::run_with_simulated(&TESTS, &[("test_speed_extra", test_speed_extra)])
 }
 
-const TESTS: [harness::Test; 25] = [
+const TESTS: [harness::Test; 26] = [
     ("test_basic_3a", test_basic_3a),
     ("test_concurrent_3a", test_concurrent_3a),
     ("test_unreliable_3a", test_unreliable_3a),
@@ -66,6 +66,7 @@ const TESTS: [harness::Test; 25] = [
         test_snapshot_unreliable_recover_concurrent_partition_linearizable_3b,
     ),
     ("test_append_outlives_its_leader_extra", test_append_outlives_its_leader_extra),
+    ("test_any_majority_extra", test_any_majority_extra),
     ("test_crash_after_any_save_extra", test_crash_after_any_save_extra),
 ];
 
@@ -595,6 +596,39 @@ fn test_speed_extra() {
              and reply to clients, at once, not with the next heartbeat or in the next round of a loop"
         );
     }
+
+    cfg.end();
+    cfg.cleanup();
+}
+
+/// Each server in turn is cut off together with another, and then the leader is. The other three must go on with all that clients
+/// were told. Nothing but the limit of every test says how long an election and an operation may take.
+#[cfg_attr(rust_analyzer, test)]
+fn test_any_majority_extra() {
+    const SERVERS: usize = 5;
+    let cfg = Config::new(SERVERS, false, None);
+    let mut ck = cfg.make_client(&cfg.all());
+    cfg.begin("Test (extra): any majority goes on with all that clients were told");
+
+    let mut told = String::new();
+    for round in 0..=SERVERS {
+        let before = nth(0, 2 * round);
+        ck.append("k", &before);
+        told.push_str(&before);
+
+        let first = if round < SERVERS { round } else { wait_for_leader(&cfg) };
+        let (minority, majority): (Vec<usize>, Vec<usize>) =
+            cfg.all().into_iter().partition(|i| [first, (first + 1) % SERVERS].contains(i));
+        cfg.partition(&majority, &minority);
+        let mut client = cfg.make_client(&majority);
+        client.check("k", &told);
+        let after = nth(0, 2 * round + 1);
+        client.append("k", &after);
+        told.push_str(&after);
+        client.check("k", &told);
+        cfg.connect_all();
+    }
+    ck.check("k", &told);
 
     cfg.end();
     cfg.cleanup();

@@ -81,6 +81,23 @@ struct Waits {
     longest: Duration,
     /// The largest number of threads that the pool had when one of them had to wait.
     threads: usize,
+    /// The largest number of threads that the whole process had then; 0 where that cannot be known.
+    threads_of_process: usize,
+    /// When these were counted last.
+    counted: Option<Instant>,
+}
+
+impl Waits {
+    /// Notes that a task has to wait. `threads`: how many threads the pool has.
+    fn note(&mut self, now: Instant, threads: usize) {
+        self.count += 1;
+        self.threads = self.threads.max(threads);
+        if self.counted.is_none_or(|at| now - at >= RETRY) {
+            self.counted = Some(now);
+            let all = threads_of_process().unwrap_or_default();
+            self.threads_of_process = self.threads_of_process.max(all);
+        }
+    }
 }
 
 /// Words in a message about threads, when others than this process have too many of them.
@@ -208,24 +225,31 @@ pub fn shortage() -> Option<String> {
     let (waits, told) = {
         // A test may fail while a thread holds this lock.
         let state = POOL.state.try_lock()?;
-        let Waits { count, longest, threads } = state.waits;
+        let Waits { count, longest, threads, threads_of_process, .. } = state.waits;
         if count == 0 {
             return None;
         }
-        ((count, longest, threads), state.told)
+        ((count, longest, threads, threads.max(threads_of_process)), state.told)
     };
-    let (count, longest, threads) = waits;
-    let others = told
-        .filter(|told| threads + SLACK < *told)
-        .map(|told| format!(" There was room for {told} when the test began. {OTHERS_HAVE_THEM}."));
+    let (count, longest, threads, all) = waits;
+    let others = told.map_or(String::new(), |told| about_others(told, all));
     Some(format!(
         "{count} times a call or a handler had to wait for a free thread, up to {:.1} s: labrpc had {threads} threads, and the \
          limit (ulimit -u) allows {} for all processes and threads of the user together. Start fewer threads: send each \
          follower one append at a time, or use ClientEnd::go_to (docs/go-to-rust.md).{}",
         longest.as_secs_f64(),
         process_limit(),
-        others.unwrap_or_default()
+        others
     ))
+}
+
+/// A sentence, after a blank, if the threads that a process lacked belong to others. `told`: how many it could have when it began;
+/// `threads`: how many it had, those that the pool does not know among them.
+fn about_others(told: usize, threads: usize) -> String {
+    if threads.saturating_add(SLACK) >= told {
+        return String::new();
+    }
+    format!(" There was room for {told} when the test began. {OTHERS_HAVE_THEM}.")
 }
 
 /// By how much the number of threads that the pool was told may be wrong.
@@ -293,8 +317,7 @@ fn start_thread(number: usize, worker: Arc<Worker>, task: Task) -> bool {
 /// Puts a task into the queue, and lets a call end early that keeps a thread. Returns true.
 fn wait(mut state: MutexGuard<'_, PoolState>, task: Task) -> bool {
     let (now, threads) = (Instant::now(), state.threads());
-    state.waits.count += 1;
-    state.waits.threads = state.waits.threads.max(threads);
+    state.waits.note(now, threads);
     let method = task.name.method().cloned();
     state.queue.push(method, now, task);
     POOL.is_short.store(true, Ordering::Relaxed);
@@ -440,19 +463,13 @@ fn panic_message(panic: &(dyn Any + Send)) -> &str {
 /// The number of threads, their limit, and what labrpc's threads are doing: the end of a message that no thread can be
 /// started.
 pub fn thread_census() -> String {
-    let threads = field("/proc/self/status", "Threads:");
+    let threads = threads_of_process();
     let mut counts: BTreeMap<String, usize> = BTreeMap::new();
     running().iter().for_each(|task| *counts.entry(task.name.to_string()).or_default() += 1);
     let names = counts.into_iter().map(|(name, n)| if n > 1 { format!("{name} ({n} times)") } else { name });
     let names: Vec<String> = names.collect();
     let told = POOL.state.lock().told;
-    let room = told.zip(threads.as_ref().and_then(|threads| threads.parse().ok()));
-    let others = match room {
-        Some((told, threads)) if usize::saturating_add(threads, SLACK) < told => {
-            format!(" There was room for {told} when the test began. {OTHERS_HAVE_THEM}.")
-        }
-        _ => String::new(),
-    };
+    let others = told.zip(threads).map_or(String::new(), |(told, threads)| about_others(told, threads));
     let counts = match (threads, field("/proc/self/limits", "Max processes")) {
         (Some(threads), Some(limit)) => format!(
             "This process runs {threads} threads; the limit (ulimit -u) is {limit} for all processes and threads of the user \
@@ -464,6 +481,11 @@ pub fn thread_census() -> String {
         "{counts}{others} Start fewer threads, end those of killed servers, or raise the limit. Running on labrpc's threads: {}",
         names.join("; ")
     )
+}
+
+/// How many threads this process has, whoever has started them. None where that cannot be known.
+fn threads_of_process() -> Option<usize> {
+    field("/proc/self/status", "Threads:")?.parse().ok()
 }
 
 /// The limit on the user's processes and threads, in words.

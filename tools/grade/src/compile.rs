@@ -8,7 +8,7 @@ use crate::limits;
 use crate::processor_time;
 use crate::workspace;
 use anyhow::{Context, Result, bail, ensure};
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, getuid, kill_process_group};
 use std::fs;
 use std::io::{self, Read};
 use std::os::unix::process::CommandExt;
@@ -115,7 +115,8 @@ impl Builder<'_> {
         let stamp = self.stamp()?;
         let warm = cache.is_some_and(|cache| self.copy_cache(cache, &stamp));
         workspace::lay_empty_files(&self.folders.workspace())?;
-        let mut command = Command::new(self.toolchain.program("cargo"));
+        // Confined as the hand-in is: if something is closed to compilers, the grader fails here, and not the hand-in later.
+        let mut command = self.cargo();
         command.args(["build", "--offline", "--lib"]);
         command.args([
             "-p",
@@ -132,6 +133,10 @@ impl Builder<'_> {
         self.set_up(&mut command);
         match run(command, Limit { time: limit, processor_time: None })? {
             Ended::Well(_) => {}
+            Ended::Badly(_, errors) if getuid().is_root() => bail!(
+                "the lab's own crates do not build. Root's compilers can read only what root owns and what everybody may read, \
+                 whatever folders it lies in:\n{errors}"
+            ),
             Ended::Badly(_, errors) => bail!("the lab's own crates do not build:\n{errors}"),
             Ended::TimeUp(_) | Ended::Overspent => {
                 bail!("the lab's own crates were not built within {} s", limit.as_secs())
@@ -150,17 +155,7 @@ impl Builder<'_> {
     /// # Errors
     /// Also when the machine was too busy for the build: that is not the hand-in's fault.
     pub fn build_handin(&self, limit: Duration, left: Duration) -> Result<Built> {
-        let folders = self.folders;
-        let mut read = vec![self.toolchain.sysroot.clone(), folders.root().to_path_buf()];
-        match &self.vendor {
-            Some(vendor) => read.push(vendor.clone()),
-            // Nothing else of cargo's home: it may hold credentials.
-            None => read.extend(["registry", "git", "config.toml"].map(|part| self.cargo_home().join(part))),
-        }
-        let write = vec![folders.root().to_path_buf()];
-        let (kind, processes) = (Kind::Compiler, limits::processes());
-        let allowance = Allowance { kind, memory: MEMORY, processes, read, write, user: None };
-        let mut command = confine::command(&self.toolchain.program("cargo"), &allowance);
+        let mut command = self.cargo();
         command.args(["test", "--offline", "--no-run", "-p", self.lab.package(), "--test", TESTS]);
         command.args(["--message-format", "json"]);
         if self.hunts {
@@ -187,6 +182,21 @@ impl Builder<'_> {
                 got.as_secs()
             ),
         })
+    }
+
+    /// Cargo in a confined process.
+    fn cargo(&self) -> Command {
+        let folders = self.folders;
+        let mut read = vec![self.toolchain.sysroot.clone(), folders.root().to_path_buf()];
+        match &self.vendor {
+            Some(vendor) => read.push(vendor.clone()),
+            // Nothing else of cargo's home: it may hold credentials.
+            None => read.extend(["registry", "git", "config.toml"].map(|part| self.cargo_home().join(part))),
+        }
+        let write = vec![folders.root().to_path_buf()];
+        let (kind, processes) = (Kind::Compiler, limits::processes());
+        let allowance = Allowance { kind, memory: MEMORY, processes, read, write, user: None };
+        confine::command(&self.toolchain.program("cargo"), &allowance)
     }
 
     fn set_up(&self, command: &mut Command) {

@@ -3,14 +3,16 @@
 //! The grader starts itself again, with [`WORD`] as the first argument. The new process gives up its rights, and then becomes
 //! the program (`exec`). On Linux with Landlock, the program and all processes that it starts
 //!
-//! - read and execute only files in the system's folders ([`SYSTEM`]) and in the given ones,
-//! - create, write, remove and rename files only in the given folders; besides, they can write to `/dev/null`,
+//! - read and execute only the system's files ([`SYSTEM`]) and those in the given folders,
+//! - create and write files only in the given folders, and, if they are compilers, remove and rename files there; besides, they can
+//!   write to `/dev/null`,
 //! - open no TCP connection and no TCP port (from Linux 6.7),
 //! - control no devices (from 6.10),
 //! - send signals only to each other, and connect to no abstract Unix socket of others (from 6.12).
 //!
 //! Besides, the program has no open descriptor but the first three, and no file that it writes can be larger than
-//! [`LARGEST_FILE`].
+//! [`LARGEST_FILE`]. Root's program becomes another user, or has none of root's capabilities: then it can read what root owns
+//! and what everybody may read, as far as Landlock lets it.
 //!
 //! Landlock needs Linux 5.13. A filter of system calls (seccomp, on x86-64 and aarch64) refuses what Landlock does not restrict:
 //! the program opens no socket, looks into no other process, and, if it is a test, changes no file's mode, owner or times. A
@@ -65,9 +67,38 @@ pub struct Allowance {
     pub user: Option<u32>,
 }
 
-/// The folders that every program may read.
+/// What every program may read. Of `/etc` and `/dev`, only what compilers and the C library ask for: some of the rest belongs to root
+/// alone, and root's compilers are confined too.
 #[cfg(target_os = "linux")]
-const SYSTEM: [&str; 9] = ["/usr", "/bin", "/lib", "/lib32", "/lib64", "/etc", "/proc", "/dev", "/nix/store"];
+const SYSTEM: [&str; 27] = [
+    "/usr",
+    "/bin",
+    "/lib",
+    "/lib32",
+    "/lib64",
+    "/nix/store",
+    "/proc",
+    "/etc/alternatives",
+    "/etc/clang",
+    "/etc/group",
+    "/etc/ld.so.cache",
+    "/etc/ld.so.conf",
+    "/etc/ld.so.conf.d",
+    "/etc/ld.so.preload",
+    "/etc/ld-nix.so.preload",
+    "/etc/localtime",
+    "/etc/lsb-release",
+    "/etc/nsswitch.conf",
+    "/etc/os-release",
+    "/etc/passwd",
+    "/etc/timezone",
+    "/dev/full",
+    "/dev/null",
+    "/dev/random",
+    "/dev/tty",
+    "/dev/urandom",
+    "/dev/zero",
+];
 
 /// A command that runs `program` with no more than `allowance`.
 pub fn command(program: &Path, allowance: &Allowance) -> Command {
@@ -156,6 +187,9 @@ mod linux {
         path_beneath_rules,
     };
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    use rustix::thread::{
+        CapabilitySet, CapabilitySets, remove_capability_from_bounding_set, set_capabilities,
+    };
     use std::os::fd::RawFd;
 
     /// The version of Landlock that is asked for; an older kernel does what it can.
@@ -170,6 +204,10 @@ mod linux {
         limit(Resource::Fsize, LARGEST_FILE)?;
         close_descriptors().context("cannot list the open descriptors")?;
         restrict(allowance).context("Landlock")?;
+        // A program that becomes another user loses its capabilities by that.
+        if rustix::process::getuid().is_root() && allowance.user.is_none() {
+            drop_capabilities().context("cannot give up root's capabilities")?;
+        }
         // As with Landlock, a kernel that cannot do it does not keep the hand-in from being graded: `gaps` has said so.
         let _ = refuse_calls(allowance.kind);
         Ok(())
@@ -181,6 +219,16 @@ mod linux {
         return calls::restrict(kind);
         #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
         anyhow::bail!("there is no filter for the calls of a {}", kind.word());
+    }
+
+    /// Gives up what root can do beyond other users, for the programs that this process becomes and starts too.
+    fn drop_capabilities() -> rustix::io::Result<()> {
+        for capability in CapabilitySet::all().iter() {
+            // Ignore an error: this kernel does not know it, or this process does not have it.
+            let _ = remove_capability_from_bounding_set(capability);
+        }
+        let none = CapabilitySet::empty();
+        set_capabilities(None, CapabilitySets { effective: none, permitted: none, inheritable: none })
     }
 
     /// Closes what the grader's caller has left open: all but standard input, output and error.
@@ -199,6 +247,11 @@ mod linux {
     /// Restricts this thread, and all that it starts.
     fn restrict(allowance: &Allowance) -> Result<RulesetStatus> {
         let (all, read) = (AccessFs::from_all(VERSION), AccessFs::from_read(VERSION));
+        // A test can hide nothing from the grader, which looks at how much is in its folder.
+        let write = match allowance.kind {
+            Kind::Compiler => all,
+            Kind::Test => all & !(AccessFs::RemoveFile | AccessFs::RemoveDir),
+        };
         // Paths that do not exist are left out.
         let status = Ruleset::default()
             .handle_access(all)?
@@ -207,7 +260,7 @@ mod linux {
             .create()?
             .add_rules(path_beneath_rules(SYSTEM, read))?
             .add_rules(path_beneath_rules(&allowance.read, read))?
-            .add_rules(path_beneath_rules(&allowance.write, all))?
+            .add_rules(path_beneath_rules(&allowance.write, write))?
             .add_rules(path_beneath_rules(["/dev/null"], AccessFs::from_file(VERSION)))?
             .restrict_self()?;
         Ok(status.ruleset)

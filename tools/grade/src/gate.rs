@@ -6,7 +6,7 @@
 //! crashes or on a bad network. What else fails in such a run is no reason to take points.
 
 use crate::hunting::repeated;
-use crate::lab::Lab;
+use crate::lab::{Lab, Part, Test};
 use crate::run::{self, Hunter};
 use crate::strays;
 use anyhow::Result;
@@ -29,6 +29,16 @@ const LIMIT: Duration = Duration::from_secs(20);
 
 /// The properties that count. Each names what is violated in the first line of a failure.
 const COUNTED: [&str; 2] = ["Linearizability", "Liveness"];
+
+/// The test in real time that decides where the simulated runs do not: a hand-in may notice that it is simulated. It asks for the
+/// same. Of Lab 2, the tests of elections and of agreement ask for it already.
+pub fn test_in_real_time(lab: Lab) -> Option<&'static Test> {
+    let tests = match lab {
+        Lab::Two => &[][..],
+        Lab::Three => Part::Lab3A.extra_tests(),
+    };
+    tests.iter().find(|test| test.function == "test_any_majority_extra")
+}
 
 /// What the gate has found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,6 +105,12 @@ mod tests {
         assert_eq!(doubt(None, Some(&left)), None);
         assert_eq!(doubt(Some("Order: a"), Some(&left)).as_deref(), Some("Order: a"));
         assert_eq!(doubt(None, Some("it hung")).as_deref(), Some("it hung"));
+    }
+
+    #[test]
+    fn lab_3_has_a_test_in_real_time() {
+        assert!(test_in_real_time(Lab::Three).is_some_and(|test| !test.is_simulated));
+        assert!(test_in_real_time(Lab::Two).is_none());
     }
 
     #[test]

@@ -180,8 +180,8 @@ impl Part {
         match self {
             Part::Lab2A | Part::Lab2B => &[],
             Part::Lab2C | Part::Lab2 => &EXTRA_2,
-            Part::Lab3A => &EXTRA_3[..2],
-            Part::Lab3B => &EXTRA_3[2..],
+            Part::Lab3A => &EXTRA_3[..3],
+            Part::Lab3B => &EXTRA_3[3..],
             Part::Lab3 => &EXTRA_3,
         }
     }
@@ -255,10 +255,11 @@ static EXTRA_2: [Test; 10] = [
 ];
 
 /// The last one is of 3B.
-static EXTRA_3: [Test; 3] = [
+static EXTRA_3: [Test; 4] = [
     extra("test_append_outlives_its_leader_extra", "x1 append outlives its leader", 10.0),
     simulated("test_speed_extra", "x2 speed", 5.0),
-    extra("test_crash_after_any_save_extra", "x3 crash after any save", 20.0),
+    extra("test_any_majority_extra", "x3 any majority", 10.0),
+    extra("test_crash_after_any_save_extra", "x4 crash after any save", 20.0),
 ];
 
 static LAB_3: [Test; 23] = [

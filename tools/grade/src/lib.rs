@@ -13,6 +13,7 @@ mod compile;
 mod confine;
 mod console;
 pub mod deadlines;
+mod disk;
 mod folder;
 mod folders;
 mod foreign;

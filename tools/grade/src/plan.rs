@@ -290,8 +290,8 @@ mod tests {
             assert!(plan.simulates() || extra.is_none() && !plan.gate);
             tests[15..].iter().map(|(_, points)| *points).collect::<Vec<_>>()
         };
-        assert_eq!(points(Some(Extra::Points(1.5))), [1.5, 1.5]);
-        assert_eq!(points(Some(Extra::Gate)), [0.0, 0.0]);
+        assert_eq!(points(Some(Extra::Points(1.5))), [1.5, 1.5, 1.5]);
+        assert_eq!(points(Some(Extra::Gate)), [0.0, 0.0, 0.0]);
         assert!(Plan { extra: None, ..plan() }.tests().len() == 15);
         assert_eq!(("gate".parse(), "2.5".parse()), (Ok(Extra::Gate), Ok(Extra::Points(2.5))));
         for wrong in ["", "-1", "NaN", "inf", "all"] {

@@ -253,16 +253,21 @@ pub fn hunted(part: Part) -> &'static str {
     }
 }
 
-/// Why no points count: the hand-in has failed at the integrity gate.
+const NOT_REPLICATED: &str = "The service is not replicated, so no test was run. When some of its servers are cut off, the \
+    others must go on with all that clients were told.";
+
+/// As [`not_replicated`], in real time.
+pub fn not_replicated_in_real_time(function: &str, why: &str) -> String {
+    format!("{NOT_REPLICATED}\n{why}\nTo see it at home: cargo test -p kvraft --test test_test {function}")
+}
+
+/// Why no points count: the hand-in has failed at the integrity gate in simulation.
 pub fn not_replicated(lab: Lab, why: &str, command: &str) -> String {
     let first = match lab {
         Lab::Two => {
             "No server replaces a leader, so no test was run. When a leader is cut off, another server must lead."
         }
-        Lab::Three => {
-            "The service is not replicated, so no test was run. When some of its servers are cut off, the others must go on with all \
-             that clients were told."
-        }
+        Lab::Three => NOT_REPLICATED,
     };
     format!("{first}\n{why}\nTo see it at home, on Linux: {command}")
 }

@@ -1,6 +1,7 @@
 //! Runs one test of the hand-in in a confined process. Only this module calls the harness.
 
 use crate::confine::{self, Allowance, Kind};
+use crate::disk;
 use crate::folders::Folders;
 use crate::foreign::Excerpt;
 use crate::lab::Lab;
@@ -109,6 +110,21 @@ pub struct Runner<'a> {
 impl Runner<'_> {
     /// Runs a test once; in simulation if there is a seed.
     pub fn run(&self, function: &str, limit: Duration, seed: Option<u64>) -> Result<Ended> {
+        self.run_once(function, limit, seed, false)
+    }
+
+    /// Runs a test once in real time. Threads that are left do not fail it, though it be an extra test.
+    pub fn run_leniently(&self, function: &str, limit: Duration) -> Result<Ended> {
+        self.run_once(function, limit, None, true)
+    }
+
+    fn run_once(
+        &self,
+        function: &str,
+        limit: Duration,
+        seed: Option<u64>,
+        is_lenient: bool,
+    ) -> Result<Ended> {
         // Each test has a folder of its own: the last test may have changed what it could write to.
         static TESTS: AtomicU64 = AtomicU64::new(0);
         let place = self.folders.root().join(format!("test-{}", TESTS.fetch_add(1, Ordering::Relaxed)));
@@ -118,7 +134,7 @@ impl Runner<'_> {
             .and_then(|program| self.make_scratch(&scratch).map(|()| program))
             .with_context(|| format!("cannot prepare {} for a test", place.display()))?;
         let simulation = seed.map(|seed| SimulatedRun { seed, ..SimulatedRun::default() });
-        let (result, output) = self.start(&program, &scratch, function, limit, simulation);
+        let (result, output) = self.start(&program, &scratch, function, limit, simulation, is_lenient);
         strays::kill_all();
         // Ignore an error: the folder is removed in the end with all others.
         let _ = workspace::remove_folder(&place);
@@ -137,6 +153,7 @@ impl Runner<'_> {
         function: &str,
         limit: Duration,
         simulation: Option<SimulatedRun>,
+        is_lenient: bool,
     ) -> (Result<TestPass, TestFailure>, String) {
         let workspace = self.folders.workspace();
         let allowance = Allowance {
@@ -149,6 +166,8 @@ impl Runner<'_> {
         };
         let mut command = confine::command(program, &allowance);
         command.env_clear().env("HOME", scratch).env("TMPDIR", scratch).current_dir(scratch);
+        let disk = disk::Watch::new(scratch);
+        let objection = || disk.objection();
         let run = TestRun {
             command,
             test: function,
@@ -156,6 +175,8 @@ impl Runner<'_> {
             trust: Trust::Foreign,
             workspace: Some(&workspace),
             simulation,
+            is_lenient,
+            objection: Some(&objection),
         };
         let mut output = Excerpt::default();
         let result = harness::run_test(run, &mut |text| output.push(text));
@@ -227,7 +248,8 @@ impl<'a> Hunter<'a> {
             scenario: Some(trial.scenario.to_string()),
             replay: None,
         };
-        let (result, output) = self.runner.start(&self.program, &scratch, self.test, limit, Some(simulation));
+        let (result, output) =
+            self.runner.start(&self.program, &scratch, self.test, limit, Some(simulation), false);
         // Ignore an error: the folder is removed in the end with all others.
         let _ = fs::remove_dir_all(&scratch);
         match result {

@@ -5,8 +5,9 @@
 use rustix::process::getuid;
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::{PermissionsExt, chown, symlink};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, chown, symlink};
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::SystemTime;
@@ -91,7 +92,16 @@ fn attempts() {
     );
     tell("thread", std::thread::Builder::new().spawn(|| ()).map(drop));
     tell("process", Command::new("/bin/true").status().map(drop));
+    // The standard library forks for this one.
+    tell("process of a user", Command::new("/bin/true").uid(own).status().map(drop));
     tell("write", fs::write(&file, "text"));
+    let without_name = fs::OpenOptions::new().write(true).custom_flags(libc::O_TMPFILE).open(&folder);
+    tell("file without a name", without_name.map(drop));
+    tell(
+        "renaming",
+        fs::write(folder.join("a"), "").and_then(|()| fs::rename(folder.join("a"), folder.join("b"))),
+    );
+    tell("removing", fs::remove_file(&file));
     tell("link", symlink("file", folder.join("link")));
     for (name, number, argument) in CALLS {
         tell(name, call(*number, *argument));
@@ -118,6 +128,7 @@ const CALLS: &[(&str, libc::c_long, usize)] = &[
         libc::CLONE_NEWUSER as usize | libc::CLONE_SIGHAND as usize,
     ),
     ("clone3", libc::SYS_clone3, 0),
+    ("openat2", libc::SYS_openat2, 0),
     ("setxattrat", 463, usize::MAX),
 ];
 
@@ -149,9 +160,18 @@ fn a_test_opens_no_socket_and_changes_no_attribute_of_a_file() {
 fn a_test_reaches_no_part_of_the_kernel_that_it_does_not_need() {
     let lines = attempts_of("test");
     for (name, ..) in CALLS {
-        let refused = if ["clone3", "setxattrat"].contains(name) { libc::ENOSYS } else { libc::EPERM };
+        let refused =
+            if ["clone3", "openat2", "setxattrat"].contains(name) { libc::ENOSYS } else { libc::EPERM };
         assert_eq!(code(&lines, name), refused, "{name}\n{lines}");
     }
+}
+
+/// The grader looks at what is in its folder.
+#[test]
+fn a_test_hides_no_file() {
+    let lines = attempts_of("test");
+    assert_eq!(code(&lines, "file without a name"), libc::EPERM, "{lines}");
+    assert_eq!(code(&lines, "removing"), libc::EACCES, "{lines}");
 }
 
 #[test]
@@ -165,10 +185,65 @@ fn what_is_not_refused_goes_on() {
 #[test]
 fn a_compiler_changes_attributes_of_its_files_and_opens_no_socket() {
     let lines = attempts_of("compiler");
-    for what in ["mode", "owner", "times", "thread", "process"] {
+    for what in [
+        "mode",
+        "owner",
+        "times",
+        "thread",
+        "process",
+        "process of a user",
+        "pair",
+        "file without a name",
+        "renaming",
+        "removing",
+    ] {
         assert_eq!(code(&lines, what), 0, "{what}\n{lines}");
     }
-    for what in ["udp", "tcp", "unix socket", "pair", "ptrace", "io_uring_setup"] {
+    for what in ["udp", "tcp", "unix socket", "ptrace", "io_uring_setup"] {
         assert_eq!(code(&lines, what), libc::EPERM, "{what}\n{lines}");
     }
+}
+
+/// What a confined compiler says of a file with this text. `folder` has the file's other files.
+fn compiled(folder: &Path, source: &str) -> (bool, String) {
+    let sysroot = Command::new("rustc").args(["--print", "sysroot"]).output().expect("there is a compiler");
+    let sysroot = PathBuf::from(text(&sysroot).trim());
+    fs::write(folder.join("source.rs"), source).expect("a file");
+    let output = confine("compiler", &[&sysroot], folder)
+        .arg(sysroot.join("bin/rustc"))
+        .args(["--crate-type", "lib", "--edition", "2024", "--out-dir"])
+        .args([folder, &folder.join("source.rs")])
+        .output()
+        .expect("it can be started");
+    (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+/// The rules for hand-ins refuse such words. Here nobody looks at the rules.
+#[test]
+fn a_compiler_cannot_be_made_to_read_other_files() {
+    let [own, others] = [(); 2].map(|()| tempfile::tempdir().expect("a folder"));
+    fs::write(own.path().join("own"), "text").expect("a file");
+    fs::write(others.path().join("secret"), "text").expect("a file");
+    let includes =
+        |file: &Path| compiled(own.path(), &format!("pub const TEXT: &[u8] = include_bytes!({file:?});"));
+    let (is_compiled, errors) = includes(&own.path().join("own"));
+    assert!(is_compiled, "{errors}");
+    for file in [&others.path().join("secret"), Path::new("/etc/shadow")] {
+        let (is_compiled, errors) = includes(file);
+        assert!(!is_compiled && errors.contains("Permission denied"), "{file:?}: {errors}");
+    }
+}
+
+#[test]
+fn roots_compilers_have_none_of_its_capabilities() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let output = confine("compiler", &[], folder.path())
+        .args(["/bin/sh", "-c", "grep ^Cap[PE] /proc/self/status"])
+        .output()
+        .expect("it can be started");
+    let lines = text(&output);
+    assert!(
+        lines.lines().count() == 2 && lines.lines().all(|line| line.ends_with("\t0000000000000000")),
+        "{lines}"
+    );
 }

@@ -39,6 +39,8 @@ pub(crate) struct Start {
     pub(crate) counts_threads: bool,
     /// Whether threads that are left behind fail the test.
     pub(crate) is_strict: bool,
+    /// Threads that are left fail no test, whatever its name.
+    pub(crate) is_lenient: bool,
 }
 
 /// One simulation.

@@ -410,7 +410,16 @@ fn judge(command: Command, test: &str) -> (Result<TestPass, TestFailure>, String
 }
 
 fn foreign(command: Command, test: &str, limit: Duration) -> TestRun<'_> {
-    TestRun { command, test, limit, trust: Trust::Foreign, workspace: None, simulation: None }
+    TestRun {
+        command,
+        test,
+        limit,
+        trust: Trust::Foreign,
+        workspace: None,
+        simulation: None,
+        is_lenient: false,
+        objection: None,
+    }
 }
 
 #[test]
@@ -436,6 +445,24 @@ fn a_grader_cuts_off_a_test_at_the_limit() {
     let failure = run_test(run, &mut |_| {}).unwrap_err();
     assert!(failure.to_string().contains("it hung: no result 1 s after the start"), "{failure}");
     assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+}
+
+#[test]
+fn a_grader_can_let_an_extra_test_leave_threads() {
+    let run = |is_lenient| {
+        let run = foreign(samples(&[]), "leaves_a_thread_extra", Duration::from_secs(600));
+        run_test(TestRun { is_lenient, ..run }, &mut |_| {})
+    };
+    assert!(run(false).unwrap_err().to_string().contains(harness::THREADS_ARE_LEFT));
+    assert!(run(true).is_ok());
+}
+
+#[test]
+fn a_grader_can_stop_a_test() {
+    let objects = || Some("enough".to_string());
+    let run = foreign(samples(&[]), "prints_without_end", Duration::from_secs(600));
+    let failure = run_test(TestRun { objection: Some(&objects), ..run }, &mut |_| {}).unwrap_err();
+    assert_eq!(failure.to_string(), "it was stopped: enough");
 }
 
 /// A grader's simulation is the grader's order alone: the environment has no say in it.

@@ -160,6 +160,8 @@ impl Hunter {
             trust: Trust::OneOfMany,
             workspace: None,
             simulation: Some(simulation),
+            is_lenient: false,
+            objection: None,
         };
         let mut output = Vec::new();
         let result = harness::run_test(run, &mut |text| output.extend_from_slice(text));

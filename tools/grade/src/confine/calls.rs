@@ -13,9 +13,8 @@ use seccompiler::{
 use std::collections::BTreeMap;
 
 /// Sockets of every kind. The test's harness has the one that it needs already, as standard input.
-const SOCKETS: [c_long; 7] = [
+const SOCKETS: [c_long; 6] = [
     libc::SYS_socket,
-    libc::SYS_socketpair,
     libc::SYS_bind,
     libc::SYS_connect,
     libc::SYS_listen,
@@ -99,6 +98,9 @@ const MACHINE: [c_long; 26] = [
     libc::SYS_quotactl,
 ];
 
+/// A pair of sockets that know only each other. The standard library starts some programs with one, and cargo is among its users.
+const PAIR: [c_long; 1] = [libc::SYS_socketpair];
+
 /// Mode, owner, times and other attributes of files, which Landlock does not restrict. A compiler needs them.
 const ATTRIBUTES: [c_long; 11] = [
     libc::SYS_fchmod,
@@ -145,6 +147,9 @@ const NAMESPACES: [i32; 7] = [
     libc::CLONE_NEWNET,
 ];
 
+/// The bit of `open` that makes a file without a name. What a test writes must be seen in its folder.
+const TEMPORARY: i32 = libc::O_TMPFILE & !libc::O_DIRECTORY;
+
 /// Puts this thread, and all that it starts, under the filter.
 pub(super) fn restrict(kind: Kind) -> Result<()> {
     for program in [forbidden(kind)?, unknown()] {
@@ -155,31 +160,42 @@ pub(super) fn restrict(kind: Kind) -> Result<()> {
 
 /// Refuses calls with EPERM.
 fn forbidden(kind: Kind) -> Result<BpfProgram> {
-    let attributes: &[&[c_long]] = match kind {
+    let of_tests: &[&[c_long]] = match kind {
         Kind::Compiler => &[],
-        Kind::Test => &[&ATTRIBUTES, &OLD_ATTRIBUTES],
+        Kind::Test => &[&PAIR, &ATTRIBUTES, &OLD_ATTRIBUTES],
     };
     let always: [&[c_long]; 5] = [&SOCKETS, &OTHER_PROCESSES, &SHARED, &KERNEL, &MACHINE];
-    let calls = always.iter().chain(attributes).flat_map(|calls| calls.iter());
+    let calls = always.iter().chain(of_tests).flat_map(|calls| calls.iter());
     let mut rules: BTreeMap<i64, Vec<SeccompRule>> = calls.map(|call| (*call, Vec::new())).collect();
-    let makes = |bit: i32| {
-        let is_set = SeccompCmpOp::MaskedEq(bit as u64);
-        SeccompRule::new(vec![SeccompCondition::new(0, SeccompCmpArgLen::Dword, is_set, bit as u64)?])
-    };
-    rules.insert(libc::SYS_clone, NAMESPACES.into_iter().map(makes).collect::<Result<_, _>>()?);
+    rules.insert(
+        libc::SYS_clone,
+        NAMESPACES.into_iter().map(|bit| has_bit(0, bit)).collect::<Result<_, _>>()?,
+    );
+    if kind == Kind::Test {
+        rules.insert(libc::SYS_openat, vec![has_bit(2, TEMPORARY)?]);
+        #[cfg(target_arch = "x86_64")]
+        rules.insert(libc::SYS_open, vec![has_bit(1, TEMPORARY)?]);
+    }
     let here = std::env::consts::ARCH.try_into()?;
     let filter = SeccompFilter::new(rules, SeccompAction::Allow, SeccompAction::Errno(EPERM as u32), here)?;
     filter.try_into().context("the filter of system calls is no program for this kernel")
 }
 
-/// Says ENOSYS, as an older kernel would, of calls that came after this filter, and of `clone3`: its arguments lie in memory, which
-/// a filter cannot read. The C library then does with older calls.
+/// The calls in which this argument has this bit.
+fn has_bit(argument: u8, bit: i32) -> Result<SeccompRule, seccompiler::BackendError> {
+    let is_set = SeccompCmpOp::MaskedEq(bit as u64);
+    SeccompRule::new(vec![SeccompCondition::new(argument, SeccompCmpArgLen::Dword, is_set, bit as u64)?])
+}
+
+/// Says ENOSYS, as an older kernel would, of calls that came after this filter, and of `clone3` and `openat2`: their arguments lie in
+/// memory, which a filter cannot read. The C library then does with older calls.
 fn unknown() -> BpfProgram {
     let instruction = |code: u32, jt, jf, k| sock_filter { code: code as u16, jt, jf, k };
     vec![
         // The number of the call is the first word of what a filter is given.
         instruction(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, 0),
-        instruction(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 2, 0, libc::SYS_clone3 as u32),
+        instruction(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 3, 0, libc::SYS_clone3 as u32),
+        instruction(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 2, 0, libc::SYS_openat2 as u32),
         instruction(libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K, 1, 0, FIRST_UNKNOWN),
         instruction(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ALLOW),
         instruction(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ERRNO | libc::ENOSYS as u32),

@@ -28,7 +28,8 @@ pub(super) fn is_over() -> bool {
 
 /// Whether threads that are left behind fail the test.
 fn is_strict() -> bool {
-    session::start().is_some_and(|start| start.is_strict || start.test.ends_with(EXTRA))
+    session::start()
+        .is_some_and(|start| !start.is_lenient && (start.is_strict || start.test.ends_with(EXTRA)))
 }
 
 /// Fails the test with this message, and ends this process. A panic does the same, and adds the thread and its lines.

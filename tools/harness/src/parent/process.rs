@@ -66,6 +66,10 @@ pub struct TestRun<'a> {
     pub workspace: Option<&'a Path>,
     /// None: the test runs in real time.
     pub simulation: Option<SimulatedRun>,
+    /// True: threads of killed servers that are left fail no test, not even an extra one.
+    pub is_lenient: bool,
+    /// Asked many times a second while the test runs. A sentence ends the test, which has failed for this reason.
+    pub objection: Option<&'a dyn Fn() -> Option<String>>,
 }
 
 /// How [`run_test`] simulates a test.
@@ -110,6 +114,8 @@ pub enum TestFailure {
     },
     /// There was no result within this time.
     Hung(Duration),
+    /// Whoever runs the test had an objection, and has ended it.
+    Stopped(String),
 }
 
 impl fmt::Display for TestFailure {
@@ -126,6 +132,7 @@ impl fmt::Display for TestFailure {
             TestFailure::Hung(limit) => {
                 write!(f, "it hung: no result {} s after the start; killed", limit.as_secs())
             }
+            TestFailure::Stopped(objection) => write!(f, "it was stopped: {objection}"),
         }
     }
 }
@@ -139,7 +146,7 @@ impl std::error::Error for TestFailure {}
 /// # Errors
 /// When the test has not passed; the error says why.
 pub fn run_test(run: TestRun<'_>, output: &mut dyn FnMut(&[u8])) -> Result<TestPass, TestFailure> {
-    let TestRun { command, test, limit, trust, workspace, simulation } = run;
+    let TestRun { command, test, limit, trust, workspace, simulation, is_lenient, objection } = run;
     let is_drawn = simulation.as_ref().is_none_or(|simulation| simulation.replay.is_some());
     let simulation = simulation.map(|SimulatedRun { seed, strategy, scenario, replay }| Simulation {
         seed,
@@ -151,7 +158,8 @@ pub fn run_test(run: TestRun<'_>, output: &mut dyn FnMut(&[u8])) -> Result<TestP
     });
     let workspace = workspace.map(Path::to_path_buf);
     let pictures = if is_drawn { Pictures::OnFailure } else { Pictures::Never };
-    self::run(command, Order { workspace, simulation, pictures, ..Order::new(test, trust) }, limit, output)
+    let order = Order { workspace, simulation, pictures, is_lenient, ..Order::new(test, trust) };
+    follow_to_its_end(command, order, limit, objection.unwrap_or(&|| None), output)
 }
 
 /// What a child is to do: a [`Start`] without the token, and with a [`Trust`].
@@ -163,6 +171,7 @@ pub(super) struct Order {
     pub(super) pictures: Pictures,
     pub(super) counts_threads: bool,
     pub(super) is_strict: bool,
+    pub(super) is_lenient: bool,
 }
 
 impl Order {
@@ -176,6 +185,7 @@ impl Order {
             pictures: Pictures::OnFailure,
             counts_threads: false,
             is_strict: false,
+            is_lenient: false,
         }
     }
 }
@@ -187,7 +197,17 @@ pub(super) fn run(
     limit: Duration,
     output: &mut dyn FnMut(&[u8]),
 ) -> Result<TestPass, TestFailure> {
-    let Order { test, trust, workspace, simulation, pictures, counts_threads, is_strict } = order;
+    follow_to_its_end(command, order, limit, &|| None, output)
+}
+
+fn follow_to_its_end(
+    command: Command,
+    order: Order,
+    limit: Duration,
+    objection: &dyn Fn() -> Option<String>,
+    output: &mut dyn FnMut(&[u8]),
+) -> Result<TestPass, TestFailure> {
+    let Order { test, trust, workspace, simulation, pictures, counts_threads, is_strict, is_lenient } = order;
     let deadline = Instant::now() + limit;
     // The code under test could find the token in its process's memory, but nowhere else.
     let token = format!("{:032x}", rand::random::<u128>());
@@ -201,10 +221,18 @@ pub(super) fn run(
         pictures,
         counts_threads,
         is_strict,
+        is_lenient,
     };
     let start = protocol::encode(&start).map_err(|e| TestFailure::NotStarted(e.into()))?;
     let mut process = Process::start(command, trust, &start, token)?;
-    let has_ended = process.follow(deadline, |heard| heard.verdict.is_some(), output);
+    let mut stopped = None;
+    let is_enough = |heard: &Heard| {
+        heard.verdict.is_some() || {
+            stopped = objection();
+            stopped.is_some()
+        }
+    };
+    let has_ended = process.follow(deadline, is_enough, output);
     if !has_ended && let Some(verdict) = &process.heard.verdict {
         let draws = matches!(verdict, Verdict::Failed(_)) && trust != Trust::Foreign;
         let has_passed = matches!(verdict, Verdict::Passed(_));
@@ -214,6 +242,9 @@ pub(super) fn run(
         }
     }
     let status = process.end(output);
+    if let Some(objection) = stopped {
+        return Err(TestFailure::Stopped(objection));
+    }
     match process.heard.verdict {
         Some(Verdict::Passed(line)) => Ok(TestPass { line, remarks: process.heard.remarks }),
         Some(Verdict::Failed(message)) => {
@@ -304,7 +335,7 @@ impl Process {
     fn follow(
         &mut self,
         deadline: Instant,
-        is_enough: impl Fn(&Heard) -> bool,
+        mut is_enough: impl FnMut(&Heard) -> bool,
         output: &mut dyn FnMut(&[u8]),
     ) -> bool {
         loop {
