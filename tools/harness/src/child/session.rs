@@ -133,15 +133,19 @@ pub(super) fn remark(text: &str) {
 }
 
 /// The right to fail the test.
-pub(super) struct Claim(());
+pub(super) struct Claim {
+    /// When the failure was noticed.
+    at: Duration,
+    focus: Option<Focus>,
+}
 
-/// Claims the right to fail the test. Only the first failure counts; a second thread that fails stops here. In a simulation,
-/// call this within [`sim::outside`].
-pub(super) fn claim() -> Claim {
+/// Claims the right to fail the test. Only the first failure counts; a second thread that fails stops here. `server`: the
+/// server that the calling thread works for, if any. In a simulation, call this within [`sim::outside`].
+pub(super) fn claim(server: Option<usize>) -> Claim {
     if let Some(session) = SESSION.get() {
         std::mem::forget(session.failing.lock().unwrap_or_else(PoisonError::into_inner));
     }
-    Claim(())
+    Claim { at: record::elapsed(), focus: record::focus(server) }
 }
 
 /// Tells the parent why the test will fail: it may be killed while it looks for the lines of a backtrace.
@@ -149,17 +153,14 @@ pub(super) fn announce(_: &Claim, message: &str) {
     tell(&Report::Panicked { message: message.to_string() });
 }
 
-/// Fails the test and ends this process. `server`: the server that the calling thread works for, if any. In a simulation,
-/// call this within [`sim::outside`].
-pub(super) fn fail(_: Claim, message: &str, server: Option<usize>) -> ! {
+/// Fails the test and ends this process. In a simulation, call this within [`sim::outside`].
+pub(super) fn fail(Claim { at, focus }: Claim, message: &str) -> ! {
     let message = message.trim_end();
-    let at = record::elapsed();
     let shortage = labrpc::shortage().map_or(String::new(), |shortage| format!("\n{shortage}"));
     let property = record::violated()
         .map_or(String::new(), |property| format!("\nThis breaks {property} (Figure 3 of the Raft paper)."));
     let message = &format!("{message}{shortage}{property}");
-    let focus = record::focus(server);
-    let story = report::story(focus);
+    let story = report::story(at, focus);
     let told = format!("{message}{}", report::list(&story));
     say(&format!("  ... FAILED after {:.1} s -- {told}\n", at.as_secs_f64()));
     print_peak();

@@ -35,13 +35,13 @@ fn is_strict() -> bool {
 pub fn fail(message: &str) -> ! {
     sim::flush_trace();
     // Virtual time stands still from here on.
-    sim::outside(|| session::fail(session::claim(), message, threads::server()))
+    sim::outside(|| session::fail(session::claim(threads::server()), message))
 }
 
 /// The same, for a failure that is about a server.
 fn fail_about(server: Option<usize>, message: &str) -> ! {
     sim::flush_trace();
-    sim::outside(|| session::fail(session::claim(), message, server))
+    sim::outside(|| session::fail(session::claim(server), message))
 }
 
 /// Fails the test because a thread cannot be started.
@@ -76,10 +76,10 @@ pub(super) fn fail_by_panic(info: &PanicHookInfo<'_>) {
     sim::outside(|| {
         // It takes long to find the lines of a backtrace on a busy machine. Until then, no other failure may be the first, and
         // the parent must know of this one.
-        let claim = session::claim();
+        let claim = session::claim(threads::server());
         session::announce(&claim, &format!("{said}{census}"));
         let lines = threads::lines_of_the_lab(&Backtrace::new());
-        session::fail(claim, &format!("{said}{lines}{census}"), threads::server())
+        session::fail(claim, &format!("{said}{lines}{census}"))
     })
 }
 

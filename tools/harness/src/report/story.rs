@@ -33,10 +33,10 @@ pub(crate) struct Story {
     pub(crate) left_out: u64,
 }
 
-/// The story of a failure that is about `focus`.
-pub(crate) fn of(focus: Option<Focus>) -> Story {
+/// The story of a failure that was noticed at a time, and is about `focus`.
+pub(crate) fn of(at: Duration, focus: Option<Focus>) -> Story {
     let mut about = about(focus);
-    let until = ended(focus);
+    let until = ended(focus).unwrap_or(at);
     let (mut events, mut left_out) = record::with_servers(|servers| {
         let notes: Vec<Event> =
             servers.notes.iter().map(|(at, what)| Event::new(*at, what.clone(), None)).collect();
@@ -44,7 +44,7 @@ pub(crate) fn of(focus: Option<Focus>) -> Story {
         if notes.is_empty() { (general(servers), 0) } else { (notes, servers.notes.dropped()) }
     });
     // A test may notice a wrong result long after it was returned. What happened in between did not lead to it.
-    events.retain(|event| until.is_none_or(|until| event.at <= until));
+    events.retain(|event| event.at <= until);
     events.sort_by_key(|event| event.at);
     about.sort_by_key(|event| event.at);
     let surplus = (events.len() + about.len()).saturating_sub(LONGEST).min(events.len());
@@ -306,16 +306,19 @@ fn writes_before(operations: &[Seen], id: u64, at: Duration) -> Vec<Event> {
         .filter_map(|seen| Some((seen.ret.as_ref()?.1, seen)))
         .filter(|(end, _)| *end <= at)
         .collect();
-    // What is looked for may have been written long ago.
-    writes.sort_by_key(|(end, seen)| (is_sought(seen), *end));
-    let last = writes.split_off(writes.len().saturating_sub(WRITES));
+    writes.sort_by_key(|(end, _)| *end);
+    // What is looked for may have been written long ago. It is told beside the last write.
+    let sought = writes.iter().rposition(|(_, seen)| is_sought(seen)).map(|i| writes.remove(i));
+    let others = WRITES - usize::from(sought.is_some());
+    let last = writes.split_off(writes.len().saturating_sub(others)).into_iter().chain(sought);
     let mut events = Vec::new();
     for (end, seen) in last {
         let Call { who, what, .. } = &seen.call;
         let shown = Some(Focus::Operation(seen.id));
         let answer = record::messages(|messages, _| messages.answer_to(&seen.call.who, seen.call.at, end));
         let tries = record::messages(|messages, _| messages.tries(&seen.call.who, seen.call.at, end));
-        events.extend(tries.iter().find_map(|rpc| unheard(rpc, who, what, shown)));
+        let before = |event: &Event| event.at <= end;
+        events.extend(tries.iter().find_map(|rpc| unheard(rpc, who, what, shown).filter(before)));
         let by = answer.map_or(String::new(), |(server, _)| format!(" by server {server}"));
         let by = if tries.len() > 1 { format!("{by}, after {} requests", tries.len()) } else { by };
         events.push(Event::new(end, format!("{who}: {what} is acknowledged{by}"), shown));
