@@ -65,7 +65,7 @@ doc:
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps
 
 handin:
-	@CARGO="$(CARGO)" tools/handin/pack "$(LAB)"
+	@CARGO="$(CARGO)" PROCESSES="$(PROCESSES)" tools/handin/pack "$(LAB)"
 
 logview:
 	@$(CARGO) run --quiet --package logview -- $(if $(LOG),"$(LOG)")
