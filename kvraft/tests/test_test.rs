@@ -366,6 +366,9 @@ fn append_and_get(cli: usize, client: &mut Client, done: &AtomicBool) -> usize {
             let value = client.get(&key);
             if value != last {
                 let same = value.bytes().zip(last.bytes()).take_while(|(a, b)| a == b).count();
+                let (wanted, got) = (append_at(&last, same), append_at(&value, same));
+                // An append that is missing, or else one too many.
+                harness::record::about_text(if value.contains(wanted) { got } else { wanted });
                 panic!(
                     "get wrong value, key {key}: wanted {} bytes, got {}; they differ from byte {same} on: \
                      wanted {:?}, got {:?}",
@@ -378,6 +381,14 @@ fn append_and_get(cli: usize, client: &mut Client, done: &AtomicBool) -> usize {
         }
     }
     j
+}
+
+/// The append of [`append_and_get`] to which the byte at `at` belongs; empty if the value ends there.
+fn append_at(value: &str, at: usize) -> &str {
+    let bytes = value.as_bytes();
+    let begin = bytes[..at].iter().rposition(|byte| *byte == b'y').map_or(0, |end| end + 1);
+    let end = bytes[at..].iter().position(|byte| *byte == b'y').map_or(bytes.len(), |end| at + end + 1);
+    value.get(begin..end).unwrap_or("")
 }
 
 /// Appends, puts and gets on keys that all clients share.

@@ -234,11 +234,10 @@ pub fn shortage() -> Option<String> {
     let (count, longest, threads, all) = waits;
     let others = told.map_or(String::new(), |told| about_others(told, all));
     Some(format!(
-        "{count} times a call or a handler had to wait for a free thread, up to {:.1} s: labrpc had {threads} threads, and the \
-         limit (ulimit -u) allows {} for all processes and threads of the user together. Start fewer threads: send each \
-         follower one append at a time, or use ClientEnd::go_to (docs/go-to-rust.md).{}",
+        "{count} times a call or a handler had to wait for a free thread, up to {:.1} s: labrpc had {threads} threads, and {}. \
+         Start fewer threads: send each follower one append at a time, or use ClientEnd::go_to (docs/go-to-rust.md).{}",
         longest.as_secs_f64(),
-        process_limit(),
+        limit_in_words(),
         others
     ))
 }
@@ -470,13 +469,10 @@ pub fn thread_census() -> String {
     let names: Vec<String> = names.collect();
     let told = POOL.state.lock().told;
     let others = told.zip(threads).map_or(String::new(), |(told, threads)| about_others(told, threads));
-    let counts = match (threads, field("/proc/self/limits", "Max processes")) {
-        (Some(threads), Some(limit)) => format!(
-            "This process runs {threads} threads; the limit (ulimit -u) is {limit} for all processes and threads of the user \
-             together."
-        ),
-        _ => "How many threads run, and how many may run, can be seen on Linux only.".to_string(),
-    };
+    let counts = threads.map_or_else(
+        || "How many threads run, and how many may run, can be seen on Linux only.".to_string(),
+        |threads| format!("This process runs {threads} threads; {}.", limit_in_words()),
+    );
     format!(
         "{counts}{others} Start fewer threads, end those of killed servers, or raise the limit. Running on labrpc's threads: {}",
         names.join("; ")
@@ -488,14 +484,58 @@ fn threads_of_process() -> Option<usize> {
     field("/proc/self/status", "Threads:")?.parse().ok()
 }
 
-/// The limit on the user's processes and threads, in words.
-fn process_limit() -> String {
-    field("/proc/self/limits", "Max processes").unwrap_or_else(|| "an unknown number".to_string())
+/// The limit that keeps the system from starting another thread, in words.
+fn limit_in_words() -> String {
+    let used =
+        field("/proc/self/status", "VmSize:").and_then(|kib| kib.parse::<usize>().ok()).map(|kib| kib << 10);
+    let most = field("/proc/self/limits", "Max address space").and_then(|bytes| bytes.parse().ok());
+    let processes =
+        field("/proc/self/limits", "Max processes").unwrap_or_else(|| "an unknown number".to_string());
+    words_of_limit(used, most, &processes)
 }
+
+/// As [`limit_in_words`], for a process that uses so many bytes of addresses and may use so many, and whose user may have so
+/// many processes.
+fn words_of_limit(used: Option<usize>, most: Option<usize>, processes: &str) -> String {
+    match (used, most) {
+        (Some(used), Some(most)) if used + LARGE_STACK > most => format!(
+            "the limit on memory (ulimit -v) is {} KiB of addresses, of which this process uses {}: there is no room for \
+             another thread's stack",
+            most >> 10,
+            used >> 10
+        ),
+        _ => {
+            format!("the limit (ulimit -u) is {processes} for all processes and threads of the user together")
+        }
+    }
+}
+
+/// The size of a stack in bytes that hardly any thread exceeds, whoever starts it.
+const LARGE_STACK: usize = 8 << 20;
 
 /// The first word after this label in a file of the system. None: there is none.
 fn field(file: &str, label: &str) -> Option<String> {
     let text = std::fs::read_to_string(file).ok()?;
     let line = text.lines().find(|line| line.starts_with(label))?;
     line[label.len()..].split_whitespace().next().map(str::to_string)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn too_little_memory_is_not_taken_for_the_limit_on_threads() {
+        let words = words_of_limit(Some(1_999_780 << 10), Some(2_000_000 << 10), "100");
+        assert!(
+            words.contains("(ulimit -v) is 2000000 KiB of addresses, of which this process uses 1999780")
+        );
+        for (used, most) in [(Some(90 << 20), Some(2_000_000 << 10)), (Some(90 << 20), None), (None, None)] {
+            let words = words_of_limit(used, most, "100");
+            assert_eq!(
+                words,
+                "the limit (ulimit -u) is 100 for all processes and threads of the user together"
+            );
+        }
+    }
 }

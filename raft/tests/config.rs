@@ -668,9 +668,11 @@ impl Logs {
         self.note_applied(server, index, cmd);
         let in_order = index == 1 || self.applied.lock()[server].contains_key(&(index - 1));
         if !in_order {
+            let next = (1..index).find(|next| !self.applied.lock()[server].contains_key(next));
+            let next = next.unwrap_or(index);
             record::about_property("State Machine Safety");
+            panic!("apply error: server {server} apply out of order {index}: the next index is {next}");
         }
-        assert!(in_order, "apply error: server {server} apply out of order {index}");
     }
 
     /// Notes that a server has applied a command, or a snapshot with its effect. Every other server must have the same

@@ -6,6 +6,7 @@ mod logger;
 mod messages;
 mod observer;
 mod pauses;
+mod peak;
 mod session;
 mod simulation;
 mod tasks;
@@ -69,26 +70,19 @@ pub(crate) fn run(limit: Duration, tests: &[Test]) -> ExitCode {
         return ExitCode::from(2);
     };
     std::panic::set_hook(Box::new(watch::fail_by_panic));
-    let (time, peak, warnings) = match &start.simulation {
+    let (time, warnings) = match &start.simulation {
         Some(settings) => {
             let warning = simulation::run(limit, test, settings);
-            (simulation::time(settings), None, warning.into_iter().collect())
+            (simulation::time(settings), warning.into_iter().collect())
         }
-        None => {
-            let (peak, warnings) = run_in_real_time(limit, test, start);
-            (String::new(), peak, warnings)
-        }
+        None => (String::new(), run_in_real_time(limit, test, start)),
     };
-    session::conclude(&time, peak.map(|peak| peak.highest()), &warnings);
+    session::conclude(&time, &warnings);
     ExitCode::SUCCESS
 }
 
-/// Runs the test. Returns the peak of its threads if that is wanted, and warnings.
-fn run_in_real_time(
-    limit: Duration,
-    (name, test): Test,
-    start: &Start,
-) -> (Option<threads::Peak>, Vec<String>) {
+/// Runs the test. Returns warnings.
+fn run_in_real_time(limit: Duration, (name, test): Test, start: &Start) -> Vec<String> {
     let is_observed = session::draws(start);
     if is_observed {
         record::start();
@@ -106,11 +100,10 @@ fn run_in_real_time(
         let _ = done.send(());
     });
     let thread = thread.unwrap_or_else(|e| watch::fail_to_start(&e));
-    let mut peak = start.counts_threads.then(threads::Peak::default);
-    let interval = if peak.is_some() { COUNT_INTERVAL } else { watch::INTERVAL };
+    let interval = if start.counts_threads { COUNT_INTERVAL } else { watch::INTERVAL };
     while finished.recv_timeout(interval) == Err(RecvTimeoutError::Timeout) {
-        if let Some(peak) = &mut peak {
-            peak.count();
+        if start.counts_threads {
+            peak::count();
         }
         watch::look(limit);
     }
@@ -119,6 +112,5 @@ fn run_in_real_time(
         fail("the test's thread ended without a result");
     }
     let shortage = labrpc::shortage().map(|shortage| shortage.to_string());
-    let warnings: Vec<String> = shortage.into_iter().chain(watch::wait_for_the_others(&own)).collect();
-    (peak, warnings)
+    shortage.into_iter().chain(watch::wait_for_the_others(&own)).collect()
 }

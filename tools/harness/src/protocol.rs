@@ -79,6 +79,9 @@ pub(crate) enum Report {
     },
     /// The test has failed. A failure needs no proof, so the token is not sent.
     Failed { message: String },
+    /// A thread has panicked. The child looks for the lines where it was, which takes long on a busy machine, and then says
+    /// that the test has failed. If the child ends before that, this message says why the test has failed.
+    Panicked { message: String },
     /// Something that does not fail the test, and that whoever judges it should know.
     Remark { text: String },
     /// What became of the picture.
@@ -119,6 +122,9 @@ impl Report {
         let fits = line.len() as u64 <= LONGEST_LINE;
         match self {
             Report::Failed { message } if !fits => encode(&Report::Failed { message: shortened(message) }),
+            Report::Panicked { message } if !fits => {
+                encode(&Report::Panicked { message: shortened(message) })
+            }
             Report::Remark { text } if !fits => encode(&Report::Remark { text: shortened(text) }),
             _ => Ok(line),
         }

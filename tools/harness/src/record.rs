@@ -387,6 +387,11 @@ pub fn note_late(at: Duration, what: String) {
     with_servers(|servers| servers.notes.push((at, what)));
 }
 
+/// Notes what probably made the test hang, for the story.
+pub(crate) fn suspect(at: Duration, server: usize, what: String) {
+    with_servers(|servers| servers.suspects.push((at, server, what)));
+}
+
 // What a failure is about.
 
 /// Notes that the failure that the calling thread is about to report concerns server `i`.

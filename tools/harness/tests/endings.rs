@@ -320,8 +320,10 @@ fn a_lock_that_is_held_too_long_is_named() {
     fails(
         "holds_a_lock_across_an_rpc",
         &[
-            "This looks like a lock held across an RPC: of server 0, 1 thread waits for a lock, and \"server 0: asks\" waits \
-             for the reply of an RPC at tools/harness/tests/sample/main.rs:",
+            "This looks like a lock held across an RPC: of server 0, 1 thread waits for the lock self.0 at \
+             tools/harness/tests/sample/main.rs:",
+            "and \"server 0: asks\" waits for the reply of Sample.Touch to server 1, sent at ",
+            "s  server 0 sends Sample.Touch to server 1, and waits for the reply, it seems with the lock self.0 held (tools/",
             "1 thread: server 1: Sample.Touch handler; waits for a lock at tools/harness/tests/sample/main.rs:",
         ],
     );
@@ -505,6 +507,31 @@ fn a_failure_of_any_length_is_reported() {
     let Err(TestFailure::Failed { message, .. }) = result else { panic!("{result:?}") };
     assert!(message.starts_with("thread \"panics_at_length\": \u{1f}\u{1f}") && message.ends_with("..."));
     assert!(message.len() > 1000, "{}", message.len());
+}
+
+/// The lines of a panic's backtrace take long to find on a busy machine. The message is known if the process ends before.
+#[cfg(target_os = "linux")]
+#[test]
+fn the_message_of_a_panic_does_not_wait_for_its_lines() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = folder.path().join("sample-tests");
+    copy_samples(&program);
+    let run = foreign(Command::new(&program), "panics_without_its_file", Duration::from_secs(3));
+    let failure = run_test(run, &mut |_| {}).unwrap_err().to_string();
+    assert!(failure.starts_with("thread \"panics_without_its_file\": commit index went back\n"), "{failure}");
+}
+
+/// What a process's end says of its cause: only a process that was killed may have lacked memory.
+#[test]
+fn the_end_of_a_process_asks_what_can_have_ended_it() {
+    for (test, question) in [
+        ("dies_by_exit", "does something call std::process::exit?"),
+        ("dies_by_abort", "std::process::abort?"),
+    ] {
+        let (result, _) = judge(samples(&[]), test);
+        let why = result.unwrap_err().to_string();
+        assert!(why.ends_with(question) && !why.contains("memory"), "{why}");
+    }
 }
 
 /// No process of the test's group outlives it.

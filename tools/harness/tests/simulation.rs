@@ -157,7 +157,8 @@ fn a_lock_that_is_held_across_an_rpc_is_named() {
     fails(
         "holds_a_lock_across_an_rpc",
         &[
-            "This looks like a lock held across an RPC: of server 0, 1 thread waits for a lock, and \"server 0: asks\" waits",
+            "This looks like a lock held across an RPC: of server 0, 1 thread waits for the lock self.0 at ",
+            "and \"server 0: asks\" waits for the reply of Sample.Touch to server 1, sent at ",
         ],
     );
 }

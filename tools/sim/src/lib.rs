@@ -10,7 +10,7 @@
 //! | [`elapsed`] | reads the virtual clock |
 //! | [`outside`] | runs a closure without simulating its calls: it changes nothing in the run |
 //! | [`trace`], [`is_tracing`], [`flush_trace`] | write to the trace |
-//! | [`threads`] | lists the simulated threads |
+//! | [`threads`], [`peak`] | lists the simulated threads; the largest number of them |
 //! | [`whereabouts`] | finds where other threads are, simulated or not |
 //! | [`stand_by`] | marks a thread that only watches the others |
 //! | [`pause`] | keeps other threads from running for a while |
@@ -112,6 +112,12 @@ pub fn stand_by() {
 /// The numbers and names of the simulated threads that have not ended. None: the calling thread is not simulated.
 pub fn threads() -> Option<Vec<(usize, String)>> {
     imp::threads()
+}
+
+/// The largest number of simulated threads that had not ended at any one time; 0 if nothing has been simulated. Every thread
+/// of the process can ask, also after the simulation.
+pub fn peak() -> usize {
+    imp::peak()
 }
 
 /// The places where other threads are, the innermost first. On a simulated thread, `ids` are numbers that [`threads`] gives;

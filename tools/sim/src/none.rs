@@ -38,6 +38,10 @@ pub(crate) fn threads() -> Option<Vec<(usize, String)>> {
     None
 }
 
+pub(crate) fn peak() -> usize {
+    0
+}
+
 pub(crate) fn is_instrumented() -> bool {
     false
 }

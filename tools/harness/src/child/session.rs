@@ -1,5 +1,6 @@
 //! The child's connection to its parent: receives the order, and reports how the test ended.
 
+use super::peak;
 use crate::protocol::{self, Drawing, Pictures, Report, Start};
 use crate::record::{self, Focus};
 use crate::report::{self, Outcome, Replay, Story};
@@ -92,21 +93,26 @@ fn last_line() -> MutexGuard<'static, Option<PassedLine>> {
     LAST_LINE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Prints the test's last line, with `time` at its end, how many threads there were at most if that was counted, and these
+/// Prints the test's last line, with `time` at its end, how many threads there were at most if that is wanted, and these
 /// warnings, and tells the parent that the test has passed.
-pub(super) fn conclude(time: &str, peak: Option<usize>, warnings: &[String]) {
+pub(super) fn conclude(time: &str, warnings: &[String]) {
     let line = last_line().take();
     if let Some(line) = line {
         print(&format!("{line}{time}\n"));
     }
-    if let Some(peak) = peak {
-        print(&format!("  peak: {peak} threads\n"));
-    }
+    print_peak();
     for warning in warnings {
         print(&format!("warning: {warning}\n"));
         remark(warning);
     }
     pass(line);
+}
+
+/// Prints how many threads there were at most, if that is wanted.
+fn print_peak() {
+    if start().is_some_and(|start| start.counts_threads) {
+        print(&format!("  peak: {} threads\n", peak::peak()));
+    }
 }
 
 /// Tells the parent that the test has passed.
@@ -126,22 +132,38 @@ pub(super) fn remark(text: &str) {
     tell(&Report::Remark { text: text.to_string() });
 }
 
-/// Fails the test and ends this process. `server`: the server that the calling thread works for, if any. Only the first
-/// failure counts; a second thread that fails stops here. In a simulation, call this within [`sim::outside`].
-pub(super) fn fail(message: &str, server: Option<usize>) -> ! {
-    let message = message.trim_end();
+/// The right to fail the test.
+pub(super) struct Claim {
+    /// When the failure was noticed.
+    at: Duration,
+    focus: Option<Focus>,
+}
+
+/// Claims the right to fail the test. Only the first failure counts; a second thread that fails stops here. `server`: the
+/// server that the calling thread works for, if any. In a simulation, call this within [`sim::outside`].
+pub(super) fn claim(server: Option<usize>) -> Claim {
     if let Some(session) = SESSION.get() {
         std::mem::forget(session.failing.lock().unwrap_or_else(PoisonError::into_inner));
     }
-    let at = record::elapsed();
+    Claim { at: record::elapsed(), focus: record::focus(server) }
+}
+
+/// Tells the parent why the test will fail: it may be killed while it looks for the lines of a backtrace.
+pub(super) fn announce(_: &Claim, message: &str) {
+    tell(&Report::Panicked { message: message.to_string() });
+}
+
+/// Fails the test and ends this process. In a simulation, call this within [`sim::outside`].
+pub(super) fn fail(Claim { at, focus }: Claim, message: &str) -> ! {
+    let message = message.trim_end();
     let shortage = labrpc::shortage().map_or(String::new(), |shortage| format!("\n{shortage}"));
     let property = record::violated()
         .map_or(String::new(), |property| format!("\nThis breaks {property} (Figure 3 of the Raft paper)."));
     let message = &format!("{message}{shortage}{property}");
-    let focus = record::focus(server);
-    let story = report::story(focus);
+    let story = report::story(at, focus);
     let told = format!("{message}{}", report::list(&story));
     say(&format!("  ... FAILED after {:.1} s -- {told}\n", at.as_secs_f64()));
+    print_peak();
     tell(&Report::Failed { message: told });
     // The parent has the verdict: an error in drawing the picture cannot change it.
     if let Some(start) = start().filter(|start| draws(start)) {

@@ -36,7 +36,7 @@ fn fail(why: &str) -> ! {
         // A thread of a killed server keeps all others from running, and the test needs them no more.
         Some(simulation) if watch::is_over() && !sim::is_simulated() => {
             let warning = format!("after the test had passed, {}", why.trim_end());
-            session::conclude(&time(simulation), None, &[warning]);
+            session::conclude(&time(simulation), &[warning]);
             std::process::exit(0)
         }
         _ => watch::fail(why),

@@ -166,6 +166,19 @@ pub(super) fn stand_in_the_lab(places: &[sim::Place]) -> Option<Stand> {
     Some(Stand { wait: wait(&places[..i]), file, line: *line, function: function.clone() })
 }
 
+/// The lock that is taken in a line of the lab, as the line names it: `self.state`. None: the line cannot be read, or it names
+/// none.
+pub(super) fn lock_at(file: &str, line: u32) -> Option<String> {
+    let text = std::fs::read_to_string(lab().join(file)).ok()?;
+    let line = text.lines().nth(usize::try_from(line).ok()?.checked_sub(1)?)?;
+    let end = line.find(".lock()").or_else(|| line.find(".write()")).or_else(|| line.find(".read()"))?;
+    let is_name = |c: char| c.is_alphanumeric() || "_.[]()".contains(c);
+    let begin = line[..end].rfind(|c| !is_name(c)).map_or(0, |at| at + 1);
+    // After a bracket that is not closed, such as that of a call.
+    let name = line.get(begin..end)?.rsplit('(').next()?;
+    (!name.is_empty() && !name.contains(')')).then(|| name.to_string())
+}
+
 /// What a thread does in these calls.
 fn wait(calls: &[sim::Place]) -> Wait {
     // A word of a call's file and one of its function, and what the call does. The first that fits counts: a call of the
@@ -227,19 +240,4 @@ pub(super) fn all() -> Vec<(usize, String)> {
             Some((task.file_name().to_str()?.parse().ok()?, name.trim().to_string()))
         })
         .collect()
-}
-
-/// The largest number of threads that this process has had at a count.
-#[derive(Default)]
-pub(super) struct Peak(usize);
-
-impl Peak {
-    pub(super) fn count(&mut self) {
-        let now = sim::outside(|| std::fs::read_dir("/proc/self/task").map_or(0, Iterator::count));
-        self.0 = self.0.max(now);
-    }
-
-    pub(super) fn highest(&self) -> usize {
-        self.0
-    }
 }

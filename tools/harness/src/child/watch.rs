@@ -36,13 +36,13 @@ fn is_strict() -> bool {
 pub fn fail(message: &str) -> ! {
     sim::flush_trace();
     // Virtual time stands still from here on.
-    sim::outside(|| session::fail(message, threads::server()))
+    sim::outside(|| session::fail(session::claim(threads::server()), message))
 }
 
 /// The same, for a failure that is about a server.
 fn fail_about(server: Option<usize>, message: &str) -> ! {
     sim::flush_trace();
-    sim::outside(|| session::fail(message, server))
+    sim::outside(|| session::fail(session::claim(server), message))
 }
 
 /// Fails the test because a thread cannot be started.
@@ -72,8 +72,16 @@ pub(super) fn fail_by_panic(info: &PanicHookInfo<'_>) {
     // std's words.
     let census =
         if message.starts_with("failed to spawn thread") { labrpc::thread_census() } else { String::new() };
-    let lines = threads::lines_of_the_lab(&Backtrace::new());
-    fail(&format!("thread \"{thread}\": {message}{place}\n{lines}{census}"));
+    let said = format!("thread \"{thread}\": {message}{place}\n");
+    sim::flush_trace();
+    sim::outside(|| {
+        // It takes long to find the lines of a backtrace on a busy machine. Until then, no other failure may be the first, and
+        // the parent must know of this one.
+        let claim = session::claim(threads::server());
+        session::announce(&claim, &format!("{said}{census}"));
+        let lines = threads::lines_of_the_lab(&Backtrace::new());
+        session::fail(claim, &format!("{said}{lines}{census}"))
+    })
 }
 
 /// Fails the test if it is deadlocked or has taken too long.

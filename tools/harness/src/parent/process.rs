@@ -16,7 +16,7 @@ use std::fmt;
 use std::io::{PipeReader, Write, pipe};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
-use std::os::unix::process::CommandExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus};
 use std::time::{Duration, Instant};
@@ -109,8 +109,8 @@ pub enum TestFailure {
     },
     /// The process ended before the test did.
     Ended {
-        /// The exit code or the signal.
-        status: String,
+        /// The exit code or the signal. None: it is not known.
+        status: Option<ExitStatus>,
     },
     /// There was no result within this time.
     Hung(Duration),
@@ -124,11 +124,10 @@ impl fmt::Display for TestFailure {
             TestFailure::NotStarted(e) => write!(f, "cannot start a process for the test: {e}"),
             TestFailure::Failed { message, drawing: None } => f.write_str(message),
             TestFailure::Failed { message, drawing: Some(drawing) } => write!(f, "{message}\n{drawing}"),
-            TestFailure::Ended { status } => write!(
-                f,
-                "its process ended ({status}) before the test did. If nothing above says why: does something call \
-                 std::process::exit or abort, or was it killed for want of memory?"
-            ),
+            TestFailure::Ended { status } => {
+                let words = status.map_or("status unknown".to_string(), |status| status.to_string());
+                write!(f, "its process ended ({words}) before the test did.{}", question(*status))
+            }
             TestFailure::Hung(limit) => {
                 write!(f, "it hung: no result {} s after the start; killed", limit.as_secs())
             }
@@ -138,6 +137,16 @@ impl fmt::Display for TestFailure {
 }
 
 impl std::error::Error for TestFailure {}
+
+/// Asks what can have ended a process with this status.
+fn question(status: Option<ExitStatus>) -> &'static str {
+    match status.and_then(|status| status.signal()).and_then(Signal::from_named_raw) {
+        None => " If nothing above says why: does something call std::process::exit?",
+        Some(Signal::ABORT) => " If nothing above says why: does something call std::process::abort?",
+        Some(Signal::KILL) => " If nothing above says why: was it killed for want of memory?",
+        Some(_) => "",
+    }
+}
 
 /// Runs one test of a test binary in a process group of its own, passes its output to `output` as it comes, and in the
 /// end kills the processes that are left in the group. A test that has said that it has passed has passed, whatever its
@@ -245,7 +254,8 @@ fn follow_to_its_end(
     if let Some(objection) = stopped {
         return Err(TestFailure::Stopped(objection));
     }
-    match process.heard.verdict {
+    let Heard { verdict, panic, .. } = &mut process.heard;
+    match verdict.take().or(panic.take().map(Verdict::Failed)) {
         Some(Verdict::Passed(line)) => Ok(TestPass { line, remarks: process.heard.remarks }),
         Some(Verdict::Failed(message)) => {
             Err(TestFailure::Failed { message, drawing: process.heard.drawing.filter(|_| !sealed) })
@@ -272,6 +282,8 @@ struct Heard {
     token: String,
     /// The first verdict counts.
     verdict: Option<Verdict>,
+    /// The message of the first panic: the verdict of a child that gives none.
+    panic: Option<String>,
     remarks: Vec<String>,
     /// What became of the child's picture.
     drawing: Option<Drawing>,
@@ -287,6 +299,9 @@ impl Heard {
             }
             Some(Report::Failed { message }) => {
                 self.verdict.get_or_insert(Verdict::Failed(message));
+            }
+            Some(Report::Panicked { message }) => {
+                self.panic.get_or_insert(message);
             }
             Some(Report::Remark { text }) if self.remarks.len() < MOST_REMARKS => self.remarks.push(text),
             Some(Report::Picture(drawing)) => self.drawing = Some(drawing),
@@ -326,7 +341,7 @@ impl Process {
             child,
             output,
             channel,
-            heard: Heard { token, verdict: None, remarks: Vec::new(), drawing: None },
+            heard: Heard { token, verdict: None, panic: None, remarks: Vec::new(), drawing: None },
         })
     }
 
@@ -383,12 +398,11 @@ impl Process {
     }
 
     /// Kills the child and the other processes that are left in its group. Then passes on the rest of what the child
-    /// wrote: it has ended, and therefore all of it is there. Returns the child's exit status as text.
-    fn end(&mut self, output: &mut dyn FnMut(&[u8])) -> String {
+    /// wrote: it has ended, and therefore all of it is there. Returns the child's exit status, if it is known.
+    fn end(&mut self, output: &mut dyn FnMut(&[u8])) -> Option<ExitStatus> {
         // An error means that no process is left in the group.
         let _ = kill_process_group(Pid::from_child(&self.child), Signal::KILL);
-        let status =
-            self.child.wait().map_or_else(|e| e.to_string(), |status: ExitStatus| status.to_string());
+        let status = self.child.wait().ok();
         self.output.read_the_rest(output);
         self.channel.read_the_rest(&mut |line| self.heard.line(line));
         status

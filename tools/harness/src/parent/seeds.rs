@@ -41,6 +41,7 @@ struct Plan {
     first: u64,
     traces: Traces,
     pictures: Pictures,
+    counts_threads: bool,
     is_strict: bool,
     prints_log: bool,
     /// One for each processor.
@@ -60,6 +61,7 @@ impl Plan {
             wanted,
             traces,
             pictures: environment.pictures,
+            counts_threads: environment.counts_threads,
             is_strict: environment.is_strict,
             prints_log: environment.prints_log,
             slots: Slots::new(slots),
@@ -305,8 +307,9 @@ fn simulate(run: &Run<'_>, trace: Option<PathBuf>, output: &mut Vec<u8>) -> Resu
     // A log that `RUST_LOG` asks for goes to standard error as always. Otherwise standard error is part of the output,
     // so that tests that run at the same time do not mix their lines.
     let trust = if plan.prints_log { Trust::Own } else { Trust::OneOfMany };
-    let is_strict = plan.is_strict;
-    let order = Order { simulation: Some(simulation), pictures, is_strict, ..Order::new(name, trust) };
+    let Plan { counts_threads, is_strict, .. } = *plan;
+    let simulation = Some(simulation);
+    let order = Order { simulation, pictures, counts_threads, is_strict, ..Order::new(name, trust) };
     process::run(Command::new(program), order, REAL_LIMIT, &mut |text| output.extend_from_slice(text))?;
     Ok(())
 }

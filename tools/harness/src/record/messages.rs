@@ -333,12 +333,13 @@ impl Messages {
         Some((last.server?.into(), Duration::from_micros(last.answered.0.into())))
     }
 
-    /// How many requests a client has sent from one time to another.
-    pub(crate) fn tries(&self, client: &str, begin: Duration, end: Duration) -> usize {
+    /// The RPCs that a client has sent from one time to another.
+    pub(crate) fn tries(&self, client: &str, begin: Duration, end: Duration) -> Vec<Rpc> {
         let names = self.names.as_ref();
         let sender = names.and_then(|names| names.senders.get(&Sender::Client(client.to_string())));
         let times = Micros::of(begin).0..=Micros::of(end).0;
-        self.iter().filter(|rpc| Some(&rpc.sender) == sender && times.contains(&rpc.sent.0)).count()
+        let is_own = |rpc: &&Rpc| Some(&rpc.sender) == sender && times.contains(&rpc.sent.0);
+        self.iter().filter(is_own).copied().collect()
     }
 
     /// The RPCs that are kept, in the order in which they were sent.

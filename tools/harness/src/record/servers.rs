@@ -27,6 +27,8 @@ pub(crate) struct Servers {
     /// What happened, in words, for the story of a failure.
     pub(crate) notes: Ring<(Duration, String)>,
     pub(crate) findings: Vec<Finding>,
+    /// What probably made the test hang: when it happened, on which server, and what.
+    pub(crate) suspects: Vec<(Duration, usize, String)>,
 }
 
 /// A server's term and role, which it has had since `at`.
@@ -102,6 +104,7 @@ impl Servers {
             next_mark: 0,
             notes: Ring::new(NOTED),
             findings: Vec::new(),
+            suspects: Vec::new(),
         }
     }
 

@@ -1,6 +1,7 @@
 //! The story of a failure: the last events that led to it, in words.
 
-use crate::record::{self, Call, Focus, Groups, Life, Seen, SeenState, Servers};
+use crate::record::{self, Call, Focus, Groups, Life, Messages, Rpc, Seen, SeenState, Sender, Servers};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// How many events a story has at most.
@@ -32,15 +33,18 @@ pub(crate) struct Story {
     pub(crate) left_out: u64,
 }
 
-/// The story of a failure that is about `focus`.
-pub(crate) fn of(focus: Option<Focus>) -> Story {
+/// The story of a failure that was noticed at a time, and is about `focus`.
+pub(crate) fn of(at: Duration, focus: Option<Focus>) -> Story {
     let mut about = about(focus);
+    let until = ended(focus).unwrap_or(at);
     let (mut events, mut left_out) = record::with_servers(|servers| {
         let notes: Vec<Event> =
             servers.notes.iter().map(|(at, what)| Event::new(*at, what.clone(), None)).collect();
         // Tests that note what they do tell more than the servers show.
         if notes.is_empty() { (general(servers), 0) } else { (notes, servers.notes.dropped()) }
     });
+    // A test may notice a wrong result long after it was returned. What happened in between did not lead to it.
+    events.retain(|event| event.at <= until);
     events.sort_by_key(|event| event.at);
     about.sort_by_key(|event| event.at);
     let surplus = (events.len() + about.len()).saturating_sub(LONGEST).min(events.len());
@@ -49,6 +53,12 @@ pub(crate) fn of(focus: Option<Focus>) -> Story {
     events.extend(about);
     events.sort_by_key(|event| event.at);
     Story { events, left_out }
+}
+
+/// When the operation ended that a failure is about. None: it is pending, or the failure is about something else.
+fn ended(focus: Option<Focus>) -> Option<Duration> {
+    let Some(Focus::Operation(id)) = focus else { return None };
+    record::operations(|operations| operations.ended_at(id))
 }
 
 /// The crashes, partitions and leaders of a test.
@@ -184,15 +194,69 @@ fn about(focus: Option<Focus>) -> Vec<Event> {
     match focus {
         Some(Focus::Operation(id)) => of_operation(id),
         Some(Focus::Mark(id)) => of_mark(id),
-        Some(Focus::Server(_)) | None => silence(),
+        Some(Focus::Server(server)) => silence().into_iter().chain(votes(server)).collect(),
+        None => silence(),
     }
 }
 
-/// The server that does not answer.
+/// If a server leads in the term of another leader: the votes of those who voted for both.
+fn votes(server: usize) -> Vec<Event> {
+    let led = record::with_servers(|servers| {
+        let leads = |seen: &&SeenState| seen.is_leader;
+        let last = servers.states.iter().filter(leads).rfind(|seen| seen.server == server)?;
+        let other = |seen: &&SeenState| seen.term == last.term && seen.server != server;
+        let first = servers.states.iter().filter(leads).find(other)?;
+        Some([(first.server, first.at), (last.server, last.at)])
+    });
+    let Some(led) = led else { return Vec::new() };
+    record::messages(|messages, _| {
+        let [first, last] = led.map(|(leader, since)| granted(messages, leader, since));
+        // Votes of one term have equal replies.
+        let both = first.iter().filter_map(|(voter, vote)| {
+            let other = last.get(voter).filter(|other| other.reply == vote.reply)?;
+            Some([(*voter, led[0].0, vote), (*voter, led[1].0, other)])
+        });
+        let tell = |(voter, leader, vote): (u8, usize, &Vote)| {
+            let text = format!("server {voter} votes for server {leader}: {}", vote.reply);
+            Event::new(vote.at, text, Some(Focus::Server(voter.into())))
+        };
+        both.flatten().map(tell).collect()
+    })
+}
+
+/// A vote that a candidate got.
+struct Vote {
+    at: Duration,
+    reply: String,
+}
+
+/// The last vote of each server that a candidate had got by a time. What a vote is, the names say: the method has "vote" in
+/// its name, and the reply has a field that is true.
+fn granted(messages: &Messages, candidate: usize, by: Duration) -> BTreeMap<u8, Vote> {
+    let vote = |rpc: &Rpc| {
+        let is_asked = matches!(messages.sender_of(rpc), Some(Sender::Server(asks)) if *asks == candidate);
+        let method = &messages.methods.get(usize::from(rpc.method))?.name;
+        if !is_asked || !rpc.has_reply || !method.to_lowercase().contains("vote") {
+            return None;
+        }
+        let (at, reply) = (rpc.answered()?, messages.reply(rpc).filter(|reply| reply.contains("true"))?);
+        Some((rpc.server?, Vote { at: Duration::from_micros(at.into()), reply }))
+    };
+    let requests = messages.iter().filter(|rpc| u128::from(rpc.sent()) <= by.as_micros());
+    requests.filter_map(vote).collect()
+}
+
+/// The server that does not answer, and what probably keeps it from answering.
 fn silence() -> Vec<Event> {
-    let Some((server, since)) = record::silent() else { return Vec::new() };
-    let what = format!("server {server} is asked for its state, and does not answer from now on");
-    vec![Event::new(since, what, Some(Focus::Server(server)))]
+    let suspects = record::with_servers(|servers| servers.suspects.clone());
+    let suspect =
+        |(at, server, what): (Duration, usize, String)| Event::new(at, what, Some(Focus::Server(server)));
+    let mut events: Vec<Event> = suspects.into_iter().map(suspect).collect();
+    if let Some((server, since)) = record::silent() {
+        let what = format!("server {server} is asked for its state, and does not answer from now on");
+        events.push(Event::new(since, what, Some(Focus::Server(server))));
+    }
+    events
 }
 
 fn of_operation(id: u64) -> Vec<Event> {
@@ -232,10 +296,10 @@ fn writes_before(operations: &[Seen], id: u64, at: Duration) -> Vec<Event> {
     });
     let sought = record::sought();
     let key = operations.iter().find(|seen| seen.id == id).and_then(|seen| key(&seen.call.what));
+    let is_sought = |seen: &Seen| !sought.is_empty() && seen.call.what.contains(&format!("{sought:?}"));
     let is_about = |seen: &&Seen| {
-        let is_sought = !sought.is_empty() && seen.call.what.contains(&format!("{sought:?}"));
         let is_same = part.is_empty() && key.is_some() && self::key(&seen.call.what) == key;
-        seen.id != id && (is_sought || is_same || part.contains(&seen.id))
+        seen.id != id && (is_sought(seen) || is_same || part.contains(&seen.id))
     };
     let mut writes: Vec<(Duration, &Seen)> = (operations.iter().filter(is_about))
         .filter(|seen| !seen.call.what.starts_with("get"))
@@ -243,16 +307,31 @@ fn writes_before(operations: &[Seen], id: u64, at: Duration) -> Vec<Event> {
         .filter(|(end, _)| *end <= at)
         .collect();
     writes.sort_by_key(|(end, _)| *end);
-    let last = writes.split_off(writes.len().saturating_sub(WRITES));
-    let tell = |(end, seen): (Duration, &Seen)| {
+    // What is looked for may have been written long ago. It is told beside the last write.
+    let sought = writes.iter().rposition(|(_, seen)| is_sought(seen)).map(|i| writes.remove(i));
+    let others = WRITES - usize::from(sought.is_some());
+    let last = writes.split_off(writes.len().saturating_sub(others)).into_iter().chain(sought);
+    let mut events = Vec::new();
+    for (end, seen) in last {
+        let Call { who, what, .. } = &seen.call;
+        let shown = Some(Focus::Operation(seen.id));
         let answer = record::messages(|messages, _| messages.answer_to(&seen.call.who, seen.call.at, end));
         let tries = record::messages(|messages, _| messages.tries(&seen.call.who, seen.call.at, end));
+        let before = |event: &Event| event.at <= end;
+        events.extend(tries.iter().find_map(|rpc| unheard(rpc, who, what, shown).filter(before)));
         let by = answer.map_or(String::new(), |(server, _)| format!(" by server {server}"));
-        let by = by + &if tries > 1 { format!(", after {tries} requests") } else { String::new() };
-        let Call { who, what, .. } = &seen.call;
-        Event::new(end, format!("{who}: {what} is acknowledged{by}"), Some(Focus::Operation(seen.id)))
-    };
-    last.into_iter().map(tell).collect()
+        let by = if tries.len() > 1 { format!("{by}, after {} requests", tries.len()) } else { by };
+        events.push(Event::new(end, format!("{who}: {what} is acknowledged{by}"), shown));
+    }
+    events
+}
+
+/// An answer to a write that did not reach the client: the client asks again, although the write may have been executed.
+fn unheard(rpc: &Rpc, who: &str, what: &str, shown: Option<Focus>) -> Option<Event> {
+    let (server, answered) = (rpc.server?, rpc.answered()?);
+    let at = Duration::from_micros(answered.into());
+    let text = || format!("server {server} answers {what}, but the reply does not reach {who}");
+    (!rpc.has_reply).then(|| Event::new(at, text(), shown))
 }
 
 /// The key in `get("x")` or `put("x", "1")`, in quotes.
@@ -261,14 +340,20 @@ fn key(what: &str) -> Option<&str> {
     arguments.split([',', ')']).next()
 }
 
-/// What a server said of its role before a time.
+/// What a server said of its role before a time, and who led in a newer term then.
 fn role(server: usize, at: Duration) -> String {
     record::with_servers(|servers| {
-        let seen = servers.states.iter().rfind(|seen| seen.server == server && seen.at <= at);
-        seen.map_or(String::new(), |seen| {
-            let role = if seen.is_leader { "as the leader" } else { "as a follower or candidate" };
-            format!(", {role} in term {}", seen.term)
-        })
+        let seen = |seen: &&SeenState| seen.at <= at;
+        let states = || servers.states.iter().filter(seen);
+        let Some(own) = states().rfind(|seen| seen.server == server) else { return String::new() };
+        let role = if own.is_leader { "as the leader" } else { "as a follower or candidate" };
+        let newest =
+            states().filter(|seen| seen.is_leader && seen.term > own.term).max_by_key(|seen| seen.term);
+        let newer = newest.map_or(String::new(), |newest| {
+            let SeenState { at, server, term, .. } = newest;
+            format!(", although server {server} has led in term {term} since {:.4} s", at.as_secs_f64())
+        });
+        format!(", {role} in term {}{newer}", own.term)
     })
 }
 
@@ -281,7 +366,8 @@ fn of_mark(id: u64) -> Vec<Event> {
         let same = marks().filter(|other| {
             other.kind == mark.kind && other.id != id && subject(&other.what) == subject(&mark.what)
         });
-        let own: Vec<_> = marks().filter(|other| other.server == mark.server).collect();
+        let is_own = |other: &&record::Mark| other.server == mark.server && other.kind == mark.kind;
+        let own: Vec<_> = marks().filter(is_own).collect();
         let own = own[own.len().saturating_sub(3)..].iter().copied();
         let mut told: Vec<_> = same.chain(own).collect();
         told.sort_by_key(|mark| mark.id);

@@ -10,7 +10,7 @@ use std::fmt;
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::AsFd;
-use std::process::{Command, ExitCode};
+use std::process::{Command, ExitCode, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
 use std::thread::sleep;
@@ -63,6 +63,7 @@ fn main() -> ExitCode {
             ("leaves_nobody", leaves_nobody),
             ("logs_what_is_locked", logs_what_is_locked),
             ("panics_at_length", panics_at_length),
+            ("panics_without_its_file", panics_without_its_file),
             ("misses_an_element", misses_an_element),
             ("differs_from_run_to_run", differs_from_run_to_run),
             ("starts_a_thousand_threads", starts_a_thousand_threads),
@@ -228,6 +229,8 @@ fn holds_a_lock_across_an_rpc() {
     harness::begin("Test: sample");
     let net = Network::new();
     let [(first, to_first), (second, to_second)] = locked_servers(&net);
+    record::end_of_server("to 0", 1);
+    record::end_of_server("to 1", 0);
     let both_hold_theirs = Arc::new(Barrier::new(2));
     for (number, own, other) in [(0, first, to_second), (1, second, to_first)] {
         let both_hold_theirs = both_hold_theirs.clone();
@@ -303,6 +306,17 @@ fn exchanges_messages() {
 /// JSON writes each of its bytes as six.
 fn panics_at_length() {
     panic!("{}", "\u{1f}".repeat(100_000));
+}
+
+/// Panics when the program's file, which has the lines of the backtrace, cannot be read to its end: it is a pipe without a
+/// writer. The kernel gives a program this name when its file is gone.
+fn panics_without_its_file() {
+    let program = std::env::current_exe().expect("the program has a file");
+    std::fs::remove_file(&program).expect("the file can be removed");
+    let pipe = format!("{} (deleted)", program.display());
+    let made = Command::new("mkfifo").arg(pipe).stdin(Stdio::null()).status();
+    assert!(made.is_ok_and(|made| made.success()), "mkfifo works");
+    panic!("commit index went back");
 }
 
 fn panics_on_a_thread() {

@@ -137,6 +137,10 @@ pub(crate) fn threads() -> Option<Vec<(usize, String)>> {
     is_simulated().then(scheduler::alive)
 }
 
+pub(crate) fn peak() -> usize {
+    threads::peak()
+}
+
 pub(crate) fn whereabouts(ids: &[usize]) -> Vec<Vec<Place>> {
     match current() {
         Some(me) => scheduler::locate(me, ids),

@@ -4,6 +4,7 @@ use super::stacks::Stack;
 use super::thread::Thread;
 use super::timers::Timers;
 use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// What a thread does.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -81,6 +82,17 @@ pub(crate) struct Threads {
     timers: Timers,
     /// How many threads have a deadline that counts (see `Record::counts`).
     timed: usize,
+    /// How many threads have not ended.
+    alive: usize,
+}
+
+/// The largest number of threads that had not ended at any one time. Outside of `Threads`, because the simulation may have
+/// ended when somebody asks.
+static PEAK: AtomicUsize = AtomicUsize::new(0);
+
+/// See `crate::peak`.
+pub(crate) fn peak() -> usize {
+    PEAK.load(Ordering::Relaxed)
 }
 
 impl Threads {
@@ -104,6 +116,8 @@ impl Threads {
         if state == State::Ready {
             self.ready.push(thread.id);
         }
+        self.alive += 1;
+        PEAK.fetch_max(self.alive, Ordering::Relaxed);
         thread
     }
 
@@ -199,6 +213,7 @@ impl Threads {
     /// Ends a thread, and the waits of those that join it.
     pub(crate) fn exit(&mut self, id: usize) {
         self.records[id].state = State::Exited;
+        self.alive -= 1;
         for other in 0..self.records.len() {
             if self.records[other].state == State::Join(id) {
                 self.unpark(other, false);
@@ -210,6 +225,7 @@ impl Threads {
     pub(crate) fn discard(&mut self, id: usize) -> Option<Stack> {
         self.ready.retain(|ready| *ready != id);
         self.records[id].state = State::Exited;
+        self.alive -= 1;
         self.records[id].stack
     }
 

@@ -14,10 +14,14 @@
     AXIS = 22,
     OVERVIEW = 26,
     NETWORK = 38;
-  // Heights of lanes. Where not all lanes fit, they are smaller, and short boxes have no text.
-  const ROOMY = { operation: 16, density: 26, server: 44, strip: 9, instants: 30, gap: 3 },
-    SMALL = { operation: 9, density: 20, server: 34, strip: 4, instants: 23, gap: 2 };
-  let size = ROOMY;
+  // Heights of lanes, and whether operations and groups have texts. The first size is used with which all lanes fit; else the
+  // last.
+  const SIZES = [
+    { operation: 16, density: 26, server: 44, strip: 9, instants: 30, gap: 3, texts: true, letters: true },
+    { operation: 16, density: 20, server: 36, strip: 4, instants: 24, gap: 2, texts: true, letters: false },
+    { operation: 9, density: 20, server: 34, strip: 4, instants: 23, gap: 2, texts: false, letters: false },
+  ];
+  let size = SIZES[0];
   // If an order has more boxes than this, no line joins them: the line would hide the boxes.
   const JOINED = 40;
   // For a selected instant, the text lists items within this many microseconds of it, and at most this many items.
@@ -187,18 +191,14 @@
 
   // Chooses the lanes' heights.
   function fit() {
-    const heights = () => {
+    for (size of SIZES) {
       for (const lane of lanes) {
         if (lane.kind === "client") lane.height = Math.max(1, lane.rows.length) * size.operation;
         if (lane.kind === "server") lane.height = size.server;
         if (lane.kind === "messages") lane.height = size.density;
       }
-    };
-    size = ROOMY;
-    heights();
-    if (total() <= room()) return;
-    size = SMALL;
-    heights();
+      if (total() <= room()) return;
+    }
   }
 
   // After each change: which servers can reach each other, and the network's faults.
@@ -300,6 +300,8 @@
     topic = "",
     shownMethod = "",
     arrows = [],
+    // Where texts stand in the present frame: their left ends, middles and widths.
+    written = [],
     drawing = false,
     colours = {};
 
@@ -427,12 +429,14 @@
     if (shown === undefined) return;
     pen.fillStyle = colour;
     pen.fillText(shown, left + 3, y);
+    written.push([left, y, pen.measureText(shown).width + 6]);
   }
 
   function draw() {
     pen.fillStyle = colours.ground;
     pen.fillRect(0, 0, width, height);
     pen.textBaseline = "middle";
+    written = [];
     pen.save();
     pen.beginPath();
     pen.rect(0, AXIS, width, room());
@@ -474,7 +478,7 @@
     pen.fillStyle = colours.ground;
     pen.fillRect(0, lane.y, NAMES - 1, lane.height + size.gap);
     const mine = selected && (selected.lane === lane || selected.other === lane);
-    const small = size === SMALL && lane.kind === "client" ? 9 : 11;
+    const small = !size.texts && lane.kind === "client" ? 9 : 11;
     write((mine ? "▸ " : "") + lane.name, 4, NAMES, lane.y + Math.min(lane.height, 20) / 2 + 1, colours.text, mine, small);
   }
 
@@ -543,7 +547,8 @@
   }
 
   const isMethodShown = (i) => shownMethod === "" || messages.methods[messages.method[i]] === shownMethod;
-  const middleOf = (lane) => lane.y + Math.min(lane.height, 20) / 2;
+  // Where arrows leave and land: under the text of a server's band.
+  const middleOf = (lane) => lane.y + (lane.kind === "server" ? 17 : Math.min(lane.height, 20) / 2);
 
   // An arrow for each message in view, if they are few enough; else only those of the selected RPC.
   function drawArrows() {
@@ -621,12 +626,26 @@
       pen.stroke();
     }
     pen.globalAlpha = 1;
-    if (named) {
-      const method = messages.methods[messages.method[key >> 1]].split(".").pop();
-      const middle = fromY + (toY - fromY) * 0.4;
-      write(method, fromX + (toX - fromX) * 0.4 + 2, width, middle, colours.text, mine);
-    }
+    if (named) label(messages.methods[messages.method[key >> 1]].split(".").pop(), fromX, fromY, toX, toY, mine);
     pen.fillStyle = colour;
+  }
+
+  // Writes a method's name beside an arrow, where no other text is.
+  function label(method, fromX, fromY, toX, toY, mine) {
+    pen.font = `${mine ? "600 " : ""}11px system-ui, sans-serif`;
+    const wide = pen.measureText(method).width + 8;
+    for (const part of [0.4, 0.6, 0.25, 0.75]) {
+      const left = fromX + (toX - fromX) * part + 2,
+        middle = fromY + (toY - fromY) * part;
+      if (written.some(([x, y, w]) => left < x + w && x < left + wide && Math.abs(middle - y) < 12)) continue;
+      // The arrows end around it.
+      pen.globalAlpha = 0.8;
+      pen.fillStyle = colours.ground;
+      pen.fillRect(left + 1, middle - 6, wide - 4, 12);
+      pen.globalAlpha = 1;
+      write(method, left, width, middle, colours.text, mine);
+      return;
+    }
   }
 
   // The message whose arrow is at most three pixels from a point.
@@ -674,7 +693,7 @@
       pen.fillStyle = colours[groupColour[letter] || "mark"];
       if (letter === "alone") pen.fillStyle = colours.hatch;
       pen.fillRect(left, y + 19, Math.max(right - left - 1, 1), size.strip);
-      if (size === SMALL) continue;
+      if (!size.letters) continue;
       pen.font = "600 9px system-ui, sans-serif";
       const text = [letter === "alone" ? letter : `group ${letter}`, letter].find(
         (one) => 2 * pen.measureText(one).width + 8 < right - left,
@@ -774,7 +793,7 @@
       pen.strokeRect(left + 0.5, y + 1.5, wide - 1, high - 1);
     }
     const sign = item.verdict === "broken" ? "✗ " : mine && item.number ? `${item.number}. ` : "";
-    if (size === ROOMY) write(
+    if (size.texts) write(
       `${sign}${item.what} ${item.result}${item.pending ? " (pending)" : ""}`,
       left,
       right,
@@ -1091,12 +1110,14 @@
     const list = [messageItem(messages.cause(item.key)), item, messageItem(messages.effect(item.key))];
     const words = ["\u2190 its sender had received", "selected", "\u2192 its receiver sent next"];
     const there = list.map((one, i) => [one, words[i]]).filter(([one]) => one);
-    return table(
+    const made = table(
       "Cause and effect",
       ["at", "", "what"],
       there.map(([one, word]) => [seconds(one.t), word, headline(one)]),
       there.map(([one]) => one),
     );
+    made.className = "causes";
+    return made;
   }
 
   // Selecting and moving.
@@ -1111,10 +1132,11 @@
       const inView = messages.firstFrom(messages.sent, view.to) - messages.firstFrom(messages.sent, view.from);
       if (inView > MOST_ARROWS || shownMethod === "none") closer = true;
     }
-    const top = lanes.slice(0, lanes.indexOf(lane)).reduce((sum, before) => sum + before.height + size.gap, 0);
-    // Leave room for the hint that there is more.
-    if (top - HINT < view.y) scroll(top - HINT);
-    if (top + lane.height + HINT > view.y + room()) scroll(top + lane.height + HINT - room());
+    // The server that answered an operation is in view too, if there is room for both.
+    const answer = item.kind === "operation" ? answerOf(item) : undefined;
+    if (answer !== undefined) bringIntoView(laneOf(messages.to[answer]));
+    if (item.other) bringIntoView(item.other);
+    bringIntoView(lane);
     const long = item.end - item.t,
       wide = view.to - view.from;
     if (closer) {
@@ -1126,11 +1148,20 @@
     redraw();
   }
 
+  function bringIntoView(lane) {
+    const top = lanes.slice(0, lanes.indexOf(lane)).reduce((sum, before) => sum + before.height + size.gap, 0);
+    // Leave room for the hint that there is more.
+    if (top - HINT < view.y) scroll(top - HINT);
+    if (top + lane.height + HINT > view.y + room()) scroll(top + lane.height + HINT - room());
+  }
+
   function goToFailure() {
     chart.focus({ preventScroll: true });
     select(focus, true);
     // If nobody knows what it is about, what led to it is worth a wider look.
     if (focus.kind === "failure") look(end - Math.min(end, 2e6), end + 1e5);
+    // What made an operation hang was at its beginning.
+    if (focus.pending) look(focus.t - 2e4, Math.max(focus.t + 4e5, ...data.story.map(([t]) => t + 1e5)));
   }
 
   // The item that shows an event of the story.
@@ -1152,11 +1183,13 @@
     const list = $("story");
     list.hidden = data.story.length === 0;
     if (data.storyLeftOut > 0) list.title = `${quoted(data.storyLeftOut, "event")} before these are left out`;
-    list.style.setProperty("--rows", Math.ceil(data.story.length / 2));
+    // A short story has the whole width for each event.
+    list.style.setProperty("--rows", data.story.length > 7 ? Math.ceil(data.story.length / 2) : data.story.length);
     for (const event of data.story) {
       const [t, what] = event,
         entry = element("li"),
         button = element("button", `${(t / 1e6).toFixed(3)} s  ${what}`);
+      button.title = what;
       button.addEventListener("click", () => {
         const item = itemOfEvent(event);
         if (item) select(item);
@@ -1392,6 +1425,8 @@
     if (yes) {
       chart.style.height = `${total() + AXIS + OVERVIEW + 4}px`;
       resize();
+      // The paper's width is another one: the drawing keeps its proportions.
+      chart.style.height = "auto";
     }
     draw();
   }
