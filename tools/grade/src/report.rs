@@ -253,12 +253,12 @@ pub fn hunted(part: Part) -> &'static str {
     }
 }
 
-const NOT_REPLICATED: &str = "The service is not replicated, so no test was run. When some of its servers are cut off, the \
-    others must go on with all that clients were told.";
-
-/// As [`not_replicated`], in real time.
+/// As [`not_replicated`], when the simulated runs have left it open.
 pub fn not_replicated_in_real_time(function: &str, why: &str) -> String {
-    format!("{NOT_REPLICATED}\n{why}\nTo see it at home: cargo test -p kvraft --test test_test {function}")
+    format!(
+        "Nothing shows that the service is replicated, so no test was run. It failed in simulation, and then in real time, where two of \
+         five servers are cut off and the others must go on.\n{why}\nTo see it at home: cargo test -p kvraft --test test_test {function}"
+    )
 }
 
 /// Why no points count: the hand-in has failed at the integrity gate in simulation.
@@ -267,7 +267,10 @@ pub fn not_replicated(lab: Lab, why: &str, command: &str) -> String {
         Lab::Two => {
             "No server replaces a leader, so no test was run. When a leader is cut off, another server must lead."
         }
-        Lab::Three => NOT_REPLICATED,
+        Lab::Three => {
+            "The service is not replicated, so no test was run. When some of its servers are cut off, the others must go on with all \
+             that clients were told."
+        }
     };
     format!("{first}\n{why}\nTo see it at home, on Linux: {command}")
 }
