@@ -333,11 +333,12 @@ impl Messages {
         Some((last.server?.into(), Duration::from_micros(last.answered.0.into())))
     }
 
-    /// The RPCs that a client has sent from one time to another.
+    /// The RPCs that a client has sent from one time on, and before another. A client sends the first request of its next
+    /// operation in the microsecond in which it ends the one before.
     pub(crate) fn tries(&self, client: &str, begin: Duration, end: Duration) -> Vec<Rpc> {
         let names = self.names.as_ref();
         let sender = names.and_then(|names| names.senders.get(&Sender::Client(client.to_string())));
-        let times = Micros::of(begin).0..=Micros::of(end).0;
+        let times = Micros::of(begin).0..Micros::of(end).0;
         let is_own = |rpc: &&Rpc| Some(&rpc.sender) == sender && times.contains(&rpc.sent.0);
         self.iter().filter(is_own).copied().collect()
     }
@@ -401,6 +402,18 @@ mod tests {
         assert_eq!(messages.reply(rpcs.last().unwrap()).unwrap(), "reply [2]");
         assert_eq!(messages.args(rpcs.last().unwrap()).unwrap(), format!("{:?}", [7; LONGEST]));
         assert_eq!(messages.args(&rpcs[0]), None, "its bytes made room for others");
+    }
+
+    #[test]
+    fn an_operation_has_no_request_of_the_next_one() {
+        let mut messages = Messages::new();
+        messages.end("client end", Sender::Client("client 1".to_string()));
+        let ms = Duration::from_millis;
+        for at in [1, 2] {
+            messages.send(ms(at), "client end", Some(0), "KVServer.Get", &[], || None);
+        }
+        let tries = |begin, end| messages.tries("client 1", ms(begin), ms(end)).len();
+        assert_eq!((tries(1, 2), tries(2, 3), tries(1, 3)), (1, 1, 2));
     }
 
     #[test]

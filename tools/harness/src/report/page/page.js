@@ -996,7 +996,9 @@
   // The RPCs that an operation sent, and who answered it.
   function rpcsOf(operation) {
     if (operation.lane.kind !== "client") return [];
-    return messages.sentBy(codeOf(operation.lane), operation.t, operation.end).filter((i) => laneOf(messages.to[i]));
+    // A client sends the first request of its next operation in the microsecond in which it ends the one before.
+    const isOwn = (i) => (operation.pending || messages.sent[i] < operation.end) && laneOf(messages.to[i]);
+    return messages.sentBy(codeOf(operation.lane), operation.t, operation.end).filter(isOwn);
   }
 
   // The RPC whose reply ended an operation: the last one that came before its end.
