@@ -13,7 +13,7 @@ help-students:
 	@echo "make lab3a    Lab 3A's fifteen tests (key/value service): about 4 minutes"
 	@echo "make lab3b    Lab 3B's eight tests (the same with log compaction): about 2.5 minutes"
 	@echo "make lab2     Lab 2's seventeen tests (Raft): about 2.5 minutes"
-	@echo "make sim      simulates the tests of both labs; a failure prints a seed that replays it: about ten seconds"
+	@echo "make sim      simulates the tests; a failure prints a seed that replays it: about ten seconds; LAB=2, 3A or 3B: of this lab alone"
 	@echo "make sim-races  the same, but threads can lose the processor anywhere: finds short races"
 	@echo "make hunt     many short simulations with faults of every kind, for SECONDS=60; LAB=2, 3A or 3B: of this lab alone"
 	@echo "make test     every test of the workspace: about 11 minutes"
@@ -38,14 +38,21 @@ lab3b:
 lab2:
 	$(CARGO) test -p raft --test test_test _2
 
-# The tests read variables from the environment: LAB_RUNS=300 make sim.
-SIMULATE = LAB_SIM=1 $(CARGO) test -p raft -p kvraft --test test_test
+# The tests read variables from the environment: LAB_RUNS=300 make sim. If Lab 3's tests fail, Lab 2's run all the same.
+TESTS_2 = -p raft --test test_test
+TESTS_3A = -p kvraft --test test_test 3a
+TESTS_3B = -p kvraft --test test_test 3b
+TESTS_ = -p raft -p kvraft --test test_test --no-fail-fast
+TESTS_OF_LAB = $(TESTS_$(subst a,A,$(subst b,B,$(LAB))))
+SIMULATE = LAB_SIM=1 $(CARGO) test $(TESTS_OF_LAB)
 
 sim:
+	@[ -n "$(TESTS_OF_LAB)" ] || { echo "make sim: LAB=$(LAB): it must be 2, 3A or 3B; without LAB, both labs" >&2; exit 2; }
 	$(SIMULATE)
 
 # This build differs from the usual one, and goes to a directory of its own.
 sim-races:
+	@[ -n "$(TESTS_OF_LAB)" ] || { echo "make sim-races: LAB=$(LAB): it must be 2, 3A or 3B; without LAB, both labs" >&2; exit 2; }
 	@tools/sim/rustc-races --check
 	RUSTC_WORKSPACE_WRAPPER="$(CURDIR)/tools/sim/rustc-races" CARGO_TARGET_DIR="$(CURDIR)/target/races" $(SIMULATE)
 
