@@ -22,6 +22,11 @@ const ONE_LIMIT: Duration = Duration::from_secs(10);
 /// How long `one` waits for an agreement before it starts the command again.
 const ONE_TRY: Duration = Duration::from_secs(2);
 
+/// What failures break, with its place in the Raft paper.
+const ELECTION_SAFETY: &str = "Election Safety (Figure 3 of the Raft paper)";
+const STATE_MACHINE_SAFETY: &str = "State Machine Safety (Figure 3 of the Raft paper)";
+const IN_ORDER: &str = "All Servers, rule 1 (Figure 2 of the Raft paper)";
+
 /// Receives what one instance of a server sends into its apply channel.
 pub type Service = Box<dyn FnMut(&ApplyMsg) + Send>;
 
@@ -363,7 +368,7 @@ impl Config {
         record::leads(i, term);
         if first != i {
             record::about_server(i);
-            record::about_property("Election Safety");
+            record::about_property(ELECTION_SAFETY);
             panic!(
                 "election safety: server {first} has led in term {term}, and now server {i} leads in the same term"
             );
@@ -442,7 +447,7 @@ impl Config {
                 if leaders.len() > 1 {
                     leaders.iter().for_each(|i| record::leads(*i, *term));
                     record::about_server(leaders[1]);
-                    record::about_property("Election Safety");
+                    record::about_property(ELECTION_SAFETY);
                 }
                 assert!(leaders.len() == 1, "term {term} has {} (>1) leaders: {leaders:?}", leaders.len());
                 self.note_leader(leaders[0], *term);
@@ -484,7 +489,7 @@ impl Config {
         let mut count = 1;
         for cmd in cmds {
             if cmd != first {
-                record::about_property("State Machine Safety");
+                record::about_property(STATE_MACHINE_SAFETY);
             }
             assert!(cmd == first, "committed values do not match: index {index}, {first}, {cmd}");
             count += 1;
@@ -670,7 +675,7 @@ impl Logs {
         if !in_order {
             let next = (1..index).find(|next| !self.applied.lock()[server].contains_key(next));
             let next = next.unwrap_or(index);
-            record::about_property("State Machine Safety");
+            record::about_property(IN_ORDER);
             panic!("apply error: server {server} apply out of order {index}: the next index is {next}");
         }
     }
@@ -681,7 +686,7 @@ impl Logs {
         let mut applied = self.applied.lock();
         for (other, log) in applied.iter().enumerate() {
             if let Some(old) = log.get(&index).filter(|old| **old != cmd) {
-                record::about_property("State Machine Safety");
+                record::about_property(STATE_MACHINE_SAFETY);
                 panic!("apply error: commit index={index} server={server} {cmd} != server={other} {old}");
             }
         }

@@ -58,7 +58,7 @@ struct Record {
     title: Mutex<String>,
     /// The text that the failure is about.
     sought: Mutex<String>,
-    /// The safety property that the failure breaks.
+    /// The property or rule that the failure breaks.
     violated: Mutex<Option<&'static str>>,
     operations: Mutex<Operations>,
     servers: Mutex<Servers>,
@@ -416,13 +416,13 @@ pub fn about_text(text: &str) {
     *lock(&RECORD.sought) = text.to_string();
 }
 
-/// Notes that the failure that the calling thread is about to report breaks a safety property of Figure 3 of the paper:
-/// "State Machine Safety".
+/// Notes that the failure that the calling thread is about to report breaks a property or a rule of the paper, with its place:
+/// "State Machine Safety (Figure 3 of the Raft paper)".
 pub fn about_property(name: &'static str) {
     *lock(&RECORD.violated) = Some(name);
 }
 
-/// The safety property that the failure breaks.
+/// The property or rule that the failure breaks.
 pub(crate) fn violated() -> Option<&'static str> {
     *lock(&RECORD.violated)
 }

@@ -157,8 +157,7 @@ pub(super) fn announce(_: &Claim, message: &str) {
 pub(super) fn fail(Claim { at, focus }: Claim, message: &str) -> ! {
     let message = message.trim_end();
     let shortage = labrpc::shortage().map_or(String::new(), |shortage| format!("\n{shortage}"));
-    let property = record::violated()
-        .map_or(String::new(), |property| format!("\nThis breaks {property} (Figure 3 of the Raft paper)."));
+    let property = record::violated().map_or(String::new(), |property| format!("\nThis breaks {property}."));
     let message = &format!("{message}{shortage}{property}");
     let story = report::story(at, focus);
     let told = format!("{message}{}", report::list(&story));

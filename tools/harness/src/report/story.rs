@@ -89,7 +89,7 @@ fn leaders(servers: &Servers) -> Vec<Event> {
         let what = match *led {
             before if *is_leader && before != Some(*term) => format!("server {server} leads in term {term}"),
             Some(before) if !*is_leader => {
-                format!("server {server}, which led in term {before}, does no longer: it is in term {term}")
+                format!("server {server}, the leader of term {before}, leads no more; its term is {term}")
             }
             _ => continue,
         };

@@ -104,8 +104,18 @@ function readMessages({ methods, first, contents, dropped }, numbers) {
     return found;
   }
 
+  // The message that a lane sent at this microsecond: a reply, or else a request. Undefined: there is none.
+  function sentAt(lane, t) {
+    let request;
+    for (let i = firstFrom(sent, t + 0.5) - 1; i >= 0; i--) {
+      if (answered[i] === t && to[i] === lane) return 2 * i + 1;
+      if (sent[i] === t && from[i] === lane) request = 2 * i;
+    }
+    return request;
+  }
+
   return {
     count, methods, dropped, described: contents.length, failed, from, to, method, sent, arrived, answered, ended, reach,
-    fate, isHeldBack, hasReply, text, firstFrom, leaves, arrives, sender, receiver, effect, cause, overtaken, sentBy,
+    fate, isHeldBack, hasReply, text, firstFrom, leaves, arrives, sender, receiver, effect, cause, overtaken, sentBy, sentAt,
   };
 }

@@ -1172,11 +1172,10 @@
     if (kind === "operation") return operationById.get(number);
     if (kind === "mark") return markById.get(number);
     if (kind === "server" && serverLanes[number]) {
-      // A sign on its lane at that time.
-      const items = serverLanes[number].items;
-      return items
-        .filter((item) => item.t === t && (item.kind === "state" || item.kind === "up" || item.kind === "down"))
-        .pop() || nearest(serverLanes[number], t);
+      // A sign on its lane at that time, or a message that it sent then.
+      const lane = serverLanes[number];
+      const signs = lane.items.filter((item) => item.t === t && ["state", "up", "down"].includes(item.kind));
+      return signs.pop() || messageItem(messages.sentAt(codeOf(lane), t)) || nearest(lane, t);
     }
     return network.items.find((item) => item.t === t) || nearest(network, t);
   }
@@ -1195,8 +1194,11 @@
       button.addEventListener("click", () => {
         const item = itemOfEvent(event);
         if (item) select(item);
-        const wide = Math.min(view.to - view.from, 4e5);
-        look(t - wide / 2, t + wide / 2);
+        // What took a time fills a part of the width, so that its messages can be told apart.
+        const long = item && (item.kind === "message" || item.kind === "operation") && !item.pending ? item.end - item.t : 0;
+        const wide = long > 0 ? Math.min(Math.max(4 * long, 1e4), 4e5) : Math.min(view.to - view.from, 4e5);
+        const middle = long > 0 && long < 4e5 ? item.t + long / 2 : t;
+        look(middle - wide / 2, middle + wide / 2);
       });
       entry.append(button);
       list.append(entry);
