@@ -953,7 +953,7 @@
 
   function toldOfRpc(i) {
     const { sent, arrived, answered, ended } = messages;
-    const times = [`Left at ${seconds(sent[i])}`];
+    const times = [`The request left at ${seconds(sent[i])}`];
     if (arrived[i] >= 0) times.push(`reached its handler ${span(arrived[i] - sent[i])} later`);
     if (answered[i] >= 0) times.push(`was answered after ${span(answered[i] - arrived[i])}`);
     if (messages.hasReply(i)) times.push(`and the reply came ${span(ended[i] - answered[i])} after that`);
