@@ -31,6 +31,9 @@ const LAST_CALL: Duration = Duration::from_secs(4);
 /// The shortest time for which it makes sense to start a test.
 const TOO_SHORT: Duration = Duration::from_secs(1);
 
+/// How often the integrity gate's test runs in real time at most, unless a run takes long to fail.
+const GATE_TRIES: usize = 3;
+
 /// The user that tests run as if the grader is root: it owns nothing.
 const NOBODY: u32 = 65534;
 
@@ -170,27 +173,40 @@ impl Grading {
             say(unknown);
             return Ok(true);
         };
-        print("integrity gate, in real time ... ");
         let limit = deadlines::LONGEST;
         let later: Duration =
             self.plan.tests().iter().map(|(test, _)| deadlines::reserve(test.seconds)).sum();
-        if self.left() < limit + later {
-            say(&format!("not run, for want of time. {unknown}"));
+        let mut failed = None;
+        // As in simulation, one run that passes shows it.
+        for _ in 0..GATE_TRIES {
+            print("integrity gate, in real time ... ");
+            if self.left() < limit + later {
+                say("not run, for want of time");
+                break;
+            }
+            let began = Instant::now();
+            let ended = with_threads(test, limit, |limit| runner.run_leniently(test.function, limit))?;
+            match ended.verdict {
+                Verdict::Passed(_) => {
+                    say("passed");
+                    return Ok(true);
+                }
+                Verdict::Failed(why) => {
+                    say("FAILED");
+                    print(&foreign::quoted(&ended.output));
+                    failed = Some(why);
+                }
+            }
+            if began.elapsed() > limit / 2 {
+                break;
+            }
+        }
+        let Some(why) = failed else {
+            say(unknown);
             return Ok(true);
-        }
-        let ended = with_threads(test, limit, |limit| runner.run_leniently(test.function, limit))?;
-        match ended.verdict {
-            Verdict::Passed(_) => {
-                say("passed");
-                Ok(true)
-            }
-            Verdict::Failed(why) => {
-                say("FAILED");
-                print(&foreign::quoted(&ended.output));
-                self.refuse(&report::not_replicated_in_real_time(test.function, &why), 0.0);
-                Ok(false)
-            }
-        }
+        };
+        self.refuse(&report::not_replicated_in_real_time(test.function, &why), 0.0);
+        Ok(false)
     }
 
     fn lab(&self) -> Lab {

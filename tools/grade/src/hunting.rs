@@ -115,19 +115,6 @@ fn end_search(error: &Mutex<Option<Error>>, e: Error) -> Outcome {
     Outcome { failure: Some("the grader failed".to_string()), warning: None }
 }
 
-/// As [`repeat_failure`], for runs that the grader may be unable to make.
-///
-/// # Errors
-/// When the grader cannot make a run.
-pub fn repeated(run: &dyn Fn() -> Result<Outcome>) -> Result<Outcome> {
-    let error = Mutex::new(None);
-    let outcome = repeat_failure(&|| run().unwrap_or_else(|e| end_search(&error, e)));
-    match error.into_inner().unwrap_or_else(PoisonError::into_inner) {
-        Some(e) => Err(e),
-        None => Ok(outcome),
-    }
-}
-
 /// Makes a run. If it fails, makes it again: a failure that does not come back is only a warning.
 fn repeat_failure(run: &dyn Fn() -> Outcome) -> Outcome {
     let first = run();
