@@ -30,7 +30,8 @@ type Command = i64;
 
 fn hunt_raft() {
     let ledger = Arc::new(Ledger::default());
-    let run = Run::begin(Rafts { ledger: ledger.clone() }, hunt::scenario(), "Hunt: Raft");
+    let host = Rafts { ledger: ledger.clone(), over: bounded(0) };
+    let run = Run::begin(host, hunt::scenario(), "Hunt: Raft");
     let cluster = run.cluster.clone();
     let over = Arc::new(AtomicBool::new(false));
     let clients: Vec<Task<()>> = (0..cluster.scenario.clients)
@@ -95,14 +96,12 @@ fn hunt_raft() {
 /// How Raft servers are started.
 struct Rafts {
     ledger: Arc<Ledger>,
+    /// The threads that read apply channels end when the sender is dropped.
+    over: (Sender<()>, Receiver<()>),
 }
 
-/// A Raft server, and the thread that reads its apply channel.
-struct RaftInstance {
-    raft: Arc<Raft>,
-    /// The reader ends when this is dropped.
-    reader: Mutex<Option<Sender<()>>>,
-}
+/// A Raft server.
+struct RaftInstance(Arc<Raft>);
 
 impl Host for Rafts {
     type Disk = Persister;
@@ -123,28 +122,26 @@ impl Host for Rafts {
 
     fn start(&self, i: usize, ends: Vec<ClientEnd>, disk: Arc<Persister>, life: Life) -> RaftInstance {
         let (apply_ch, applied) = bounded(0);
-        let (reader, stop) = bounded(0);
-        let ledger = self.ledger.clone();
+        let (ledger, over) = (self.ledger.clone(), self.over.1.clone());
         ledger.begin(i);
-        labrpc::go(format!("server {i}: apply reader"), move || ledger.read(i, &life, &applied, &stop));
-        RaftInstance { raft: Raft::make(ends, i, disk, apply_ch), reader: Mutex::new(Some(reader)) }
+        labrpc::go(format!("server {i}: apply reader"), move || ledger.read(i, &life, &applied, &over));
+        RaftInstance(Raft::make(ends, i, disk, apply_ch))
     }
 }
 
 impl Instance for RaftInstance {
     fn state(&self) -> (u64, bool) {
-        self.raft.get_state()
+        self.0.get_state()
     }
 
     fn server(&self) -> Server {
         let mut server = Server::new();
-        server.add_service(make_service(self.raft.clone()));
+        server.add_service(make_service(self.0.clone()));
         server
     }
 
     fn kill(&self) {
-        self.raft.kill();
-        self.reader.lock().take();
+        self.0.kill();
     }
 }
 
@@ -186,8 +183,9 @@ impl Ledger {
         self.0.lock().last.insert(server, 0);
     }
 
-    /// Reads a server's apply channel, until the server's instance is dropped or `stop` is closed.
-    fn read(&self, server: usize, life: &Life, applied: &Receiver<ApplyMsg>, stop: &Receiver<()>) {
+    /// Reads a server's apply channel, until all senders or those of `over` are dropped. What a killed server still sends is
+    /// received too, and ignored: in Go, too, somebody receives from the channel of a killed server.
+    fn read(&self, server: usize, life: &Life, applied: &Receiver<ApplyMsg>, over: &Receiver<()>) {
         loop {
             select! {
                 recv(applied) -> msg => match msg {
@@ -195,7 +193,7 @@ impl Ledger {
                     Ok(_) => {}
                     Err(_) => return,
                 },
-                recv(stop) -> _ => return,
+                recv(over) -> _ => return,
             }
         }
     }
@@ -310,7 +308,7 @@ impl Client<'_> {
         servers.sort_by_key(|server| first != Some(*server));
         servers.into_iter().find_map(|server| {
             let (instance, life) = self.cluster.living(server)?;
-            let (index, term, is_leader) = on_server(server, || instance.raft.start(&command));
+            let (index, term, is_leader) = on_server(server, || instance.0.start(&command));
             if !is_leader || !life.goes_on() {
                 return None;
             }
