@@ -66,6 +66,7 @@ test:
 check:
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	$(CARGO) clippy --package raft --package kvraft --test hunt -- -D warnings
 	$(CARGO) run --quiet --package rules -- $$(cat tools/handin/files)
 
 doc:
