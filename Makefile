@@ -44,15 +44,16 @@ TESTS_3A = -p kvraft --test test_test 3a
 TESTS_3B = -p kvraft --test test_test 3b
 TESTS_ = -p raft -p kvraft --test test_test --no-fail-fast
 TESTS_OF_LAB = $(TESTS_$(subst a,A,$(subst b,B,$(LAB))))
+KNOWS_LAB = [ -n "$(TESTS_OF_LAB)" ] || { echo "make $@: LAB=$(LAB): it must be 2, 3A or 3B; without LAB, both labs" >&2; exit 2; }
 SIMULATE = LAB_SIM=1 $(CARGO) test $(TESTS_OF_LAB)
 
 sim:
-	@[ -n "$(TESTS_OF_LAB)" ] || { echo "make sim: LAB=$(LAB): it must be 2, 3A or 3B; without LAB, both labs" >&2; exit 2; }
+	@$(KNOWS_LAB)
 	$(SIMULATE)
 
 # This build differs from the usual one, and goes to a directory of its own.
 sim-races:
-	@[ -n "$(TESTS_OF_LAB)" ] || { echo "make sim-races: LAB=$(LAB): it must be 2, 3A or 3B; without LAB, both labs" >&2; exit 2; }
+	@$(KNOWS_LAB)
 	@tools/sim/rustc-races --check
 	RUSTC_WORKSPACE_WRAPPER="$(CURDIR)/tools/sim/rustc-races" CARGO_TARGET_DIR="$(CURDIR)/target/races" $(SIMULATE)
 
