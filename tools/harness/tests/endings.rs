@@ -290,8 +290,8 @@ fn a_deadlock_is_found_and_its_threads_and_lines_are_named() {
         "deadlocks",
         &[
             "deadlock",
-            "thread \"server 0: locker\" waits for a lock at",
-            "thread \"server 1: locker\" waits for a lock at",
+            "thread \"server 0: locker\" waits for a lock, which \"server 1: locker\" holds, at",
+            "thread \"server 1: locker\" waits for a lock, which \"server 0: locker\" holds, at",
             "sample/main.rs:",
         ],
     );

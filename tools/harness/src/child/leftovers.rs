@@ -143,10 +143,12 @@ impl Leftovers {
         let (count, server) = (left.len(), left.iter().find_map(|left| left.name.server()));
         for Left { id, name, started_at } in left {
             let places = id.and_then(|id| places.remove(&id)).unwrap_or_default();
-            let stand = threads::stand_in_the_lab(&places).map(|stand| format!("it {stand}")).or_else(|| {
-                started_at
-                    .map(|at| format!("started at {}:{}", threads::short(at.file().as_ref()), at.line()))
-            });
+            let stand = threads::stand_in_the_lab(&places, started_at)
+                .map(|stand| format!("it {stand}"))
+                .or_else(|| {
+                    started_at
+                        .map(|at| format!("started at {}:{}", threads::short(at.file().as_ref()), at.line()))
+                });
             let stand = stand.unwrap_or_default();
             let key = format!("{}\n{stand}", name.purpose());
             let i = kinds.iter().position(|(other, _)| *other == key).unwrap_or_else(|| {

@@ -7,7 +7,9 @@ use backtrace::Backtrace;
 use labrpc::TaskName;
 use std::cell::Cell;
 use std::fmt::{self, Write};
+use std::panic::Location;
 use std::path::{Path, PathBuf};
+use std::thread::ThreadId;
 
 thread_local! {
     static IS_CLIENT: Cell<bool> = const { Cell::new(false) };
@@ -65,23 +67,40 @@ pub(super) fn deadlock() -> Option<Deadlock> {
         return None;
     }
     let tasks = labrpc::running();
-    let mut threads: Vec<_> = (deadlocks.iter().flatten())
-        .map(|thread| {
-            let task = tasks.iter().find(|task| task.thread == Some(thread.thread_id()));
-            let name = task.map_or_else(|| format!("{:?}", thread.thread_id()), |task| task.name.to_string());
-            (name, task.and_then(|task| task.name.server()), thread)
-        })
-        .collect();
+    let name = |id: ThreadId| {
+        let task = tasks.iter().find(|task| task.thread == Some(id));
+        let name = task.map_or_else(|| format!("{id:?}"), |task| task.name.to_string());
+        (name, task.and_then(|task| task.name.server()))
+    };
+    let mut threads = Vec::new();
+    for circle in &deadlocks {
+        let names: Vec<_> = circle.iter().map(|thread| name(thread.thread_id())).collect();
+        for (i, (thread, (name, server))) in circle.iter().zip(&names).enumerate() {
+            let others: Vec<&str> =
+                names[..i].iter().chain(&names[i + 1..]).map(|(name, _)| &**name).collect();
+            threads.push((name.clone(), *server, of_holder(&others), thread));
+        }
+    }
     // parking_lot's order is that of addresses, which differ from run to run.
     threads.sort_by(|a, b| a.0.cmp(&b.0));
-    let server = threads.iter().find_map(|(_, server, _)| *server);
+    let server = threads.iter().find_map(|(_, server, ..)| *server);
     let mut text = String::new();
-    for (name, _, thread) in threads {
+    for (name, _, holder, thread) in threads {
         // Writing to a String does not fail.
-        let _ = writeln!(text, "  thread \"{name}\" waits for a lock at");
+        let _ = writeln!(text, "  thread \"{name}\" waits for a lock{holder} at");
         text += &lines_of_the_lab(thread.backtrace());
     }
     Some(Deadlock { text, server })
+}
+
+/// Who holds the lock for which a thread of a deadlock waits, if that is certain. `others`: the other threads of the circle.
+fn of_holder(others: &[&str]) -> String {
+    match others {
+        [] => " that it holds itself".to_string(),
+        [other] => format!(", which \"{other}\" holds,"),
+        // parking_lot does not say in which order they wait for each other.
+        _ => String::new(),
+    }
 }
 
 /// Where the workspace was when this crate was compiled.
@@ -117,9 +136,54 @@ pub(super) fn short(file: &Path) -> String {
 /// What a thread does, and at which line of the lab: the first one that is not labrpc's.
 pub(super) struct Stand {
     pub(super) wait: Wait,
+    pub(super) at: Line,
+    /// Who called that, the innermost first: all lines of the lab.
+    callers: Vec<Line>,
+}
+
+/// How many callers of a line are told.
+const CALLERS: usize = 3;
+
+impl Stand {
+    #[cfg(test)]
+    pub(super) fn new(wait: Wait, at: Line, callers: Vec<Line>) -> Stand {
+        Stand { wait, at, callers }
+    }
+
+    /// All lines of the lab, the innermost first.
+    pub(super) fn lines(&self) -> impl Iterator<Item = &Line> {
+        std::iter::once(&self.at).chain(&self.callers)
+    }
+
+    /// The callers that are told: the innermost lines of the code under test. The tests' own code explains nothing.
+    pub(super) fn callers(&self) -> impl Iterator<Item = &Line> {
+        self.callers.iter().filter(|line| !line.file.contains("/tests/")).take(CALLERS)
+    }
+}
+
+/// A line of the lab's code.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Line {
     pub(super) file: String,
     pub(super) line: u32,
+    /// Empty if it is not known for sure: see [`known_function`].
     pub(super) function: String,
+}
+
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Line { file, line, function } = self;
+        write!(f, "{file}:{line}")?;
+        if function.is_empty() { Ok(()) } else { write!(f, " {function}") }
+    }
+}
+
+/// The name of a function without its type arguments, or nothing for a closure. If closures of several functions have the same machine code, the compiler
+/// keeps one of them, and all of them go by the name of its function.
+fn known_function(name: &str) -> &str {
+    let is_closure = name.contains("{{closure}}") || name.contains("{closure");
+    let bare = name.split('<').next().filter(|bare| !bare.is_empty()).unwrap_or(name);
+    if is_closure { "" } else { bare }
 }
 
 /// What a thread waits for.
@@ -148,22 +212,48 @@ impl fmt::Display for Wait {
 
 impl fmt::Display for Stand {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Stand { wait, file, line, function } = self;
-        write!(f, "{wait} at {file}:{line} {function}")
+        let Stand { wait, at, .. } = self;
+        write!(f, "{wait} at {at}")?;
+        self.callers().try_for_each(|caller| write!(f, ", called from {caller}"))
     }
 }
 
-/// What a thread with this backtrace does, and where. None: it has no line of the lab.
-pub(super) fn stand_in_the_lab(places: &[sim::Place]) -> Option<Stand> {
-    let lab = lab();
+/// What a thread with this backtrace does, and where. None: it has no line of the lab. `started_at`: the `labrpc::go` that
+/// started it, if that is known.
+pub(super) fn stand_in_the_lab(
+    places: &[sim::Place],
+    started_at: Option<&'static Location<'static>>,
+) -> Option<Stand> {
+    stand_in(&lab(), places, started_at.map(|at| (Path::new(at.file()), at.line())))
+}
+
+fn stand_in(lab: &Path, places: &[sim::Place], started_at: Option<(&Path, u32)>) -> Option<Stand> {
     let is_anyones = |file: &Path| {
-        let file = file.strip_prefix(&lab).ok()?;
+        let file = file.strip_prefix(lab).ok()?;
         let others = ["labrpc/src", "tools/harness/src", "tools/sim/src", "vendor"];
         (!others.iter().any(|place| file.starts_with(place))).then(|| file.display().to_string())
     };
-    let (i, file) = places.iter().enumerate().find_map(|(i, place)| Some((i, is_anyones(&place.file)?)))?;
-    let sim::Place { line, function, .. } = &places[i];
-    Some(Stand { wait: wait(&places[..i]), file, line: *line, function: function.clone() })
+    let anyones = |(i, place): (usize, &sim::Place)| {
+        let function = known_function(&place.function).to_string();
+        Some((i, Line { file: is_anyones(&place.file)?, line: place.line, function }))
+    };
+    let mut lines: Vec<(usize, Line)> = places.iter().enumerate().filter_map(anyones).collect();
+    let innermost = lines.first().map(|(i, _)| *i)?;
+    // The outermost line is in the closure that was given to `labrpc::go`, which stands behind the call of `go`. If it is not
+    // there, another closure with the same machine code may stand for it. The innermost line is told in any case: closures with
+    // the same machine code are short, and do no more than to call something.
+    if let (Some((file, line)), Some((i, last))) = (started_at, lines.last())
+        && lines.len() > 1
+        && known_function(&places[*i].function).is_empty()
+        && (last.file != file.strip_prefix(lab).unwrap_or(file).display().to_string() || last.line < line)
+    {
+        lines.pop();
+    }
+    let mut lines = lines.into_iter().map(|(_, line)| line);
+    let at = lines.next()?;
+    let mut callers: Vec<Line> = lines.filter(|line| *line != at).collect();
+    callers.dedup();
+    Some(Stand { wait: wait(&places[..innermost]), at, callers })
 }
 
 /// The lock that is taken in a line of the lab, as the line names it: `self.state`. None: the line cannot be read, or it names
@@ -216,7 +306,8 @@ fn lines<'a>(places: impl Iterator<Item = (&'a Path, u32, String)>) -> String {
         let harness = ["tools/harness/src", "tools/sim/src", "labrpc/src/pool.rs"];
         if !harness.iter().any(|place| file.starts_with(place)) {
             // Writing to a String does not fail.
-            let _ = writeln!(text, "    {}:{line} {name}", file.display());
+            let (file, function) = (file.display().to_string(), known_function(&name).to_string());
+            let _ = writeln!(text, "    {}", Line { file, line, function });
         }
     }
     if text.is_empty() {
@@ -240,4 +331,58 @@ pub(super) fn all() -> Vec<(usize, String)> {
             Some((task.file_name().to_str()?.parse().ok()?, name.trim().to_string()))
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(file: &str, line: u32, function: &str) -> sim::Place {
+        sim::Place { file: file.into(), line, function: function.to_string() }
+    }
+
+    fn told(places: &[sim::Place], started_at: Option<(&Path, u32)>) -> String {
+        stand_in(Path::new("/lab"), places, started_at).unwrap().to_string()
+    }
+
+    #[test]
+    fn a_thread_is_told_with_its_callers() {
+        let places = [
+            place("/registry/parking_lot/src/raw_mutex.rs", 9, "lock_slow"),
+            place("/lab/raft/src/raft.rs", 412, "lock<raft::State>"),
+            place("/lab/raft/src/raft.rs", 300, "raft::Raft::request_vote"),
+            place("/lab/raft/src/raft.rs", 120, "raft::Raft::make::{{closure}}"),
+            place("/lab/labrpc/src/service.rs", 40, "labrpc::Service::dispatch"),
+        ];
+        let whole = "waits for a lock at raft/src/raft.rs:412 lock, called from raft/src/raft.rs:300 \
+                     raft::Raft::request_vote, called from raft/src/raft.rs:120";
+        assert_eq!(told(&places, None), whole);
+        let deep: Vec<_> = (0..9).map(|line| place("/lab/raft/src/raft.rs", line, "f")).collect();
+        assert_eq!(told(&deep, None).matches(", called from ").count(), CALLERS);
+    }
+
+    #[test]
+    fn a_closure_that_another_stands_for_is_not_believed() {
+        let places = [
+            place("/lab/kvraft/src/server.rs", 99, "kvraft::server::KVServer::apply"),
+            place("/lab/kvraft/src/server.rs", 517, "kvraft::server::another::{{closure}}"),
+        ];
+        let at = |file: &'static str, line| Some((Path::new(file), line));
+        let apply = "runs at kvraft/src/server.rs:99 kvraft::server::KVServer::apply";
+        // The code of a closure that `go` was given comes behind the call of `go`, in the same file.
+        assert_eq!(told(&places, at("/lab/raft/src/raft.rs", 44)), apply);
+        assert_eq!(told(&places, at("kvraft/src/server.rs", 600)), apply);
+        let whole = format!("{apply}, called from kvraft/src/server.rs:517");
+        assert_eq!(told(&places, at("kvraft/src/server.rs", 515)), whole);
+        assert_eq!(told(&places, None), whole);
+        // Somebody may have written a function around `go`. The innermost line is the one that matters.
+        assert_eq!(told(&places[1..], at("/lab/raft/src/raft.rs", 44)), "runs at kvraft/src/server.rs:517");
+    }
+
+    #[test]
+    fn the_holder_is_told_if_it_is_certain() {
+        assert_eq!(of_holder(&[]), " that it holds itself");
+        assert_eq!(of_holder(&["server 1: ticker"]), ", which \"server 1: ticker\" holds,");
+        assert_eq!(of_holder(&["a", "b"]), "");
+    }
 }

@@ -102,12 +102,10 @@ pub(super) fn look(limit: Duration) {
         } else if let Some((server, _)) = record::silent() {
             record::about(Focus::Server(server));
         }
-        fail(&format!(
-            "test took longer than {} seconds\n{}{}",
-            limit.as_secs(),
-            report::operations(),
-            hang::report()
-        ));
+        // Before the threads are asked where they are, which takes a while.
+        let operations = report::operations();
+        let hang::Report { diagnosis, threads } = hang::report();
+        fail(&format!("test took longer than {} seconds\n{diagnosis}{operations}{threads}", limit.as_secs()));
     }
 }
 
