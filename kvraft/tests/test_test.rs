@@ -526,7 +526,12 @@ impl Minority {
             let early = task.result().recv_deadline(until) != Err(RecvTimeoutError::Timeout);
             if early {
                 harness::record::about_client(&format!("client thread: {name} in minority"));
-                panic!("{name} in minority completed");
+                // The first line is Go's.
+                panic!(
+                    "{name} in minority completed\n  The client of this {name} reaches only servers that are cut off from \
+                     the majority, so it must stay pending until the partition is healed: these servers can neither commit it \
+                     nor know what the majority has committed."
+                );
             }
         }
     }
