@@ -22,7 +22,7 @@ pub use excerpt::excerpt;
 pub use servers::Finding;
 
 pub(crate) use log::{Kept, Line};
-pub(crate) use messages::{Fate, Messages, Rpc, Sender};
+pub(crate) use messages::{Claim, Fate, Messages, Rpc, Sender};
 pub(crate) use operations::{Call, Ended, Seen};
 pub(crate) use servers::{Groups, Kind, Life, Mark, Network, Seen as SeenState, Servers};
 

@@ -5,6 +5,7 @@ mod lanes;
 mod log_file;
 mod messages;
 mod page;
+mod roles;
 mod story;
 mod terminal;
 

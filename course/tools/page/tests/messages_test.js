@@ -92,6 +92,19 @@
     picture.draw();
     check("messages can be hidden, except the selected one", picture.arrows().length > 0 && picture.arrows().every(([one]) => one >> 1 === reply.rpc));
 
+    // What became of messages is searched too.
+    $("method").value = "";
+    $("method").dispatchEvent(new Event("change"));
+    $("find").value = "was disconnected from server 0";
+    $("find").dispatchEvent(new Event("input"));
+    for (let n = 0; n < 200 && $("found").textContent.includes("searching"); n++) await frame();
+    check("a message is found by what became of it", $("found").textContent === "1 hit, 1 in messages");
+    $("find").dispatchEvent(new KeyboardEvent("keydown", { key: "Enter" }));
+    check("and selected", picture.selected().kind === "message" && picture.selected().rpc === cut);
+    $("find").value = "";
+    $("find").dispatchEvent(new Event("input"));
+    check("without a word, nothing is found", $("found").textContent === "" && $("next").hidden);
+
     // The story's events can be clicked.
     const events = [...document.querySelectorAll("#story button")];
     check(

@@ -13,6 +13,10 @@ const CHECKS: &str = include_str!("page_test.js");
 
 const CHECKS_OF_MESSAGES: &str = include_str!("messages_test.js");
 
+const CHECKS_OF_ELECTIONS: &str = include_str!("elections_test.js");
+
+const CHECKS_OF_A_HANG: &str = include_str!("hang_test.js");
+
 fn browser() -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
@@ -70,6 +74,18 @@ fn a_page_is_used_by_keyboard_and_mouse() {
 #[ignore = "needs chromium; make page-check runs it"]
 fn messages_are_followed() {
     assert!(check("exchanges_messages", &[], CHECKS_OF_MESSAGES) > 20);
+}
+
+#[test]
+#[ignore = "needs chromium; make page-check runs it"]
+fn a_failure_is_followed_to_what_it_comes_from() {
+    assert!(check("elects_two_leaders", &[], CHECKS_OF_ELECTIONS) > 30);
+}
+
+#[test]
+#[ignore = "needs chromium; make page-check runs it"]
+fn a_hang_is_told() {
+    assert!(check("holds_a_lock_across_an_rpc", &[("SAMPLE_LIMIT", "2")], CHECKS_OF_A_HANG) > 8);
 }
 
 /// A check that is an expression, and the text to show beside it.

@@ -21,6 +21,9 @@ const BYTE_BLOCK: usize = 1 << 18;
 /// How many bytes of one message are kept.
 const LONGEST: usize = 1000;
 
+/// How many requests are read for what they tell of their senders.
+const MOST_READ: usize = 60_000;
+
 /// Describes the bytes of a message in words.
 pub(crate) type Describe = fn(&[u8]) -> String;
 
@@ -372,6 +375,58 @@ impl Messages {
     }
 }
 
+/// What a server's request tells of the server: it asks for votes in a term, or it leads in a term.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Claim {
+    pub(crate) at: Duration,
+    pub(crate) server: usize,
+    pub(crate) term: u64,
+    pub(crate) is_leader: bool,
+}
+
+impl Messages {
+    /// What the newest [`MOST_READ`] requests tell that only a candidate or only a leader sends, in the order of sending. What
+    /// they are, the names say: a candidate's method has "vote" in its name, a leader's "append", "heartbeat" or "snapshot".
+    pub(crate) fn claims(&self) -> Vec<Claim> {
+        let is_leaders: Vec<Option<bool>> =
+            self.methods.iter().map(|method| is_leaders(&method.name)).collect();
+        let is_leader = |rpc: &Rpc| is_leaders.get(usize::from(rpc.method)).copied().flatten();
+        let tells =
+            |rpc: &&Rpc| is_leader(rpc).is_some() && matches!(self.sender_of(rpc), Some(Sender::Server(_)));
+        let newest = self.rpcs.iter().rev().flat_map(|block| block.iter().rev()).filter(tells);
+        let tell = |rpc: &Rpc| {
+            let (is_leader, term) = (is_leader(rpc)?, term(&self.args(rpc)?)?);
+            let Some(&Sender::Server(server)) = self.sender_of(rpc) else { return None };
+            Some(Claim { at: Duration::from_micros(rpc.sent().into()), server, term, is_leader })
+        };
+        let mut claims: Vec<Claim> = newest.take(MOST_READ).filter_map(tell).collect();
+        claims.reverse();
+        claims.sort_by_key(|claim| claim.at);
+        claims
+    }
+}
+
+/// Whether leaders (true) or candidates (false) call a method. None: its name does not say.
+fn is_leaders(method: &str) -> Option<bool> {
+    let name = method.rsplit('.').next()?.to_lowercase();
+    if ["append", "heartbeat", "snapshot"].iter().any(|word| name.contains(word)) {
+        return Some(true);
+    }
+    // Before an election, some ask who would vote for them. They are no candidates yet.
+    (name.contains("vote") && !name.contains("pre")).then_some(false)
+}
+
+/// The sender's term in a description of a request: the first field whose name ends in "term", except for terms of entries.
+fn term(args: &str) -> Option<u64> {
+    let fields = args.split(['{', ',', '(']).filter_map(|field| field.split_once(": "));
+    let is_senders = |name: &str| {
+        let name = name.trim().to_lowercase();
+        name.ends_with("term") && !name.contains("last") && !name.contains("prev")
+    };
+    let (_, value) = fields.into_iter().find(|(name, _)| is_senders(name))?;
+    value.trim_end_matches([' ', '}', ')']).parse().ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -414,6 +469,29 @@ mod tests {
         }
         let tries = |begin, end| messages.tries("client 1", ms(begin), ms(end)).len();
         assert_eq!((tries(1, 2), tries(2, 3), tries(1, 3)), (1, 1, 2));
+    }
+
+    #[test]
+    fn requests_tell_the_roles_of_servers() {
+        let mut messages = Messages::new();
+        let describe: Describe = |bytes| {
+            format!("Args {{ last_log_term: 9, term: {}, entries: [Entry {{ term: 8 }}] }}", bytes[0])
+        };
+        for method in ["Raft.RequestVote", "Raft.AppendEntries", "Raft.PreVote"] {
+            messages.offer(method, describe, describe);
+        }
+        messages.end("of 1", Sender::Server(1));
+        messages.end("of a client", Sender::Client("client".to_string()));
+        for (end, method, term) in [
+            ("of 1", "Raft.PreVote", 4),
+            ("of 1", "Raft.RequestVote", 4),
+            ("of a client", "Raft.AppendEntries", 6),
+            ("of 1", "Raft.AppendEntries", 5),
+        ] {
+            messages.send(AT, end, Some(0), method, &[term], || None);
+        }
+        let claim = |term, is_leader| Claim { at: AT, server: 1, term, is_leader };
+        assert_eq!(messages.claims(), [claim(4, false), claim(5, true)]);
     }
 
     #[test]

@@ -4,9 +4,10 @@
 //! has. Times are microseconds since the test began.
 
 use super::lanes::{self, Lanes};
+use super::roles::{self, Known, Role};
 use super::story::Event;
 use super::{Outcome, Replay, messages};
-use crate::record::{self, Finding, Focus, Groups, Kept, Kind, Life, Line, Mark, Seen, SeenState, Servers};
+use crate::record::{self, Finding, Focus, Groups, Kept, Kind, Life, Line, Mark, Seen, Servers};
 use lines::Who;
 use serde_json::{Map, Value, json};
 use std::time::Duration;
@@ -68,6 +69,10 @@ fn data(outcome: &Outcome<'_>, Kept { lines, dropped, passed_over }: &Kept) -> (
         // [time, what, what shows it, as in "focus", or null]
         "story": outcome.story.events.iter().map(event).collect::<Vec<Value>>(),
         "storyLeftOut": outcome.story.left_out,
+        // The number of the event that the failure comes from, or null.
+        "cause": outcome.story.events.iter().position(|event| event.is_cause),
+        // [time, server, term, 1: it leads; 2: it asks for votes]
+        "states": roles::all().iter().map(state).collect::<Vec<Value>>(),
         "sought": record::sought(),
         "clients": lanes.names(),
         "operations": operations,
@@ -89,8 +94,6 @@ fn data(outcome: &Outcome<'_>, Kept { lines, dropped, passed_over }: &Kept) -> (
 fn add_servers(servers: &Servers, fields: &mut Map<String, Value>) {
     let mut add = |name: &str, value: Value| fields.insert(name.to_string(), value);
     add("servers", json!(servers.count));
-    // [time, server, term, 1: it leads]
-    add("states", servers.states.iter().map(state).collect());
     // [time, server, 1: it starts; 0: it crashes]
     add("lives", servers.lives.iter().map(life).collect());
     // [time, [the group of server 0, of server 1, ...]]
@@ -114,12 +117,17 @@ fn focus(focus: Focus) -> Value {
     }
 }
 
-fn event(Event { at, what, shown }: &Event) -> Value {
+fn event(Event { at, what, shown, .. }: &Event) -> Value {
     json!([micros(*at), what, shown.map(focus)])
 }
 
-fn state(SeenState { at, server, term, is_leader }: &SeenState) -> Value {
-    json!([micros(*at), server, term, u8::from(*is_leader)])
+fn state(Known { at, server, term, role }: &Known) -> Value {
+    let role = match role {
+        Role::Other => 0,
+        Role::Leader => 1,
+        Role::Candidate => 2,
+    };
+    json!([micros(*at), server, term, role])
 }
 
 fn life(Life { at, server, is_up }: &Life) -> Value {

@@ -34,8 +34,11 @@ pub(crate) fn list(Story { events, left_out }: &Story) -> String {
     if events.is_empty() {
         return String::new();
     }
-    let omitted =
-        if *left_out > 0 { format!(" ({left_out} events before these are left out)") } else { String::new() };
+    let omitted = match left_out {
+        0 => String::new(),
+        1 => " (1 earlier event left out)".to_string(),
+        _ => format!(" ({left_out} earlier events left out)"),
+    };
     let mut text = format!("\nWhat happened before{omitted}:");
     for (i, Event { at, what, .. }) in events.iter().enumerate() {
         // Writing to a String does not fail.

@@ -73,6 +73,7 @@ fn main() -> ExitCode {
             ("ends_threads_with_values", ends_threads_with_values),
             ("pauses_a_server", pauses_a_server),
             ("exchanges_messages", exchanges_messages),
+            ("elects_two_leaders", elects_two_leaders),
             ("leaves_stdout_locked", leaves_stdout_locked),
             ("leaves_threads_at_work", leaves_threads_at_work),
             ("holds_a_lock_across_an_rpc", holds_a_lock_across_an_rpc),
@@ -229,8 +230,12 @@ fn holds_a_lock_across_an_rpc() {
     harness::begin("Test: sample");
     let net = Network::new();
     let [(first, to_first), (second, to_second)] = locked_servers(&net);
+    record::servers(2);
+    (0..2).for_each(record::up);
     record::end_of_server("to 0", 1);
     record::end_of_server("to 1", 0);
+    let asked = [first.clone(), second.clone()];
+    harness::observe(move |server| Some((*asked[server].0.lock(), false)));
     let both_hold_theirs = Arc::new(Barrier::new(2));
     for (number, own, other) in [(0, first, to_second), (1, second, to_first)] {
         let both_hold_theirs = both_hold_theirs.clone();
@@ -301,6 +306,83 @@ fn exchanges_messages() {
     });
     sleep(Duration::from_millis(50));
     panic!("get wrong value");
+}
+
+#[derive(Default, Serialize, Deserialize)]
+struct TermArgs {
+    term: u64,
+}
+
+#[derive(Default, Serialize, Deserialize)]
+struct VoteReply {
+    term: u64,
+    vote_granted: bool,
+}
+
+#[derive(Default, Serialize, Deserialize)]
+struct PutArgs {
+    client: u64,
+    seq: u64,
+}
+
+/// Votes for everybody.
+struct Voter;
+
+impl Voter {
+    fn request_vote(&self, args: &TermArgs, reply: &mut VoteReply) {
+        *reply = VoteReply { term: args.term, vote_granted: true };
+    }
+
+    fn append_entries(&self, _: &TermArgs, _: &mut u64) {}
+
+    fn put(&self, args: &PutArgs, _: &mut u64) {
+        log::debug!("executes number {} of client {}", args.seq, args.client);
+    }
+}
+
+impl Receiver for Voter {
+    fn service(self: Arc<Voter>) -> Service {
+        Service::new("Sample")
+            .method("RequestVote", &self, Voter::request_vote)
+            .method("AppendEntries", &self, Voter::append_entries)
+            .method("Put", &self, Voter::put)
+    }
+}
+
+/// Server 2 votes for servers 0 and 1 in term 5. Both lead after that, which only their messages tell. A client puts something.
+fn elects_two_leaders() {
+    const PAUSE: Duration = Duration::from_millis(30);
+    harness::begin("Test: sample");
+    record::servers(3);
+    (0..3).for_each(record::up);
+    let net = Network::new();
+    let mut server = Server::new();
+    server.add_service(make_service(Arc::new(Voter)));
+    net.add_server(2, server);
+    let end = |name: &str| {
+        let end = net.make_end(name);
+        net.connect(name, 2);
+        net.enable(name, true);
+        end
+    };
+    record::leads(2, 1);
+    sleep(PAUSE);
+    record::end_of_client("of the client", "client 4");
+    let client = end("of the client");
+    for seq in 1..=3 {
+        let _put = harness::operation("client 4", format!("put(\"{seq}\")"));
+        client.call("Sample.Put", &PutArgs { client: 816_347, seq }, &mut 0u64);
+    }
+    for (candidate, name) in [(0, "of 0"), (1, "of 1")] {
+        record::end_of_server(name, candidate);
+        let end = end(name);
+        sleep(PAUSE);
+        end.call("Sample.RequestVote", &TermArgs { term: 5 }, &mut VoteReply::default());
+        end.call("Sample.AppendEntries", &TermArgs { term: 5 }, &mut 0u64);
+    }
+    sleep(PAUSE);
+    record::about_server(1);
+    panic!("election safety: servers 0 and 1 lead in term 5");
 }
 
 /// JSON writes each of its bytes as six.

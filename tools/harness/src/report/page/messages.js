@@ -89,6 +89,27 @@ function readMessages({ methods, first, contents, dropped }, numbers) {
     return best;
   }
 
+  // A server answers a message at once: what it sends later than this many microseconds after the last message it received,
+  // it sends on its own.
+  const PROMPT = 20000;
+  const isVote = (i) => /vote/i.test((methods[method[i]] || "").split(".").pop());
+
+  // What made a lane send a message: { key }, a message that it had received; or { timer, quiet }, a timer of the server, and for
+  // how many microseconds it had received nothing. {}: the lane had received nothing before.
+  function trigger(key) {
+    const came = cause(key),
+      i = key >> 1,
+      quiet = came === undefined ? leaves(key) : leaves(key) - arrives(came);
+    const isServers = (key & 1) === 0 && from[i] < 0;
+    if (isServers && isVote(i)) {
+      // Nobody is asked to be a candidate. A server that asks in two rounds begins the second when it has replies to the first.
+      const isSecondRound = came !== undefined && (came & 1) === 1 && isVote(came >> 1) && method[came >> 1] !== method[i];
+      if (!isSecondRound || quiet > PROMPT) return { timer: "election timer", quiet };
+    }
+    if (isServers && quiet > PROMPT) return { timer: "timer", quiet };
+    return came === undefined ? {} : { key: came };
+  }
+
   // How many RPCs between the same two, sent after this one, arrived before it.
   function overtaken(i) {
     let by = 0;
@@ -115,7 +136,7 @@ function readMessages({ methods, first, contents, dropped }, numbers) {
   }
 
   return {
-    count, methods, dropped, described: contents.length, failed, from, to, method, sent, arrived, answered, ended, reach,
-    fate, isHeldBack, hasReply, text, firstFrom, leaves, arrives, sender, receiver, effect, cause, overtaken, sentBy, sentAt,
+    count, methods, dropped, first, described: contents.length, failed, from, to, method, sent, arrived, answered, ended, reach,
+    fate, isHeldBack, hasReply, text, firstFrom, leaves, arrives, sender, receiver, effect, cause, trigger, overtaken, sentBy, sentAt,
   };
 }

@@ -86,14 +86,15 @@
     for (const [t, server, up] of data.lives) {
       serverLanes[server].items.push({ kind: up ? "up" : "down", t, end: t, what: up ? "starts" : "crashes" });
     }
-    for (const [t, server, term, leads] of data.states) {
-      serverLanes[server].items.push({
-        kind: "state",
-        t,
-        end: t,
-        term,
-        leads,
-        what: `${leads ? "leader" : "follower"}, term ${term}`,
+    for (const [t, server, term, role] of data.states) {
+      const words = ["follower or candidate", "leader", "candidate, asks for votes"];
+      serverLanes[server].items.push({ kind: "state", t, end: t, term, leads: role === 1, what: `${words[role]}, term ${term}` });
+    }
+    if (data.silent) {
+      const [silent, t] = data.silent;
+      serverLanes.forEach((lane, i) => {
+        const what = i === silent ? "does not answer from here on" : `is not asked from here on: server ${silent} does not answer`;
+        lane.items.push({ kind: "silent", t, end: t, what, isMute: i === silent });
       });
     }
     const [about, number] = data.focus || [];
@@ -236,10 +237,12 @@
     return modes.concat(groups);
   }
 
-  // A server's states in order: [from, to, {term, leads}]. null instead of the object: down; undefined: not known.
+  // A server's states in order: [from, to, {term, leads}]. null instead of the object: down; undefined: not known yet;
+  // { unknown }: not known any more, in words. { hearsay }: only the server's messages tell it.
   function spansOf(lane) {
     const spans = [];
     let state,
+      silent,
       up = false,
       from = 0;
     const close = (t) => {
@@ -251,9 +254,13 @@
         close(item.t);
         up = item.kind === "up";
         state = undefined;
-      } else if (item.kind === "state" && up) {
+      } else if (item.kind === "silent") {
         close(item.t);
-        state = item;
+        silent = item;
+        state = { unknown: item.isMute ? "unknown: does not answer" : "unknown: not asked" };
+      } else if (item.kind === "state" && up && !(silent && silent.isMute)) {
+        close(item.t);
+        state = silent ? { term: item.term, leads: item.leads, hearsay: true } : item;
       }
     }
     close(end);
@@ -541,6 +548,15 @@
         pen.fillRect(NAMES + 2 * i, y + size.density - bar(Math.min(n, bad[i])), 2, bar(Math.min(n, bad[i])));
       }
     });
+    // Where messages are found.
+    let last = -1;
+    pen.fillStyle = colours.found;
+    for (let i = messages.firstFrom(foundTimes, view.from); i < foundTimes.length && foundTimes[i] <= view.to; ) {
+      const at = Math.floor(x(foundTimes[i]));
+      if (at > last) pen.fillRect(at, y, 2, size.density);
+      last = at;
+      i = Math.max(i + 1, messages.firstFrom(foundTimes, time(at + 2)));
+    }
     const inView = messages.firstFrom(messages.sent, view.to) - messages.firstFrom(messages.sent, view.from);
     if (inView > MOST_ARROWS)
       write([`${inView} RPCs: zoom in to see them as arrows`, `${inView} RPCs`], NAMES, width, y + 8, colours.text);
@@ -571,7 +587,7 @@
     const mine = selected && selected.kind === "message" && selected.rpc === i;
     const fate = messages.fate(i),
       [sent, arrived, answered, ended] = ["sent", "arrived", "answered", "ended"].map((name) => messages[name][i]);
-    const hue = `hsl(${(messages.method[i] * 97 + 200) % 360} 60% ${colours.ink}%)`;
+    const hue = isFoundRpc[i] ? colours.found : `hsl(${(messages.method[i] * 97 + 200) % 360} 60% ${colours.ink}%)`;
     pen.strokeStyle = pen.fillStyle = mine ? colours.text : hue;
     // The handler, beside the receiver's band.
     if (arrived >= 0) {
@@ -598,7 +614,7 @@
     const colour = arrives ? pen.fillStyle : colours.bad;
     pen.globalAlpha = mine ? 1 : 0.75;
     pen.strokeStyle = colour;
-    pen.lineWidth = chosen ? 3 : mine ? 2 : 1;
+    pen.lineWidth = chosen ? 3 : mine || isFoundRpc[key >> 1] ? 2 : 1;
     // A reply is dashed.
     pen.setLineDash(key & 1 ? [5, 3] : []);
     pen.beginPath();
@@ -664,6 +680,16 @@
     return messageItem(best);
   }
 
+  // Writes the first of the texts that fits, on the ground's colour: what is under it is hatched.
+  function plate(texts, left, right, y) {
+    pen.font = "11px system-ui, sans-serif";
+    const text = texts.find((one) => pen.measureText(one).width + 6 <= right - left);
+    if (!text) return;
+    pen.fillStyle = colours.ground;
+    pen.fillRect(left + 1, y - 6, pen.measureText(text).width + 5, 12);
+    write(text, left, right, y, colours.text);
+  }
+
   function drawServer(lane, y) {
     for (const [from, to, state] of lane.spans) {
       if (to < view.from || from > view.to) continue;
@@ -676,12 +702,18 @@
         pen.fillStyle = colours.hatch;
         pen.fillRect(left, y + 1, wide, 17);
         write("down", left, right, y + 10, colours.text, true);
+      } else if (state && state.unknown) {
+        pen.globalAlpha = 0.5;
+        pen.fillStyle = colours.hatch;
+        pen.fillRect(left, y + 5, wide, 10);
+        pen.globalAlpha = 1;
+        plate([state.unknown, "unknown", "?"], left, right, y + 10);
       } else if (state) {
         pen.fillStyle = termColour(state.term, state.leads);
         pen.fillRect(left, y + (state.leads ? 1 : 5), wide, state.leads ? 17 : 10);
-        const texts = [`term ${state.term}`, `${state.term}`];
-        if (state.leads)
-          texts.unshift(`LEADER, term ${state.term}`, `LEADER ${state.term}`, `L ${state.term}`, `L${state.term}`);
+        const term = `${state.term}${state.hearsay ? "?" : ""}`,
+          texts = [`term ${term}`, term];
+        if (state.leads) texts.unshift(`LEADER, term ${term}`, `LEADER ${term}`, `L ${term}`, `L${term}`);
         write(texts, left, right, y + 10, state.leads ? "#fff" : colours.text, state.leads);
       }
     }
@@ -918,6 +950,7 @@
     up: "server starts",
     down: "server crashes",
     state: "role and term",
+    silent: "role and term",
     mode: "network",
     groups: "who reaches whom",
   };
@@ -1042,15 +1075,21 @@
     return lines.filter((near) => timely.has(near.kind) && isShown(near)).sort((a, b) => a.t - b.t);
   }
 
-  const timely = new Set(["line", "start", "apply", "failure", "up", "down", "state"]);
+  const timely = new Set(["line", "start", "apply", "failure", "up", "down", "state", "silent"]);
 
   function tell(item) {
     $("said").replaceChildren(
       element("h2", headline(item)),
       ...told(item).map((text) => element("p", text, text.startsWith("✗") ? "bad" : "")),
+      ...besideTheFailure(item),
     );
     const tables = [];
-    if (item.kind === "message") tables.push(...contentsOf(item.rpc), causality(item));
+    if (item.kind === "message") {
+      tables.push(...contentsOf(item.rpc), causality(item));
+      if (item.lane.kind === "server" && item.other.kind === "server")
+        tables.push(...clientTable(`${messages.text(item.rpc, 0)} ${messages.text(item.rpc, 1)}`, item.t));
+    }
+    if (signs.has(item.kind)) tables.push(...clientTable(item.what, item.t));
     if (item.kind === "operation") {
       const rpcs = rpcsOf(item),
         answer = answerOf(item);
@@ -1099,6 +1138,24 @@
     $("detail").scrollTop = 0;
   }
 
+  // From what the failure comes from to where the test noticed it, and back.
+  function besideTheFailure(item) {
+    const cause = causeOfFailure();
+    if (!cause || cause === focus || (item !== cause && item !== focus)) return [];
+    const [t, what] = data.story[data.cause];
+    const button = (text, other) => {
+      const made = element("button", text, "answer");
+      made.addEventListener("click", () => select(other, true));
+      return made;
+    };
+    if (item === focus) return [button(`It comes from this, at ${seconds(t)}: ${what}`, cause)];
+    const late = focus.kind === "failure" || focus.pending ? end - t : focus.t - t;
+    return [
+      element("p", `✗ The failure comes from this: ${what}.`, "bad"),
+      button(`The test noticed it ${span(late)} later: ${data.message.split("\n")[0]}`, focus),
+    ];
+  }
+
   // A button that selects the reply that ended an operation.
   function answeredBy(i) {
     const button = element("button", `Answered by ${laneOf(messages.to[i]).name}: ${brief(messages.text(i, 1)) || "see the reply"}`);
@@ -1107,19 +1164,106 @@
     return button;
   }
 
+  // What led to a message: an item, or { words }.
+  function causeOf(item) {
+    const { key, timer, quiet } = messages.trigger(item.key),
+      came = messageItem(key);
+    const isReply = (item.key & 1) === 1,
+      heard = came ? came.end : -1;
+    // A client sends because the test has called it, a server because it was given a command, unless a message came after that.
+    const [kind, words] = item.lane.kind === "client" ? ["operation", "\u2190 the test called it"] : ["start", "\u2190 it was given a command"];
+    const given = item.lane.items.slice(0, firstFrom(item.lane.items, "t", item.t + 0.5)).filter((one) => one.kind === kind).pop();
+    const since = timer ? item.t - quiet : heard;
+    if (!isReply && given && timer !== "election timer" && given.t >= since && item.t - given.t < 20000) return { item: given, words };
+    if (timer) return { words: `\u2190 its ${timer}`, text: `${item.lane.name} sent this on its own: ${nothingFor(quiet, item)}` };
+    return came && { item: came, words: "\u2190 its sender had received" };
+  }
+
+  const nothingFor = (quiet, item) =>
+    quiet >= item.t
+      ? "it had received nothing before"
+      : quiet > 20000
+        ? `it had received nothing for ${span(quiet)}`
+        : `the message that it had received ${span(quiet)} before does not make a server ask for votes`;
+
   // What led to a message, and what it led to.
   function causality(item) {
-    const list = [messageItem(messages.cause(item.key)), item, messageItem(messages.effect(item.key))];
-    const words = ["\u2190 its sender had received", "selected", "\u2192 its receiver sent next"];
-    const there = list.map((one, i) => [one, words[i]]).filter(([one]) => one);
+    const rows = [causeOf(item), { item, words: "selected" }];
+    const effect = messageItem(messages.effect(item.key));
+    if (effect) rows.push({ item: effect, words: "\u2192 its receiver sent next" });
+    const there = rows.filter(Boolean);
     const made = table(
       "Cause and effect",
       ["at", "", "what"],
-      there.map(([one, word]) => [seconds(one.t), word, headline(one)]),
-      there.map(([one]) => one),
+      there.map(({ item: one, words, text }) => [one ? seconds(one.t) : "", words, one ? headline(one) : text]),
+      there.map(({ item: one }) => one),
     );
     made.className = "causes";
     return made;
+  }
+
+  // The numbers by which clients call themselves in their requests: a field whose number is the same in all requests of a
+  // client, and that no other client sends. The lane of each number.
+  let ids;
+  function clientIds() {
+    if (ids) return ids;
+    ids = new Map();
+    const fields = new Map();
+    for (let i = messages.first; i < messages.first + messages.described; i++) {
+      if (messages.from[i] < 0) continue;
+      const args = (messages.text(i, 0) || "").slice(0, 400);
+      for (const [, name, number] of args.matchAll(/(\w+): (?:\w+\()?(\d+)(?=[,)} ]|$)/g)) {
+        const numbers = fields.get(name) || fields.set(name, new Map()).get(name);
+        const lanes = numbers.get(number) || numbers.set(number, new Map()).get(number);
+        lanes.set(messages.from[i], (lanes.get(messages.from[i]) || 0) + 1);
+      }
+    }
+    for (const [name, numbers] of fields) {
+      const isNamed = /client|clerk/i.test(name);
+      // How many requests of each lane have the field, and how many numbers they have.
+      const counts = new Map();
+      for (const lanes of numbers.values())
+        for (const [lane, n] of lanes) {
+          const [requests, different] = counts.get(lane) || [0, 0];
+          counts.set(lane, [requests + n, different + 1]);
+        }
+      for (const [number, lanes] of numbers) {
+        if (lanes.size !== 1 || (number.length < 4 && !isNamed)) continue;
+        const [lane] = lanes.keys(),
+          [requests, different] = counts.get(lane);
+        // A client that restarts has another number; a number that counts requests is different in each of them.
+        if (isNamed || (requests > 2 * different && different <= 3)) ids.set(number, laneOf(lane));
+      }
+    }
+    return ids;
+  }
+
+  // The clients whose numbers are in a text, each as [number, lane].
+  function clientsIn(text) {
+    const found = new Map();
+    for (const match of (text || "").matchAll(/(?<![\w.])(?:0x[0-9a-f]+|\d+)(?![\w.])/gi)) {
+      const number = match[0].startsWith("0x") ? BigInt(match[0]).toString() : match[0];
+      const lane = clientIds().get(number);
+      // A short number can be anything, unless it stands behind the word.
+      const isSaid = number.length >= 4 || /(client|clerk)[\w ]{0,8}[:=(\s]{0,3}$/i.test(text.slice(0, match.index));
+      if (lane && isSaid) found.set(number, lane);
+    }
+    return [...found];
+  }
+
+  // A table of the clients whose numbers are in a text. A click selects what the client did at a time.
+  function clientTable(text, t) {
+    const clients = clientsIn(text).slice(0, MOST_LISTED);
+    if (clients.length === 0) return [];
+    const items = clients.map(([, lane]) => nearest(lane, t));
+    const made = table(
+      "Clients in this text",
+      ["number", "client", "what it did then"],
+      clients.map(([number, lane], i) => [number, lane.name, items[i] ? `${items[i].what} ${items[i].result || ""}` : ""]),
+      items,
+    );
+    made.classList.add("clients");
+    return [made];
   }
 
   // Selecting and moving.
@@ -1157,8 +1301,27 @@
     if (top + lane.height + HINT > view.y + room()) scroll(top + lane.height + HINT - room());
   }
 
+  // The item of the event that the failure comes from, if the test noticed it later.
+  let causeItem;
+  function causeOfFailure() {
+    if (causeItem === undefined) causeItem = (typeof data.cause === "number" && itemOfEvent(data.story[data.cause])) || null;
+    return causeItem;
+  }
+
+  // Goes to what the failure comes from; from there, to where the test noticed it.
   function goToFailure() {
     chart.focus({ preventScroll: true });
+    const cause = causeOfFailure();
+    if (cause && cause !== selected) {
+      select(cause, true);
+      // What happened just before and after it is in view too.
+      const times = [cause.t, cause.end, ...data.story.map(([t]) => t).filter((t) => Math.abs(t - cause.t) < 6e4)];
+      if (Math.abs(focus.t - cause.t) < 6e4) times.push(focus.t);
+      const [first, last] = [Math.min(...times), Math.max(...times)];
+      const margin = Math.max(0.15 * (last - first), 2e3);
+      look(first - margin, last + margin);
+      return;
+    }
     select(focus, true);
     // If nobody knows what it is about, what led to it is worth a wider look.
     if (focus.kind === "failure") look(end - Math.min(end, 2e6), end + 1e5);
@@ -1183,14 +1346,14 @@
   function tellStory() {
     const list = $("story");
     list.hidden = data.story.length === 0;
-    if (data.storyLeftOut > 0) list.title = `${quoted(data.storyLeftOut, "event")} before these are left out`;
+    if (data.storyLeftOut > 0) list.title = `${quoted(data.storyLeftOut, "earlier event")} left out`;
     // A short story has the whole width for each event.
     list.style.setProperty("--rows", data.story.length > 7 ? Math.ceil(data.story.length / 2) : data.story.length);
     for (const event of data.story) {
       const [t, what] = event,
         entry = element("li"),
         button = element("button", `${(t / 1e6).toFixed(3)} s  ${what}`);
-      button.title = what;
+      if (event === data.story[data.cause]) button.className = "bad";
       button.addEventListener("click", () => {
         const item = itemOfEvent(event);
         if (item) select(item);
@@ -1209,8 +1372,11 @@
 
   // The next visible item in the lane, in either direction.
   function beside(direction) {
-    if (selected.kind === "message")
-      return messageItem(direction < 0 ? messages.cause(selected.key) : messages.effect(selected.key));
+    if (selected.kind === "message") {
+      if (direction > 0) return messageItem(messages.effect(selected.key));
+      const cause = causeOf(selected);
+      return cause && cause.item;
+    }
     const items = selected.lane.items;
     let i = items.indexOf(selected) + direction;
     while (i >= 0 && i < items.length && !isShown(items[i])) i += direction;
@@ -1241,9 +1407,102 @@
     return best;
   }
 
-  function nextFound() {
-    if (found.length === 0) return;
-    select(found[(found.indexOf(selected) + 1) % found.length]);
+  // Finding. Items are searched at once, messages in turns of a few milliseconds: there can be very many.
+  const TURN = 6;
+  // The messages that are found: at most one of an RPC, in the order in which the RPCs were sent; and the times of sending.
+  let foundKeys = [],
+    foundTimes = [],
+    // Which RPCs are found.
+    isFoundRpc = new Uint8Array(messages.count),
+    // All that is found, in the order of time; null: to be made again. Messages are in it as their keys.
+    hits = null,
+    // The number of the search; an older one ends.
+    search = 0,
+    isSearching = false,
+    // When a search that goes on shows again how far it is.
+    nextReport = 0;
+
+  const timeOfHit = (hit) => (typeof hit === "number" ? messages.sent[hit >> 1] : hit.t);
+  const itemOfHit = (hit) => (typeof hit === "number" ? messageItem(hit) : hit);
+
+  function allHits() {
+    if (hits) return hits;
+    hits = [];
+    let i = 0;
+    for (const item of found) {
+      while (i < foundKeys.length && foundTimes[i] < item.t) hits.push(foundKeys[i++]);
+      hits.push(item);
+    }
+    while (i < foundKeys.length) hits.push(foundKeys[i++]);
+    return hits;
+  }
+
+  // The message of an RPC that has the text: the request, with its method and what became of it, or the reply. -1: neither.
+  function foundIn(i, text) {
+    const has = (one) => one !== undefined && one !== null && one.includes(text);
+    if (has(messages.methods[messages.method[i]]) || has(messages.text(i, 0))) return 2 * i;
+    if (has(messages.text(i, 1))) return messages.answered[i] >= 0 ? 2 * i + 1 : 2 * i;
+    // Most RPCs end well, and there is nothing to say.
+    if (messages.fate(i) === 0 && messages.hasReply(i)) return -1;
+    return laneOf(messages.from[i]) && laneOf(messages.to[i]) && has(fateOf(i)) ? 2 * i : -1;
+  }
+
+  function searchMessages(text, from, mine) {
+    if (mine !== search) return;
+    const until = performance.now() + TURN;
+    let i = from;
+    for (; i < messages.count && (i % 64 > 0 || performance.now() < until); i++) {
+      if (shownMethod !== "" && !isMethodShown(i)) continue;
+      const key = foundIn(i, text);
+      if (key < 0) continue;
+      foundKeys.push(key);
+      foundTimes.push(messages.sent[i]);
+      isFoundRpc[i] = 1;
+      hits = null;
+    }
+    isSearching = i < messages.count;
+    if (isSearching) setTimeout(() => searchMessages(text, i, mine));
+    if (isSearching && performance.now() < nextReport) return;
+    nextReport = performance.now() + 200;
+    sayFound();
+    redraw();
+  }
+
+  // The next or the previous hit, seen from the selection; behind the last one comes the first.
+  function nextFound(direction = 1) {
+    const all = allHits();
+    if (all.length === 0) return;
+    const own = selected && (selected.kind === "message" ? all.indexOf(selected.key) : all.indexOf(selected));
+    let at;
+    if (own !== null && own >= 0) at = own + direction;
+    else {
+      let low = 0,
+        high = all.length;
+      const t = selected ? selected.t : -Infinity;
+      while (low < high) {
+        const middle = (low + high) >> 1;
+        if (timeOfHit(all[middle]) < t) low = middle + 1;
+        else high = middle;
+      }
+      at = direction > 0 ? low : low - 1;
+    }
+    const hit = all[(at + all.length) % all.length];
+    select(itemOfHit(hit));
+    sayFound();
+  }
+
+  function sayFound() {
+    const all = word === "" ? 0 : found.length + foundKeys.length;
+    const own = selected && all > 0 && !isSearching ? allHits().indexOf(selected.kind === "message" ? selected.key : selected) : -1;
+    const parts = [`${own >= 0 ? `${own + 1} of ` : ""}${quoted(all, "hit")}`];
+    if (foundKeys.length > 0) parts.push(`${foundKeys.length} in messages`);
+    if (isSearching) parts.push("searching …");
+    $("found").textContent = word === "" ? "" : parts.join(", ");
+    $("found").title =
+      messages.count > messages.described
+        ? `Arguments and replies are searched where this page has them: of ${messages.described} of ${messages.count} RPCs, those nearest to the failure`
+        : "";
+    $("before").hidden = $("next").hidden = all === 0;
   }
 
   function find(text) {
@@ -1255,8 +1514,15 @@
             .flatMap((lane) => lane.items)
             .filter((item) => isFound(item) && isShown(item))
             .sort((a, b) => a.t - b.t);
-    $("found").textContent =
-      text === "" ? "" : `${quoted(found.length, "hit")}${found.length > 0 ? "; Enter goes to the next" : ""}`;
+    foundKeys = [];
+    foundTimes = [];
+    isFoundRpc.fill(0);
+    hits = null;
+    isSearching = false;
+    nextReport = performance.now() + 200;
+    search++;
+    if (text !== "" && messages.count > 0 && shownMethod !== "none") searchMessages(text, 0, search);
+    sayFound();
     redraw();
   }
 
@@ -1278,7 +1544,8 @@
       "-": () => zoom(2),
       0: whole,
       f: goToFailure,
-      n: nextFound,
+      n: () => nextFound(1),
+      N: () => nextFound(-1),
       Enter: () => selected && select(selected, true),
       PageDown: () => scroll(view.y + room() * 0.8),
       PageUp: () => scroll(view.y - room() * 0.8),
@@ -1400,18 +1667,20 @@
     $("farther").addEventListener("click", () => zoom(2));
     $("find").addEventListener("input", (event) => find(event.target.value));
     $("find").addEventListener("keydown", (event) => {
-      if (event.key === "Enter") nextFound();
+      if (event.key === "Enter") nextFound(event.shiftKey ? -1 : 1);
     });
+    $("before").addEventListener("click", () => nextFound(-1));
+    $("next").addEventListener("click", () => nextFound(1));
     $("method").addEventListener("change", (event) => {
       shownMethod = event.target.value;
-      redraw();
+      find(word);
     });
     $("topic").addEventListener("change", (event) => {
       topic = event.target.value;
       find(word);
     });
     new ResizeObserver(resize).observe(chart);
-    $("message").addEventListener("click", () => $("message").classList.toggle("open"));
+    for (const id of ["message", "more"]) $(id).addEventListener("click", () => $("message").classList.toggle("open"));
     // On paper, all lanes are there, in dark ink.
     addEventListener("beforeprint", () => onPaper(true));
     addEventListener("afterprint", () => onPaper(false));
@@ -1440,6 +1709,9 @@
     document.querySelector("h1").textContent = data.description || data.name;
     $("verdict").textContent = data.failed ? `✗ FAILED after ${(end / 1e6).toFixed(1)} s` : "✓ passed";
     $("message").textContent = data.message;
+    const lines = data.message.split("\n").length;
+    $("more").hidden = lines <= 3;
+    $("more").textContent = `all ${lines} lines`;
     $("failure").hidden = !data.failed;
     const remarks = [];
     if (data.simulation)
@@ -1464,7 +1736,7 @@
       );
     if (data.silent)
       remarks.push(
-        `Server ${data.silent[0]} has not answered get_state() since ${seconds(data.silent[1])}: from then on, terms and roles are not known.`,
+        `Server ${data.silent[0]} has not answered get_state() since ${seconds(data.silent[1])}. The others were not asked from then on; a term with a question mark is what their messages tell.`,
       );
     $("remarks").hidden = remarks.length === 0;
     $("remarks").textContent = remarks.join("\n");
@@ -1483,11 +1755,11 @@
     $("legend").textContent =
       "A box is an operation, from its call to its return; get is paler than put and append; hatched and open: pending. " +
       "A server's band says its term, and is high and dark while it leads; hatched: down. The strip under it is the group of servers that it reaches: " +
-      "A is the largest. ▲ a command was started here, ● applied, | a line of the log. ✗ and a red frame: what the failure is about. " +
+      "A is the largest. Terms and roles are asked for every 10 ms, and read from requests for votes and from appends in between, if their arguments are on record; a role that no message tells, and that lasts for less than 10 ms, is not shown. ▲ a command was started here, ● applied, | a line of the log. ✗ and a red frame: what the failure is about. " +
       "Numbers and a line: the longest order of operations that explains their results; hatched in red: what it does not reach. " +
+      "They are shown for one key at a time, the others are faint: for that of the selected operation, or the one that broke first. " +
       "An arrow is a message: a request, or dashed a reply; where it lands, a bar shows how long its handler ran; a red cross: it did not arrive. " +
-      "Each method has its colour. From far away, the lane “messages” shows how many left, in red how many failed. " +
-      "That is shown for one key at a time, the others are faint: for that of the selected operation, or the one that broke first.";
+      "Each method has its colour. From far away, the lane “messages” shows how many left, in red how many failed.";
     if (data.sought) {
       $("find").value = data.sought;
       find(data.sought);
@@ -1502,12 +1774,14 @@
   whole();
   draw();
   if (data.failed) {
-    const said = focus ? told(focus)[0] : "";
+    const cause = causeOfFailure();
     $("said").replaceChildren(
       element("h2", focus ? headline(focus) : "The failure"),
-      element("p", said),
+      element("p", focus ? told(focus)[0] : ""),
+      ...(cause && cause !== focus ? [element("p", `✗ It comes from this, at ${seconds(data.story[data.cause][0])}: ${data.story[data.cause][1]}.`, "bad")] : []),
       element("p", "“Go to the failure” shows it in the timeline."),
     );
+    if (data.message.includes("\n")) $("around").replaceChildren(element("h3", "What the test said"), element("pre", data.message));
   } else {
     $("said").replaceChildren(
       element("p", "Nothing is selected. Click an operation, or use the arrow keys in the chart."),
@@ -1515,5 +1789,5 @@
   }
   document.body.dataset.openedAfter = String(Math.round(performance.now()));
   // For tests of this page.
-  window.picture = { lanes, view, draw, zoom, look, select, itemAt, messages, messageItem, arrows: () => arrows, selected: () => selected };
+  window.picture = { lanes, view, draw, zoom, look, select, itemAt, messages, messageItem, clientsIn, causeOf, arrows: () => arrows, selected: () => selected };
 })();
