@@ -69,6 +69,15 @@ fn drawn(output: &Output) -> (String, String) {
     (std::fs::read_to_string(log).unwrap(), std::fs::read_to_string(picture).unwrap())
 }
 
+/// Under the message, once. At the end stand the first line and the files again.
+#[test]
+fn what_led_to_a_failure_is_told_once() {
+    let (_, text) = output_of(&mut samples(&["--exact", "elects_two_leaders"]));
+    let count = |words: &str| text.matches(words).count();
+    assert_eq!((count("What happened before"), count("  at ")), (1, 1), "{text}");
+    assert_eq!((count("election safety: servers 0 and 1"), count("  picture: ")), (2, 2), "{text}");
+}
+
 /// A minute of virtual time passes at once, in a program whose other tests run in real time. The failure names its seed.
 #[test]
 fn a_test_can_always_be_simulated() {

@@ -56,7 +56,11 @@ fn fails_with(switcher: &str, test: &str, messages: &[&str]) -> String {
     for message in messages {
         assert!(text.contains(message), "{message:?} is missing in: {text}");
     }
-    let last = text.split_once("this replays it:").unwrap().1;
+    let (before, last) = text.split_once("this replays it:").unwrap();
+    assert!(
+        before.contains("test result: FAILED") && !last.contains("this replays it:"),
+        "once, at the end: {text}"
+    );
     assert!(last.contains("\n  LAB_SIM=1 LAB_SEED=7 "), "{text}");
     assert!(last.contains(&format!(" --exact {test}\n")), "{text}");
     let (log, picture) = drawn(&text, test, 7);

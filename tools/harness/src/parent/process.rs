@@ -138,6 +138,33 @@ impl fmt::Display for TestFailure {
 
 impl std::error::Error for TestFailure {}
 
+/// Why a test has failed. Displays as what is left to say below the test's output: of a message that stands in the output, the
+/// first line alone.
+#[derive(Debug)]
+pub(super) struct Failure {
+    why: TestFailure,
+    /// Whether the whole message stands in the test's output.
+    is_printed: bool,
+}
+
+impl From<TestFailure> for Failure {
+    fn from(why: TestFailure) -> Failure {
+        Failure { why, is_printed: false }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.why {
+            TestFailure::Failed { message, drawing } if self.is_printed => {
+                f.write_str(message.lines().next().unwrap_or_default())?;
+                drawing.as_ref().map_or(Ok(()), |drawing| write!(f, "\n{drawing}"))
+            }
+            why => why.fmt(f),
+        }
+    }
+}
+
 /// Asks what can have ended a process with this status.
 fn question(status: Option<ExitStatus>) -> &'static str {
     match status.and_then(|status| status.signal()).and_then(Signal::from_named_raw) {
@@ -168,7 +195,8 @@ pub fn run_test(run: TestRun<'_>, output: &mut dyn FnMut(&[u8])) -> Result<TestP
     let workspace = workspace.map(Path::to_path_buf);
     let pictures = if is_drawn { Pictures::OnFailure } else { Pictures::Never };
     let order = Order { workspace, simulation, pictures, is_lenient, ..Order::new(test, trust) };
-    follow_to_its_end(command, order, limit, objection.unwrap_or(&|| None), output)
+    let objection = objection.unwrap_or(&|| None);
+    follow_to_its_end(command, order, limit, objection, output).map_err(|failure| failure.why)
 }
 
 /// What a child is to do: a [`Start`] without the token, and with a [`Trust`].
@@ -205,7 +233,7 @@ pub(super) fn run(
     order: Order,
     limit: Duration,
     output: &mut dyn FnMut(&[u8]),
-) -> Result<TestPass, TestFailure> {
+) -> Result<TestPass, Failure> {
     follow_to_its_end(command, order, limit, &|| None, output)
 }
 
@@ -215,7 +243,7 @@ fn follow_to_its_end(
     limit: Duration,
     objection: &dyn Fn() -> Option<String>,
     output: &mut dyn FnMut(&[u8]),
-) -> Result<TestPass, TestFailure> {
+) -> Result<TestPass, Failure> {
     let Order { test, trust, workspace, simulation, pictures, counts_threads, is_strict, is_lenient } = order;
     let deadline = Instant::now() + limit;
     // The code under test could find the token in its process's memory, but nowhere else.
@@ -252,16 +280,19 @@ fn follow_to_its_end(
     }
     let status = process.end(output);
     if let Some(objection) = stopped {
-        return Err(TestFailure::Stopped(objection));
+        return Err(TestFailure::Stopped(objection).into());
     }
     let Heard { verdict, panic, .. } = &mut process.heard;
+    // The child prints its message before it reports it.
+    let is_printed = matches!(verdict, Some(Verdict::Failed(_)));
     match verdict.take().or(panic.take().map(Verdict::Failed)) {
         Some(Verdict::Passed(line)) => Ok(TestPass { line, remarks: process.heard.remarks }),
         Some(Verdict::Failed(message)) => {
-            Err(TestFailure::Failed { message, drawing: process.heard.drawing.filter(|_| !sealed) })
+            let drawing = process.heard.drawing.filter(|_| !sealed);
+            Err(Failure { why: TestFailure::Failed { message, drawing }, is_printed })
         }
-        None if has_ended => Err(TestFailure::Ended { status }),
-        None => Err(TestFailure::Hung(limit)),
+        None if has_ended => Err(TestFailure::Ended { status }.into()),
+        None => Err(TestFailure::Hung(limit).into()),
     }
 }
 

@@ -89,7 +89,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// Why a seed has failed.
 #[derive(Debug)]
 enum SeedFailure {
-    Test(TestFailure),
+    Test(process::Failure),
     /// Two runs differ.
     Differs(Difference),
     Trace(TraceError),
@@ -292,7 +292,7 @@ fn run_twice(run: &Run<'_>, output: &mut Vec<u8>) -> Result<(), SeedFailure> {
     }
 }
 
-fn simulate(run: &Run<'_>, trace: Option<PathBuf>, output: &mut Vec<u8>) -> Result<(), TestFailure> {
+fn simulate(run: &Run<'_>, trace: Option<PathBuf>, output: &mut Vec<u8>) -> Result<(), process::Failure> {
     let Run { plan, name, seed, on_kernel_threads, pictures } = *run;
     let program = std::env::current_exe().map_err(TestFailure::NotStarted)?;
     let strategy = plan.wanted.strategy;
@@ -315,7 +315,7 @@ fn simulate(run: &Run<'_>, trace: Option<PathBuf>, output: &mut Vec<u8>) -> Resu
 }
 
 /// The message about a test that has failed with these seeds, out of `runs`. Also keeps the command that replays the
-/// first.
+/// first: it is printed at the very end.
 fn failed(plan: &Plan, name: &str, failures: &[Failure], runs: u64) -> Failed {
     let first = &failures[0];
     let mut text = first.why.trim_end().to_string();
@@ -327,7 +327,6 @@ fn failed(plan: &Plan, name: &str, failures: &[Failure], runs: u64) -> Failed {
     }
     let command = replay::command(plan.wanted.strategy, name, first.seed);
     let replay = format!("{name} failed with seed {}; this replays it:\n  {command}", first.seed);
-    text += &format!("\n{replay}");
     lock(&plan.replays).push(replay);
     text.into()
 }
