@@ -105,6 +105,10 @@ struct Options {
     /// not given.
     #[arg(long, value_name = "N")]
     seeds: Option<u32>,
+    /// The same of each test that takes long to simulate (course/docs/instructor.md); 1 with --time simulated, otherwise as --seeds, if
+    /// this is not given.
+    #[arg(long, value_name = "N")]
+    long_seeds: Option<u32>,
     /// For how many seconds to hunt for bugs, with short simulated runs (docs/simulation.md).
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
     hunt: Option<u64>,
@@ -141,6 +145,7 @@ impl Options {
             "--runs and --must-pass are for runs in real time, and with --time simulated there are none"
         );
         let runs = if simulated { 0 } else { self.runs.into() };
+        let seeds = self.seeds.unwrap_or(self.time.usual_seeds());
         let plan = Plan {
             pristine,
             work: self.work,
@@ -156,7 +161,8 @@ impl Options {
             extra: self.extra,
             runs,
             must_pass: self.must_pass.map_or(runs, usize::from),
-            seeds: self.seeds.unwrap_or(self.time.usual_seeds()),
+            seeds,
+            long_seeds: self.long_seeds.unwrap_or(self.time.usual_long_seeds(seeds)),
             hunt: self.hunt.map(Duration::from_secs),
             hunt_points: self.hunt_points,
             gate: !self.no_gate && run::CAN_SIMULATE,

@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail, ensure};
 use rustix::process::{Pid, Signal, getuid, kill_process_group};
 use std::fs;
 use std::io::{self, Read};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -26,6 +27,15 @@ const MEMORY: u64 = 4 << 30;
 /// The test targets of raft and of kvraft: the lab's tests, and the program that hunts.
 const TESTS: &str = "test_test";
 const HUNT: &str = "hunt";
+
+/// Stands in for the compiler when a hand-in is built.
+const COMPILER: &str = include_str!("rustc.sh");
+
+/// The compiler's options for programs that do little work of their own: compiling them well takes longer than it saves.
+const NOT_OPTIMISED: &str = "-Copt-level=0";
+
+/// The compiler's options for a hand-in that runs for some seconds only, in simulation.
+const LITTLE_OPTIMISED: &str = "-Copt-level=1 -Clto=off";
 
 /// How often to look at the processor time of a build.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
@@ -69,6 +79,10 @@ pub struct Builder<'a> {
     pub simulator: bool,
     /// True if the program that hunts is built too.
     pub hunts: bool,
+    /// True if it hunts for long. The integrity gate makes only a few runs.
+    pub hunts_long: bool,
+    /// True if tests run in real time too. Then everything is built as students build it, but for the gate's program.
+    pub in_real_time: bool,
 }
 
 /// The programs that were built with a hand-in.
@@ -162,6 +176,7 @@ impl Builder<'_> {
             command.args(["--test", HUNT]);
         }
         self.set_up(&mut command);
+        self.stand_in_for_compiler(&mut command)?;
         let time = if processor_time::IS_KNOWN { left } else { limit.min(left) };
         Ok(match run(command, Limit { time, processor_time: Some(limit) })? {
             Ended::Well(messages) => {
@@ -182,6 +197,33 @@ impl Builder<'_> {
                 got.as_secs()
             ),
         })
+    }
+
+    /// What the hand-in's macros have expanded to in this package, as the compiler has printed it. None: this compiler cannot.
+    pub fn expanded(&self, package: &str) -> Option<String> {
+        fs::read_to_string(self.expanded_folder().join(package).with_extension("rs")).ok()
+    }
+
+    fn expanded_folder(&self) -> PathBuf {
+        self.folders.root().join("expanded")
+    }
+
+    /// Makes cargo call [`COMPILER`], which adds options to those of cargo and prints expanded code. Cargo does not see these
+    /// options, so it takes what was built without them for up to date: they are for the crates of the hand-in alone.
+    fn stand_in_for_compiler(&self, command: &mut Command) -> Result<()> {
+        let (program, expanded) = (self.folders.root().join("rustc.sh"), self.expanded_folder());
+        fs::create_dir_all(&expanded)
+            .and_then(|()| fs::write(&program, COMPILER))
+            .and_then(|()| fs::set_permissions(&program, PermissionsExt::from_mode(0o755)))
+            .with_context(|| format!("cannot write {}", program.display()))?;
+        let unless = |is_needed: bool, options: &'static str| if is_needed { "" } else { options };
+        command
+            .env("RUSTC_WRAPPER", program)
+            .env("GRADE_EXPANDED", expanded)
+            .env("GRADE_LIBRARY", unless(self.in_real_time, LITTLE_OPTIMISED))
+            .env("GRADE_TESTS", unless(self.in_real_time, NOT_OPTIMISED))
+            .env("GRADE_HUNT", unless(self.hunts_long, NOT_OPTIMISED));
+        Ok(())
     }
 
     /// Cargo in a confined process.
@@ -337,9 +379,17 @@ mod tests {
         workspace::copy_pristine(&pristine, &folders.workspace()).unwrap();
         let [without, with] = [false, true].map(|simulator| {
             let lab = Lab::Three;
-            Builder { toolchain: &toolchain, folders: &folders, lab, vendor: None, simulator, hunts: false }
-                .stamp()
-                .unwrap()
+            let builder = Builder {
+                toolchain: &toolchain,
+                folders: &folders,
+                lab,
+                vendor: None,
+                simulator,
+                hunts: false,
+                hunts_long: false,
+                in_real_time: true,
+            };
+            builder.stamp().unwrap()
         });
         assert_ne!(without, with);
     }

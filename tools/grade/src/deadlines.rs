@@ -38,6 +38,19 @@ pub(crate) fn seeds_reserve(seeds: u32, tests: usize) -> Duration {
     SEED * seeds * tests as u32
 }
 
+/// How long all simulated runs of a test may take, when no test runs in real time. `left` is the time for them and for the
+/// later tests, of which `later` has the numbers of seeds.
+///
+/// A right solution may take twenty times as long as the reference solution for a test with many clients, so a test gets what is left
+/// over by the later ones. A test that hangs leaves each of them [`LEAST_SIMULATED`] at least, if there is as much.
+pub(crate) fn simulated_share(left: Duration, later: &[u32]) -> Duration {
+    let kept: Duration = later.iter().map(|seeds| (SEED * *seeds).max(LEAST_SIMULATED)).sum();
+    left.saturating_sub(kept).min(LONGEST).max(left / (later.len() as u32 + 1))
+}
+
+/// The time that is kept for the simulated runs of a later test, however few these are.
+const LEAST_SIMULATED: Duration = Duration::from_secs(20);
+
 /// The time that is kept for a hunt.
 pub(crate) fn hunt_reserve(hunt: Option<Duration>) -> Duration {
     hunt.map_or(Duration::ZERO, |time| time + SHRINKING)
@@ -139,6 +152,16 @@ mod tests {
         assert_eq!(share(kept + seconds(30.0), 20.0, later(), seconds(30.0)), reserve(20.0));
         let short = kept;
         assert_eq!(share(short, 20.0, later(), seconds(30.0)), share(short, 20.0, later(), Duration::ZERO));
+    }
+
+    #[test]
+    fn a_slow_simulation_gets_what_the_later_ones_leave() {
+        let share = |left: f64, later: &[u32]| simulated_share(seconds(left), later).as_secs_f64();
+        assert_eq!(share(800.0, &[10; 14]), 130.0);
+        assert_eq!(share(150.0, &[10, 1, 20]), 70.0);
+        assert_eq!(share(100.0, &[10; 4]), 20.0);
+        assert_eq!(share(50.0, &[10; 4]), 10.0);
+        assert_eq!(share(50.0, &[]), 50.0);
     }
 
     #[test]

@@ -18,6 +18,7 @@ use crate::run::{self, Ended, Figures, Hunter, Runner, Verdict};
 use crate::strays;
 use crate::workspace;
 use anyhow::{Context, Result, anyhow, bail};
+use rules::Violation;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -55,7 +56,7 @@ impl Grading {
         let go_tests = plan.part.tests();
         let outcome = |(test, worth): (&'static Test, f64)| Outcome {
             is_gate: plan.extra == Some(Extra::Gate) && !go_tests.iter().any(|go| std::ptr::eq(go, test)),
-            ..Outcome::new(test, worth, plan.must_pass, plan.seeds as usize)
+            ..Outcome::new(test, worth, plan.must_pass, plan.seeds_of(test) as usize)
         };
         let outcomes: Vec<Outcome> = plan.tests().into_iter().map(outcome).collect();
         let folders = Folders::make(plan.work.as_deref())?;
@@ -244,11 +245,31 @@ impl Grading {
         strays::kill_all();
         Ok(match built {
             // If the compiler has complained about a forbidden word, its message says more than ours.
-            Built::Programs(programs) => match handin.violation() {
-                Some(violation) => Built::Broken(violation.to_string()),
-                None => Built::Programs(programs),
-            },
+            Built::Programs(programs) => {
+                match handin.violation().or_else(|| self.violation_once_expanded(&builder)) {
+                    Some(violation) => Built::Broken(violation.to_string()),
+                    None => Built::Programs(programs),
+                }
+            }
             Built::Broken(why) => Built::Broken(why),
+        })
+    }
+
+    /// The first rule for hand-ins that it breaks once its macros are expanded. What cannot be searched is no fault of the hand-in.
+    fn violation_once_expanded(&self, builder: &Builder<'_>) -> Option<Violation> {
+        self.lab().files().iter().find_map(|file| {
+            let package = file.path.split('/').next().unwrap_or_default();
+            let searched = builder.expanded(package).map(|text| rules::check_expanded(file.name, &text));
+            match searched {
+                Some(Ok(violation)) => violation,
+                Some(Err(rules::NotSearched)) | None => {
+                    say(&format!(
+                        "remark: what the macros in {} expand to was not searched: this compiler does not print it",
+                        file.name
+                    ));
+                    None
+                }
+            }
         })
     }
 
@@ -262,6 +283,8 @@ impl Grading {
             vendor,
             simulator: self.plan.simulates(),
             hunts: self.plan.hunts(),
+            hunts_long: self.plan.hunt.is_some(),
+            in_real_time: self.plan.clock == Clock::Real,
         })
     }
 
@@ -409,13 +432,21 @@ impl Grading {
             Clock::Simulated => ("tests", "--time simulated "),
         };
         say(&format!(
-            "simulating the {which}, with {option}--seeds {} --first-seed {} ({})",
+            "simulating the {which}, with {option}--seeds {} --long-seeds {} --first-seed {} ({})",
             self.plan.seeds,
+            self.plan.long_seeds,
             self.plan.first_seed,
             self.since_start()
         ));
         for (done, &i) in passed.iter().enumerate() {
-            let share = self.left_for_seeds() / (passed.len() - done) as u32;
+            let share = match self.plan.clock {
+                Clock::Real => self.left_for_seeds() / (passed.len() - done) as u32,
+                Clock::Simulated => {
+                    let seeds = |i: &usize| lock(&self.outcomes)[*i].seeds as u32;
+                    let later: Vec<u32> = passed[done + 1..].iter().map(seeds).collect();
+                    deadlines::simulated_share(self.left_for_seeds(), &later)
+                }
+            };
             self.simulate_test(runner, i, share)?;
         }
         Ok(())
@@ -424,9 +455,10 @@ impl Grading {
     /// Simulates a test until a seed fails, all have passed, or its share of the time is up.
     fn simulate_test(&self, runner: &Runner<'_>, i: usize, share: Duration) -> Result<()> {
         let test = lock(&self.outcomes)[i].test;
+        let seeds = self.plan.seeds_of(test);
         let began = Instant::now();
         print(&format!("{}, simulated ... ", test.problem));
-        for number in 0..self.plan.seeds {
+        for number in 0..seeds {
             let seed = self.plan.first_seed.wrapping_add(number.into());
             let left = share.saturating_sub(began.elapsed());
             let ended = if left < TOO_SHORT {
@@ -455,15 +487,14 @@ impl Grading {
                     return Ok(());
                 }
                 None if self.plan.clock == Clock::Simulated => bail!(
-                    "only {number} of {} seeds of {:?} were simulated within {} s: the machine is too busy; grade again, with less \
-                     beside it, with fewer --seeds or with a later --deadline",
-                    self.plan.seeds,
+                    "only {number} of {seeds} seeds of {:?} were simulated within {} s: the machine is too busy; grade again, with \
+                     less beside it, with fewer --seeds or with a later --deadline",
                     test.problem,
                     share.as_secs()
                 ),
                 // A run that is stopped because its share of the time is up proves nothing, and costs no points.
                 _ => {
-                    say(&format!("the time is up after {number} of {} seeds", self.plan.seeds));
+                    say(&format!("the time is up after {number} of {seeds} seeds"));
                     return Ok(());
                 }
             }

@@ -26,6 +26,14 @@ impl Clock {
             Clock::Simulated => 10,
         }
     }
+
+    /// How many of `seeds` seeds a long test is simulated with, unless the instructor says otherwise.
+    pub fn usual_long_seeds(self, seeds: u32) -> u32 {
+        match self {
+            Clock::Real => seeds,
+            Clock::Simulated => seeds.min(1),
+        }
+    }
 }
 
 /// What the tests beyond the Go lab's are for.
@@ -103,6 +111,8 @@ pub struct Plan {
     pub must_pass: usize,
     /// How many seeds of each test are simulated; 0: none.
     pub seeds: u32,
+    /// The same of each long test ([`Test::is_long`]).
+    pub long_seeds: u32,
     /// How long to hunt for bugs; None: not at all.
     pub hunt: Option<Duration>,
     /// The points that are taken off if the hunt finds a bug.
@@ -130,6 +140,11 @@ impl Plan {
         all.filter(|(test, _)| is_wanted(test)).collect()
     }
 
+    /// How many seeds of a test are simulated.
+    pub fn seeds_of(&self, test: &Test) -> u32 {
+        if test.is_long { self.long_seeds } else { self.seeds }
+    }
+
     /// True if the build needs the simulator.
     pub fn simulates(&self) -> bool {
         self.seeds > 0 || self.hunts() || self.extra.is_some()
@@ -151,7 +166,17 @@ impl Plan {
         ensure!((0.0..=1.0).contains(&self.broken_part), "--broken: the percentage must be from 0 to 100");
         if self.clock == Clock::Simulated {
             ensure!(self.seeds > 0, "--time simulated: --seeds must be 1 or more: there are no other runs");
+            ensure!(
+                self.long_seeds > 0,
+                "--time simulated: --long-seeds must be 1 or more: there are no other runs"
+            );
         }
+        ensure!(
+            self.long_seeds <= self.seeds,
+            "--long-seeds {}: it must not be more than --seeds {}",
+            self.long_seeds,
+            self.seeds
+        );
         if self.extra.is_some() && self.part.extra_tests().is_empty() {
             bail!(
                 "--extra: the extra tests of Lab 2 restart servers, so they need all of Raft: grade them with --part 2C or 2"
@@ -238,6 +263,7 @@ mod tests {
             runs: 1,
             must_pass: 1,
             seeds: 0,
+            long_seeds: 0,
             hunt: None,
             hunt_points: 0.0,
             gate: true,
@@ -260,6 +286,7 @@ mod tests {
             ("--tests", Plan { filter: vec!["nothing".to_string()], ..plan() }),
             ("--seeds", Plan { seeds: 1000, ..plan() }),
             ("--time simulated:", Plan { clock: Clock::Simulated, runs: 0, must_pass: 0, ..plan() }),
+            ("--long-seeds 3:", Plan { seeds: 2, long_seeds: 3, ..plan() }),
             ("--extra:", Plan { extra: Some(Extra::Gate), ..of_part(Part::Lab2A) }),
             ("--hunt:", Plan { hunt: Some(Duration::from_secs(60)), ..of_part(Part::Lab2B) }),
             ("--hunt 9999:", Plan { hunt: Some(Duration::from_secs(9999)), ..plan() }),
@@ -301,7 +328,17 @@ mod tests {
 
     #[test]
     fn simulated_time_has_room_for_many_seeds() {
-        let simulated = |seeds| Plan { clock: Clock::Simulated, runs: 0, must_pass: 0, seeds, ..plan() };
+        let simulated = |seeds| Plan {
+            clock: Clock::Simulated,
+            runs: 0,
+            must_pass: 0,
+            seeds,
+            long_seeds: Clock::Simulated.usual_long_seeds(seeds),
+            ..plan()
+        };
+        let plan = simulated(10);
+        let seeds = plan.tests().iter().map(|(test, _)| plan.seeds_of(test)).collect::<Vec<_>>();
+        assert_eq!(seeds, [1, 1, 10, 10, 10, 10, 10, 1, 1, 1, 1, 10, 1, 10, 10]);
         assert!(simulated(Clock::Simulated.usual_seeds()).check().is_ok());
         assert!(simulated(27).check().is_ok() && simulated(28).check().is_err());
     }

@@ -3,7 +3,8 @@
 //!
 //! The compiler overlooks functions that are all assembly (`#[unsafe(naked)]`) and everything that a macro of another crate
 //! expands to. Words are searched in the code and not in comments. Strings are searched for unsafe code, because serde's
-//! attributes make code of strings.
+//! attributes make code of strings. The grader also searches what the compiler sees once macros are expanded ([`check_expanded`]):
+//! macros can put code together from pieces that are harmless each.
 #![forbid(unsafe_code)]
 
 mod tokens;
@@ -62,52 +63,114 @@ const ITEMS: [(&str, &[&str]); 2] = [
 pub struct Violation {
     /// The file's name.
     file: String,
-    /// The line, from 1 on.
-    line: usize,
+    place: Place,
     /// The word or the path.
     what: String,
-    in_string: bool,
     reason: Reason,
+}
+
+/// Where in a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Place {
+    /// In the code of this line, from 1 on.
+    Line(usize),
+    /// In a string in this line.
+    StringInLine(usize),
+    /// In what macros and derives expand to: the code that begins with it.
+    Expanded(String),
 }
 
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Violation { file, line, what, in_string, reason } = self;
-        let string = if *in_string { ", in a string" } else { "" };
-        write!(f, "{file} has the word `{what}` in line {line}{string}. {reason}")
+        let Violation { file, place, what, reason } = self;
+        match place {
+            Place::Line(line) => write!(f, "{file} has the word `{what}` in line {line}. {reason}"),
+            Place::StringInLine(line) => {
+                write!(f, "{file} has the word `{what}` in line {line}, in a string. {reason}")
+            }
+            Place::Expanded(code) => {
+                write!(f, "{file} has the word `{what}` once its macros are expanded: `{code} ...`. {reason}")
+            }
+        }
     }
 }
+
+/// The expanded code cannot be searched: it has no such module, or cannot be split into tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotSearched;
 
 /// The first thing in the text of a file that no hand-in may have. None: the file keeps the rules.
 pub fn check(file: &str, text: &str) -> Option<Violation> {
     let tokens = tokens::of(text);
-    let found = (0..tokens.len()).find_map(|i| at(&tokens, i))?;
-    let (line, what, in_string, reason) = found;
-    Some(Violation { file: file.to_string(), line, what, in_string, reason })
+    let (place, what, reason) = (0..tokens.len()).find_map(|i| at(&tokens, i))?;
+    Some(Violation { file: file.to_string(), place, what, reason })
 }
 
-/// What is wrong at a token.
-fn at(tokens: &[Token], i: usize) -> Option<(usize, String, bool, Reason)> {
+/// As [`check`], but searches what macros and derives make of the file. `expanded` is the crate as `rustc -Zunpretty=expanded`
+/// prints it. Only the file's own module is searched.
+///
+/// Macros of the libraries expand to unsafe blocks, and the compiler forbids those of a hand-in. So of unsafe code only attributes
+/// are searched, which the compiler overlooks. Strings are strings now: they have been made code of.
+///
+/// # Errors
+/// If the text does not have the module.
+pub fn check_expanded(file: &str, expanded: &str) -> Result<Option<Violation>, NotSearched> {
+    let module = file.strip_suffix(".rs").unwrap_or(file);
+    let tokens = tokens::of_module(expanded, module).ok_or(NotSearched)?;
+    let found = (0..tokens.len()).find_map(|i| {
+        let is_attribute = || i > 0 && tokens[i - 1].text == "[";
+        let (what, reason) = word_at(&tokens, i)?;
+        (what != "unsafe" || is_attribute()).then_some((i, what, reason))
+    });
+    Ok(found.map(|(i, what, reason)| {
+        let code: Vec<&str> = tokens[i..].iter().take(SHOWN_TOKENS).map(|token| &*token.text).collect();
+        Violation {
+            file: file.to_string(),
+            place: Place::Expanded(code.join(" ").replace(" : : ", "::")),
+            what,
+            reason,
+        }
+    }))
+}
+
+/// How many tokens of expanded code are shown.
+const SHOWN_TOKENS: usize = 8;
+
+/// What is wrong at a token, and where.
+fn at(tokens: &[Token], i: usize) -> Option<(Place, String, Reason)> {
     let Token { kind, text, line } = &tokens[i];
     match kind {
         Kind::Literal => {
             let inside = tokens::of(&tokens::meaning(text)?);
-            let (what, reason) = (0..inside.len()).find_map(|i| begins_code(&inside, i))?;
-            Some((*line, what, true, reason))
+            let found = (0..inside.len()).find_map(|i| begins_code(&inside, i));
+            let (what, reason) = found.or_else(|| {
+                let word = names_a_reading_macro(&inside)?;
+                is_in_attribute(tokens, i).then_some((word, Reason::File))
+            })?;
+            Some((Place::StringInLine(*line), what, reason))
         }
         Kind::Word => {
-            if let Some((word, reason)) = WORDS.iter().find(|(word, _)| word == text) {
-                return Some((*line, word.to_string(), false, *reason));
-            }
-            let (what, reason) = ITEMS
-                .iter()
-                .find_map(|(root, items)| used(tokens, i, root, items))
-                .or_else(|| used_by_variable(tokens, i))
-                .or_else(|| names_a_file(tokens, i))?;
-            Some((*line, what, false, reason))
+            let (what, reason) = word_at(tokens, i)?;
+            Some((Place::Line(*line), what, reason))
         }
         Kind::Mark => None,
     }
+}
+
+/// What is wrong with a word.
+fn word_at(tokens: &[Token], i: usize) -> Option<(String, Reason)> {
+    let Token { kind, text, .. } = &tokens[i];
+    if *kind != Kind::Word {
+        return None;
+    }
+    if let Some((word, reason)) = WORDS.iter().find(|(word, _)| word == text) {
+        return Some((word.to_string(), *reason));
+    }
+    ITEMS
+        .iter()
+        .find_map(|(root, items)| used(tokens, i, root, items))
+        .or_else(|| used_by_variable(tokens, i))
+        .or_else(|| names_a_file(tokens, i))
 }
 
 /// What is wrong in a string if code begins at this token. In a sentence, something else follows.
@@ -130,6 +193,32 @@ fn begins_code(tokens: &[Token], i: usize) -> Option<(String, Reason)> {
     }
     let item = ITEMS.iter().find_map(|(root, items)| used(tokens, i, root, items));
     item.filter(|(_, reason)| *reason == Reason::Shared)
+}
+
+/// The word in a string that calls a macro, and may give it the name of another macro: `from = "ty! { include_str }"`. The compiler
+/// replaces such macros by what they read, so expanded code does not show them.
+fn names_a_reading_macro(tokens: &[Token]) -> Option<String> {
+    let calls = (0..tokens.len()).any(|i| tokens[i].kind == Kind::Word && text(tokens, i + 1) == Some("!"));
+    let reads = |word: &str| word == "env" || WORDS.contains(&(word, Reason::File));
+    let word = tokens.iter().find(|token| token.kind == Kind::Word && reads(&token.text));
+    word.filter(|_| calls).map(|token| token.text.clone())
+}
+
+/// Whether a token is inside of `#[...]`.
+fn is_in_attribute(tokens: &[Token], i: usize) -> bool {
+    let mut depth = 0;
+    for j in (0..i).rev() {
+        match &*tokens[j].text {
+            "]" | ")" | "}" => depth += 1,
+            "[" | "(" | "{" if depth > 0 => depth -= 1,
+            "[" => {
+                let before = |n: usize| j.checked_sub(n).and_then(|k| text(tokens, k));
+                return before(1) == Some("#") || before(1) == Some("!") && before(2) == Some("#");
+            }
+            _ => {}
+        }
+    }
+    false
 }
 
 /// What is used here of the crate `root` that must not be: one of `items`, everything, or the crate by another name.
@@ -315,8 +404,61 @@ mod tests {
         is_right(
             "let path = 1; f(path, path == 2); let included = env != path; g(\"(path = 1), include (all)\");",
         );
+        is_wrong("#[serde(from = \"ty! { include_str }\")] struct A;", "include_str");
+        is_wrong("#[cfg_attr(all(), serde(default, from = \"ty! { a, env }\"))] struct A;", "env");
+        is_right("#[serde(rename = \"env\")] struct A; dprintf!(\"look! (at the env)\");");
         is_right("format!(\"{path}\", path = name);");
         is_right("if [path == 1] && (path == 2) { }");
+    }
+
+    /// What is wrong with the module `server` of a crate that expands to this.
+    fn wrong_once_expanded(expanded: &str) -> Option<String> {
+        let module = format!(
+            "mod common {{ static A: u8 = 0; }}\npub mod server {{ {expanded} }}\nfn f() {{ unsafe {{}} }}"
+        );
+        Some(check_expanded("server.rs", &module).unwrap()?.to_string())
+    }
+
+    #[test]
+    fn what_macros_put_together_is_found_once_they_are_expanded() {
+        // Each comes from a source in which no rule is broken.
+        for source in [
+            "macro_rules! m { ($a:ident) => { std::$a::id() } } fn f() { m!(process); }",
+            "macro_rules! ty { ($a:tt) => { [u8; { $a A: u8 = 0; 0 }] } } #[serde(from = \"ty! { static }\")] struct A;",
+            "macro_rules! ty { ($a:tt) => { [u8; { #[$a(naked)] fn f() {} 0 }] } } #[serde(from = \"ty! { unsafe }\")] struct A;",
+        ] {
+            is_right(source);
+        }
+        for (expanded, what) in [
+            (
+                "fn f() { std::process::id(); }",
+                "`std::process` once its macros are expanded: `std::process::id ( ...`",
+            ),
+            ("fn g() -> [u8; { static A: u8 = 0; 0 }] {}", "`static` once"),
+            ("fn f() { #[unsafe(naked)] fn g() {} }", "`unsafe` once"),
+            ("#[macro_export] macro_rules! m { () => {} }", "`macro_export` once"),
+        ] {
+            let message = wrong_once_expanded(expanded).unwrap_or_else(|| panic!("{expanded} is right"));
+            assert!(message.starts_with(&format!("server.rs has the word {what}")), "{message}");
+        }
+    }
+
+    #[test]
+    fn what_macros_of_the_libraries_expand_to_is_right() {
+        for expanded in [
+            "#[automatically_derived] unsafe impl ::core::clone::TrivialClone for A { }",
+            "fn f() { unsafe { ::std::mem::transmute(_oper) } unsafe fn unbind<'a, T>(x: &T) -> &'a T { x } }",
+            "const FIELDS: &'static [&'static str] = &[\"static A: u8\", \"unsafe {}\"]; fn f() { ::std::io::_print(a); }",
+        ] {
+            assert_eq!(wrong_once_expanded(expanded), None, "{expanded}");
+        }
+    }
+
+    #[test]
+    fn expanded_code_without_the_module_is_not_taken_for_right() {
+        assert_eq!(check_expanded("server.rs", "mod common { }"), Err(NotSearched));
+        assert_eq!(check_expanded("server.rs", "mod server { ' }"), Err(NotSearched));
+        assert_eq!(check_expanded("server.rs", "mod server;"), Err(NotSearched));
     }
 
     #[test]

@@ -28,6 +28,19 @@ pub(crate) fn of(text: &str) -> Vec<Token> {
     }
 }
 
+/// The tokens of the module `name` of a crate, whose whole text is given. None: it has no such module, or cannot be split.
+pub(crate) fn of_module(text: &str, name: &str) -> Option<Vec<Token>> {
+    let trees: Vec<TokenTree> = text.parse::<TokenStream>().ok()?.into_iter().collect();
+    trees.windows(3).find_map(|three| match three {
+        [TokenTree::Ident(word), TokenTree::Ident(module), TokenTree::Group(body)]
+            if word == "mod" && module == name && body.delimiter() == Delimiter::Brace =>
+        {
+            Some(flat(body.stream()))
+        }
+        _ => None,
+    })
+}
+
 fn words(text: &str) -> Vec<Token> {
     let is_part = |c: char| c.is_alphanumeric() || c == '_';
     let mut tokens = Vec::new();
