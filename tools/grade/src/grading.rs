@@ -371,7 +371,7 @@ impl Grading {
                 if left < TOO_SHORT { None } else { Some(runner.run(test.function, left, Some(seed))?) };
             match ended {
                 Some(Ended { verdict: Verdict::Passed(passed), .. }) => figures = Some(passed),
-                Some(Ended { verdict: Verdict::Failed(again), output }) if began.elapsed() < share => {
+                Some(Ended { verdict: Verdict::Failed(again), output, .. }) if began.elapsed() < share => {
                     say(&format!("FAILED with seed {seed}"));
                     print(&foreign::quoted(&format!("{output}\n{again}")));
                     print(&report::replay(self.lab(), test.function, seed));
@@ -438,22 +438,66 @@ impl Grading {
             self.plan.first_seed,
             self.since_start()
         ));
+        let mut is_slow = false;
         for (done, &i) in passed.iter().enumerate() {
+            let later = &passed[done + 1..];
+            if is_slow && lock(&self.outcomes)[i].test.is_long {
+                self.run_instead(runner, i, later)?;
+                continue;
+            }
             let share = match self.plan.clock {
                 Clock::Real => self.left_for_seeds() / (passed.len() - done) as u32,
                 Clock::Simulated => {
                     let seeds = |i: &usize| lock(&self.outcomes)[*i].seeds as u32;
-                    let later: Vec<u32> = passed[done + 1..].iter().map(seeds).collect();
-                    deadlines::simulated_share(self.left_for_seeds(), &later)
+                    deadlines::simulated_share(
+                        self.left_for_seeds(),
+                        &later.iter().map(seeds).collect::<Vec<u32>>(),
+                    )
                 }
             };
-            self.simulate_test(runner, i, share)?;
+            if self.simulate_test(runner, i, share)? == Simulated::TooSlow {
+                is_slow = true;
+                self.run_instead(runner, i, later)?;
+            }
         }
         Ok(())
     }
 
+    /// Runs test `i` in real time, because the hand-in takes too long to simulate. That is no fault: a solution that copies its
+    /// whole log, or has a thread for each RPC, can take a hundred times as long as another. `later`: the tests that follow.
+    fn run_instead(&self, runner: &Runner<'_>, i: usize, later: &[usize]) -> Result<()> {
+        let (test, later) = {
+            let outcomes = lock(&self.outcomes);
+            (outcomes[i].test, later.iter().map(|i| outcomes[*i].test.seconds).collect::<Vec<f64>>())
+        };
+        print(&format!("{}, in real time instead ... ", test.problem));
+        let share = deadlines::share(self.left_for_seeds(), test.seconds, later.into_iter(), Duration::ZERO);
+        if share < TOO_SHORT {
+            say("not run");
+            let why = "it was not run: the time was up".to_string();
+            lock(&self.outcomes)[i].record_instead(Verdict::Failed(why));
+            return Ok(());
+        }
+        let ended = with_threads(test, share, |limit| runner.run(test.function, limit, None))?;
+        let verdict = match ended.verdict {
+            Verdict::Passed(mut figures) => {
+                say(&format!("passed, {:.1} s", figures.seconds));
+                let remark = "it ran in real time, once, because simulating it takes too long";
+                figures.remarks.insert(0, remark.to_string());
+                Verdict::Passed(figures)
+            }
+            Verdict::Failed(why) => {
+                say("FAILED");
+                self.show_failure(i, &ended.output, &why);
+                Verdict::Failed(why)
+            }
+        };
+        lock(&self.outcomes)[i].record_instead(verdict);
+        Ok(())
+    }
+
     /// Simulates a test until a seed fails, all have passed, or its share of the time is up.
-    fn simulate_test(&self, runner: &Runner<'_>, i: usize, share: Duration) -> Result<()> {
+    fn simulate_test(&self, runner: &Runner<'_>, i: usize, share: Duration) -> Result<Simulated> {
         let test = lock(&self.outcomes)[i].test;
         let seeds = self.plan.seeds_of(test);
         let began = Instant::now();
@@ -476,7 +520,11 @@ impl Grading {
                     verdict.figures().into_iter().for_each(show_remarks);
                     lock(&self.outcomes)[i].record_simulated(verdict);
                 }
-                Some(Ended { verdict: Verdict::Failed(why), output })
+                Some(Ended { is_unfinished: true, .. }) if self.plan.clock == Clock::Simulated => {
+                    say(&format!("seed {seed} had not ended after {} s", began.elapsed().as_secs()));
+                    return Ok(Simulated::TooSlow);
+                }
+                Some(Ended { verdict: Verdict::Failed(why), output, .. })
                     if self.plan.clock == Clock::Simulated || began.elapsed() < share =>
                 {
                     say(&format!("FAILED with seed {seed}"));
@@ -484,7 +532,7 @@ impl Grading {
                     print(&report::replay(self.lab(), test.function, seed));
                     let why = format!("simulated with seed {seed}: {}", why.trim_start());
                     lock(&self.outcomes)[i].record_simulated(Verdict::Failed(why));
-                    return Ok(());
+                    return Ok(Simulated::Ended);
                 }
                 None if self.plan.clock == Clock::Simulated => bail!(
                     "only {number} of {seeds} seeds of {:?} were simulated within {} s: the machine is too busy; grade again, with \
@@ -495,12 +543,12 @@ impl Grading {
                 // A run that is stopped because its share of the time is up proves nothing, and costs no points.
                 _ => {
                     say(&format!("the time is up after {number} of {seeds} seeds"));
-                    return Ok(());
+                    return Ok(Simulated::Ended);
                 }
             }
         }
         say(&format!("passed, in {:.1} s of real time", began.elapsed().as_secs_f64()));
-        Ok(())
+        Ok(Simulated::Ended)
     }
 
     /// Hunts for bugs in the time that is left, and prints what it finds.
@@ -625,6 +673,15 @@ fn show_remarks(figures: &Figures) {
     for remark in &figures.remarks {
         print(&foreign::quoted(&format!("remark: {remark}")));
     }
+}
+
+/// How the simulation of a test has ended.
+#[derive(PartialEq, Eq)]
+enum Simulated {
+    /// With a result, or because its share of the time was up.
+    Ended,
+    /// Nothing else shows whether the test passes, and one seed takes too long.
+    TooSlow,
 }
 
 /// A panic cannot leave the guarded value half changed, so a poisoned lock is used like any other.

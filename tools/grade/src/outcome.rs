@@ -54,6 +54,12 @@ impl Outcome {
         self.count_points();
     }
 
+    /// A run in real time decides instead of the seeds that were not simulated.
+    pub fn record_instead(&mut self, verdict: Verdict) {
+        (self.must_pass, self.seeds) = (1, self.simulated.len());
+        self.record_run(verdict);
+    }
+
     fn count_points(&mut self) {
         self.points = if self.has_passed() { self.worth } else { 0.0 };
     }
@@ -189,6 +195,20 @@ mod tests {
         assert!(outcome.has_passed() && outcome.points == 5.0 && outcome.figures().is_some());
         failed.record_simulated(Verdict::Failed("simulated with seed 7: it hung".to_string()));
         assert!(failed.has_failed() && failed.remark() == "simulated with seed 7: it hung");
+    }
+
+    #[test]
+    fn a_run_in_real_time_can_stand_for_seeds_but_not_for_one_that_failed() {
+        let mut slow = outcome(0, 2);
+        slow.record_simulated(passed());
+        let (mut hangs, mut failed_seed) = (slow.clone(), slow.clone());
+        slow.record_instead(passed());
+        assert!(slow.has_passed() && slow.points == 5.0 && slow.remark().is_empty());
+        hangs.record_instead(failed());
+        assert!(hangs.has_failed() && hangs.points == 0.0 && hangs.remark() == "it hung");
+        failed_seed.record_simulated(failed());
+        failed_seed.record_instead(passed());
+        assert!(!failed_seed.has_passed());
     }
 
     #[test]

@@ -84,6 +84,8 @@ impl Verdict {
 pub struct Ended {
     pub verdict: Verdict,
     pub output: String,
+    /// True if it had no result when its time was up.
+    pub is_unfinished: bool,
 }
 
 impl Ended {
@@ -138,11 +140,12 @@ impl Runner<'_> {
         strays::kill_all();
         // Ignore an error: the folder is removed in the end with all others.
         let _ = workspace::remove_folder(&place);
+        let is_unfinished = matches!(result, Err(TestFailure::Hung(_)));
         let verdict = match result {
             Ok(pass) => Verdict::Passed(pass.into()),
             Err(failure) => Verdict::Failed(failure.to_string()),
         };
-        Ok(Ended { verdict, output })
+        Ok(Ended { verdict, output, is_unfinished })
     }
 
     /// Starts `program` in a confined process, and waits for its end. Returns also what it has printed.
@@ -280,6 +283,7 @@ mod tests {
         let failed = |output: &str| Ended {
             verdict: Verdict::Failed("it ended".to_string()),
             output: output.to_string(),
+            is_unfinished: false,
         };
         assert!(failed(&format!("x. {}.", harness::OTHERS_HAVE_THEM)).lacked_threads_of_others());
         assert!(!failed("x").lacked_threads_of_others());
