@@ -244,14 +244,17 @@ impl Grading {
         // The compiler has run the student's macros and constants, which may have left processes.
         strays::kill_all();
         Ok(match built {
-            // If the compiler has complained about a forbidden word, its message says more than ours.
             Built::Programs(programs) => {
                 match handin.violation().or_else(|| self.violation_once_expanded(&builder)) {
                     Some(violation) => Built::Broken(violation.to_string()),
                     None => Built::Programs(programs),
                 }
             }
-            Built::Broken(why) => Built::Broken(why),
+            // The compiler may have complained about a forbidden word. Its message comes first, because it names the line.
+            Built::Broken(why) => Built::Broken(match handin.violation() {
+                Some(violation) => format!("{}\n{violation}", why.trim_end()),
+                None => why,
+            }),
         })
     }
 
