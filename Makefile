@@ -65,13 +65,14 @@ test:
 	$(CARGO) test --workspace --no-fail-fast
 
 check:
-	$(CARGO) fmt --all --check
+	$(CARGO) fmt --all --check || { echo "make check: cargo fmt --all makes these changes" >&2; exit 1; }
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	$(CARGO) clippy --package raft --package kvraft --test hunt -- -D warnings
 	$(CARGO) run --quiet --package rules -- $$(cat tools/handin/files)
 
 doc:
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps
+	@echo "Begin at target/doc/labrpc/index.html, which links to the other crates."
 
 handin:
 	@CARGO="$(CARGO)" PROCESSES="$(PROCESSES)" tools/handin/pack "$(LAB)"
