@@ -41,7 +41,7 @@ pub(crate) fn seeds_reserve(seeds: u32, tests: usize) -> Duration {
 /// How long all simulated runs of a test may take, when no test runs in real time. `left` is the time for them and for the
 /// later tests, of which `later` has the numbers of seeds.
 ///
-/// A right solution may take twenty times as long as the reference solution for a test with many clients, so a test gets what is left
+/// A right solution may take twenty times as long as another for a test with many clients, so a test gets what is left
 /// over by the later ones. A test that hangs leaves each of them [`LEAST_SIMULATED`] at least, if there is as much.
 pub(crate) fn simulated_share(left: Duration, later: &[u32]) -> Duration {
     let kept: Duration = later.iter().map(|seeds| (SEED * *seeds).max(LEAST_SIMULATED)).sum();

@@ -15,7 +15,7 @@ mod watch;
 
 pub use leftovers::WORDS as THREADS_ARE_LEFT;
 pub use observer::observe;
-pub use pauses::{pause_server, pause_thread};
+pub use pauses::{calm, pause_server, pause_thread};
 pub use simulation::{latency, scenario};
 pub use tasks::{Task, spawn, spawn_client};
 pub use watch::fail;

@@ -54,7 +54,7 @@ mod report;
 mod test;
 
 pub use child::{
-    THREADS_ARE_LEFT, Task, begin, fail, latency, observe, passed, pause_server, pause_thread, remark,
+    THREADS_ARE_LEFT, Task, begin, calm, fail, latency, observe, passed, pause_server, pause_thread, remark,
     scenario, spawn, spawn_client,
 };
 pub use environment::{VARIABLES, Variable};

@@ -247,8 +247,9 @@ impl<H: Host> Cluster<H> {
         self.net.long_delays(has(Fault::Timeouts));
     }
 
-    /// Ends all faults: the network becomes good, and all servers run and reach each other.
+    /// Ends all faults: the network becomes good, all servers run and reach each other, and threads pause for a short time only.
     pub(crate) fn calm(&self) {
+        harness::calm();
         self.net.latency(Latency { stragglers: None, stalls: None, ..harness::latency() });
         self.net.reliable(true);
         record::unreliable(false);

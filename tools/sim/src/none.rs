@@ -34,6 +34,8 @@ pub(crate) fn stand_by() {}
 
 pub(crate) fn pause(_duration: Duration, _is_chosen: impl FnMut(usize, &str) -> bool) {}
 
+pub(crate) fn calm() {}
+
 pub(crate) fn threads() -> Option<Vec<(usize, String)>> {
     None
 }

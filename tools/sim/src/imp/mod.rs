@@ -133,6 +133,12 @@ pub(crate) fn pause(duration: Duration, is_chosen: impl FnMut(usize, &str) -> bo
     }
 }
 
+pub(crate) fn calm() {
+    if is_simulated() {
+        scheduler::calm();
+    }
+}
+
 pub(crate) fn threads() -> Option<Vec<(usize, String)>> {
     is_simulated().then(scheduler::alive)
 }

@@ -509,6 +509,10 @@ pub(crate) fn pause(me: &'static Thread, duration: u64, mut is_chosen: impl FnMu
     });
 }
 
+pub(crate) fn calm() {
+    with(|s| s.chooser.calm());
+}
+
 pub(crate) fn stand_by(me: &'static Thread) {
     with(|s| s.threads.get_mut(me.id).stands_by = true);
 }

@@ -21,6 +21,9 @@ pub(crate) trait Chooser: Send {
         None
     }
 
+    /// From now on, pauses must be short beside the time after which a server starts an election.
+    fn calm(&mut self) {}
+
     /// What the running thread does at this edge in the control flow of instrumented code. Edges are numbered from 0 on.
     /// The scheduler calls this whenever a thread passes the edge, until the answer is `Never`.
     fn at_edge(&mut self, _edge: usize, _now: u64, _choices: &mut Rng) -> AtEdge {

@@ -177,6 +177,25 @@ mod tests {
     }
 
     #[test]
+    fn pauses_at_slow_places_are_short_when_all_is_calm() {
+        for is_calm in [false, true] {
+            let (mut chooser, mut choices) = chooser(Strategy::SlowPlaces, 7);
+            if is_calm {
+                chooser.calm();
+            }
+            let pauses = (0..1_000_000u64).filter_map(|i| {
+                let now = i * MILLISECOND / 10;
+                match chooser.at_edge(i as usize % 3000, now, &mut choices) {
+                    AtEdge::PauseUntil(until) => Some(until - now),
+                    _ => None,
+                }
+            });
+            let longest = pauses.max().expect("there are pauses");
+            assert_eq!(longest < 2 * MILLISECOND, is_calm, "{longest} ns");
+        }
+    }
+
+    #[test]
     fn a_deferred_thread_has_the_lowest_priority() {
         let (mut chooser, mut choices) = chooser(Strategy::Priorities, 2);
         let favourite = chooser.choose(&[0, 1], &mut choices);

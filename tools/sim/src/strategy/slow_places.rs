@@ -15,6 +15,10 @@ const ONE_IN: [u64; 4] = [10, 30, 100, 300];
 /// The upper limit of a pause's length: one of these is drawn for each run.
 const LONGEST: [u64; 2] = [4 * MILLISECOND, 20 * MILLISECOND];
 
+/// The same after [`Chooser::calm`]. A request for a vote can pass several slow places, and another server must not start an
+/// election meanwhile.
+const LONGEST_WHEN_CALM: u64 = 2 * MILLISECOND;
+
 /// At one place, so many pauses may come at once. Two servers that do the same at the same time both pause.
 const AT_ONCE: u64 = 3;
 
@@ -24,6 +28,7 @@ pub(super) struct SlowPlaces {
     run: Option<Run>,
     /// The edges that are slow, with the pauses there.
     slow: BTreeMap<usize, Budget>,
+    is_calm: bool,
 }
 
 /// What is drawn for each run.
@@ -57,11 +62,16 @@ impl Chooser for SlowPlaces {
         Uniform.choose(ready, choices)
     }
 
+    fn calm(&mut self) {
+        self.is_calm = true;
+    }
+
     fn at_edge(&mut self, edge: usize, now: u64, choices: &mut Rng) -> AtEdge {
         let Run { one_in, longest } = *self.run.get_or_insert_with(|| Run {
             one_in: ONE_IN[choices.below(ONE_IN.len() as u64) as usize],
             longest: LONGEST[choices.below(LONGEST.len() as u64) as usize],
         });
+        let longest = if self.is_calm { LONGEST_WHEN_CALM } else { longest };
         // An edge that is not in the map is passed for the first time.
         if !self.slow.contains_key(&edge) && !choices.one_in(one_in) {
             return AtEdge::Never;
