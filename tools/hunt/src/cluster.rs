@@ -247,7 +247,7 @@ impl<H: Host> Cluster<H> {
         self.net.long_delays(has(Fault::Timeouts));
     }
 
-    /// Ends all faults: the network becomes good, all servers run and reach each other, and threads pause for a short time only.
+    /// Ends all faults: the network becomes good, all servers run and reach each other, and threads pause seldom.
     pub(crate) fn calm(&self) {
         harness::calm();
         self.net.latency(Latency { stragglers: None, stalls: None, ..harness::latency() });

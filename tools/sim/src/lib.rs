@@ -14,7 +14,7 @@
 //! | [`whereabouts`] | finds where other threads are, simulated or not |
 //! | [`stand_by`] | marks a thread that only watches the others |
 //! | [`pause`] | keeps other threads from running for a while |
-//! | [`calm`] | ends the strategy's long pauses |
+//! | [`calm`] | lets the strategy pause threads seldom |
 //!
 //! This is the only crate of the workspace with unsafe code. The simulator runs on Linux with the GNU C library, on x86-64
 //! and aarch64. Elsewhere, and with `--cfg lab_without_sim`, [`SUPPORTED`] is false and the crate contains no unsafe code.
@@ -135,8 +135,7 @@ pub fn pause(duration: Duration, is_chosen: impl FnMut(usize, &str) -> bool) {
     imp::pause(duration, is_chosen);
 }
 
-/// From now on, the strategy `slow-places` pauses threads for two milliseconds at most, as on a machine that has enough processors.
-/// Raft elects a leader only if messages are much faster than election timeouts (section 5.6 of the Raft paper).
+/// From now on, the strategy `slow-places` pauses one thread at a time, and none for three quarters of the time. Raft elects a leader only if messages are much faster than election timeouts (section 5.6 of the Raft paper).
 pub fn calm() {
     imp::calm();
 }

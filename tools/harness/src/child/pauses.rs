@@ -21,7 +21,7 @@ pub fn pause_thread(i: usize, duration: Duration, choose: impl FnOnce(usize) -> 
     }
 }
 
-/// Ends the long pauses of the simulation's strategy (see `sim::calm`). Does nothing in real time.
+/// Lets the simulation's strategy pause threads seldom (see `sim::calm`). Does nothing in real time.
 pub fn calm() {
     sim::calm();
 }

@@ -21,7 +21,7 @@ pub(crate) trait Chooser: Send {
         None
     }
 
-    /// From now on, pauses must be short beside the time after which a server starts an election.
+    /// From now on, pauses together must be short beside the time after which a server starts an election.
     fn calm(&mut self) {}
 
     /// What the running thread does at this edge in the control flow of instrumented code. Edges are numbered from 0 on.

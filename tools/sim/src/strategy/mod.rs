@@ -177,21 +177,22 @@ mod tests {
     }
 
     #[test]
-    fn pauses_at_slow_places_are_short_when_all_is_calm() {
+    fn threads_pause_at_slow_places_for_a_quarter_of_the_time_when_all_is_calm() {
         for is_calm in [false, true] {
             let (mut chooser, mut choices) = chooser(Strategy::SlowPlaces, 7);
             if is_calm {
                 chooser.calm();
             }
-            let pauses = (0..1_000_000u64).filter_map(|i| {
-                let now = i * MILLISECOND / 10;
-                match chooser.at_edge(i as usize % 3000, now, &mut choices) {
+            const TIME: u64 = 100_000 * MILLISECOND;
+            let pauses =
+                (0..TIME).step_by(MILLISECOND as usize / 10).enumerate().filter_map(|(i, now)| match chooser
+                    .at_edge(i % 3000, now, &mut choices)
+                {
                     AtEdge::PauseUntil(until) => Some(until - now),
                     _ => None,
-                }
-            });
-            let longest = pauses.max().expect("there are pauses");
-            assert_eq!(longest < 2 * MILLISECOND, is_calm, "{longest} ns");
+                });
+            let percent = pauses.sum::<u64>() * 100 / TIME;
+            assert!(if is_calm { (5..=25).contains(&percent) } else { percent > 50 }, "{percent} %");
         }
     }
 

@@ -15,9 +15,9 @@ const ONE_IN: [u64; 4] = [10, 30, 100, 300];
 /// The upper limit of a pause's length: one of these is drawn for each run.
 const LONGEST: [u64; 2] = [4 * MILLISECOND, 20 * MILLISECOND];
 
-/// The same after [`Chooser::calm`]. A request for a vote can pass several slow places, and another server must not start an
-/// election meanwhile.
-const LONGEST_WHEN_CALM: u64 = 2 * MILLISECOND;
+/// After [`Chooser::calm`], a pause is followed by so many times its length without a pause, anywhere. A request for a vote can pass
+/// several slow places, and must not take so long that another server starts an election meanwhile.
+const REST_WHEN_CALM: u64 = 3;
 
 /// At one place, so many pauses may come at once. Two servers that do the same at the same time both pause.
 const AT_ONCE: u64 = 3;
@@ -28,7 +28,8 @@ pub(super) struct SlowPlaces {
     run: Option<Run>,
     /// The edges that are slow, with the pauses there.
     slow: BTreeMap<usize, Budget>,
-    is_calm: bool,
+    /// When the next pause may begin, once all is calm. None: it is not.
+    rest_until: Option<u64>,
 }
 
 /// What is drawn for each run.
@@ -63,7 +64,7 @@ impl Chooser for SlowPlaces {
     }
 
     fn calm(&mut self) {
-        self.is_calm = true;
+        self.rest_until = Some(0);
     }
 
     fn at_edge(&mut self, edge: usize, now: u64, choices: &mut Rng) -> AtEdge {
@@ -71,10 +72,18 @@ impl Chooser for SlowPlaces {
             one_in: ONE_IN[choices.below(ONE_IN.len() as u64) as usize],
             longest: LONGEST[choices.below(LONGEST.len() as u64) as usize],
         });
-        let longest = if self.is_calm { LONGEST_WHEN_CALM } else { longest };
         // An edge that is not in the map is passed for the first time.
         if !self.slow.contains_key(&edge) && !choices.one_in(one_in) {
             return AtEdge::Never;
+        }
+        if let Some(rest_until) = &mut self.rest_until {
+            self.slow.entry(edge).or_insert(Budget { paid_at: 0 });
+            if now < *rest_until {
+                return AtEdge::GoOn;
+            }
+            let pause = choices.below(longest);
+            *rest_until = now + (1 + REST_WHEN_CALM) * pause;
+            return AtEdge::PauseUntil(now + pause);
         }
         let places = 1 + self.slow.len() as u64;
         // The first pauses of hot places must not all come at the beginning.
