@@ -9,6 +9,8 @@ use std::process::Command;
 /// The names of Chromium's program.
 const BROWSERS: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "chrome"];
 
+const RUNS_CHECKS: &str = include_str!("checks.js");
+
 const CHECKS: &str = include_str!("page_test.js");
 
 const CHECKS_OF_MESSAGES: &str = include_str!("messages_test.js");
@@ -52,7 +54,8 @@ fn check(test: &str, environment: &[(&str, &str)], checks: &str) -> usize {
     // A folder for each browser: two browsers with one profile are one browser, and one of the two has no document.
     let folder = tempfile::tempdir().unwrap();
     let copy = folder.path().join("page.html");
-    std::fs::write(&copy, page.replace("</html>", &format!("<script>{checks}</script>\n</html>"))).unwrap();
+    let scripts = format!("<script>{RUNS_CHECKS}</script>\n<script>{checks}</script>\n</html>");
+    std::fs::write(&copy, page.replace("</html>", &scripts)).unwrap();
     let (document, said) = document(&copy, &folder.path().join("profile"));
     // Ignore the error: the browser's helpers may outlive it for a moment, and write there.
     let _ = folder.close();
