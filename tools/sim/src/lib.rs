@@ -135,7 +135,9 @@ pub fn pause(duration: Duration, is_chosen: impl FnMut(usize, &str) -> bool) {
     imp::pause(duration, is_chosen);
 }
 
-/// From now on, the strategy `slow-places` pauses one thread at a time, and none for three quarters of the time. Raft elects a leader only if messages are much faster than election timeouts (section 5.6 of the Raft paper).
+/// From now on, the strategy `slow-places` pauses one thread at a time, and none for three quarters of the time. Raft elects a
+/// leader only if messages are much faster than election timeouts (section 5.6 of the Raft paper). Does nothing on a thread
+/// that is not simulated.
 pub fn calm() {
     imp::calm();
 }
