@@ -184,6 +184,7 @@ function readMessages({ methods, first, contents, dropped }, numbers) {
 
   return {
     count, methods, dropped, first, described: contents.length, failed, from, to, method, sent, arrived, answered, ended, reach,
-    fate, isHeldBack, hasReply, text, firstFrom, leaves, arrives, sender, receiver, effect, heard, trigger, sentBefore, overtaken, sentBy, leftAt, sentAt,
+    fate, isHeldBack, hasReply, text, firstFrom, leaves, arrives, sender, receiver, effect, heard, trigger,
+    sentBefore, overtaken, sentBy, leftAt, sentAt,
   };
 }

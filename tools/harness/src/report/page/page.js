@@ -184,7 +184,8 @@
   function fateOf(i) {
     const a = laneOf(messages.from[i]).name,
       b = laneOf(messages.to[i]).name;
-    const { arrived, answered, ended } = messages;
+    const { arrived, answered, ended } = messages,
+      hasAnswered = answered[i] >= 0 && answered[i] <= ended[i];
     switch (messages.fate(i)) {
       case 1:
         return `\u2717 Cut off: ${a} was disconnected from ${b} when it left.`;
@@ -195,7 +196,7 @@
       case 4:
         return `\u2717 The network lost the reply: ${b} has handled the request, and ${a} does not know it.`;
       case 5:
-        return `\u2717 ${answered[i] >= 0 && answered[i] <= ended[i] ? "The reply was cut off" : `Cut off while ${b} handled it`}: ${whyCutOff(i)}.`;
+        return `\u2717 ${hasAnswered ? "The reply was cut off" : `Cut off while ${b} handled it`}: ${whyCutOff(i)}.`;
     }
     if (messages.hasReply(i)) return "";
     if (answered[i] >= 0) return ended[i] < 0 ? "The reply was on its way when the test ended." : "";
@@ -1154,7 +1155,8 @@
   }
 
   function captionOfAround(item, shown, all) {
-    const when = item.kind === "operation" ? "While it ran" : item.end > item.t ? `During this, and ${span(NEAR)} around it` : `Within ${span(NEAR)}`;
+    const lasts = item.end > item.t ? `During this, and ${span(NEAR)} around it` : `Within ${span(NEAR)}`,
+      when = item.kind === "operation" ? "While it ran" : lasts;
     return when + (all > shown ? `: ${shown} of ${all}` : "");
   }
 
@@ -1291,8 +1293,8 @@
     rows.push({ item, at: item.t, words: "selected: it left" });
     const effect = messageItem(messages.effect(item.key));
     if (effect) {
-      const answers = effect.key === item.key + 1;
-      const words = isReply ? `its receiver sent next, ${span(effect.t - item.end)} after it arrived` : answers ? "its receiver answered" : "its receiver sent, before it answered";
+      const ofRequest = effect.key === item.key + 1 ? "its receiver answered" : "its receiver sent, before it answered";
+      const words = isReply ? `its receiver sent next, ${span(effect.t - item.end)} after it arrived` : ofRequest;
       rows.push({ item: effect, at: effect.t, words: `\u2192 ${words}` });
     }
     const there = rows.filter((row) => row && (row.item || row.text));
@@ -1420,10 +1422,10 @@
     return [item.t, item.t];
   }
 
-  // Zooms so that an item, with something before and after it, is in view. For an instant it never zooms out.
+  // Zooms so that an item, with something before and after it, is in view.
   function zoomTo(item) {
     const [first, last] = extent(item);
-    const margin = last > first ? (last - first) * 0.75 : Math.min(aroundInstant(), (view.to - view.from) / 2);
+    const margin = last > first ? (last - first) * 0.75 : aroundInstant();
     look(first - margin, last + margin);
   }
 
@@ -1532,7 +1534,7 @@
       button.addEventListener("click", () => {
         const item = itemOf(number);
         const isAll = item && extent(item).every((t) => t >= view.from && t <= view.to);
-        go(item, item && (!isAll || isTooSmall(item, 1 / 12)));
+        go(item, item && (!isAll || isWhole() || isTooSmall(item, 1 / 12)));
         markEvent(number);
       });
       entry.append(button);
@@ -1934,19 +1936,40 @@
     const has = (...kinds) => lanes.some((lane) => lane.items.some((item) => kinds.includes(item.kind)));
     const does = (word) => data.operations.some(([, , , , what]) => what.startsWith(word)),
       isPending = data.operations.some(([, , , ret]) => ret < 0);
+    const boxes = `${does("get") ? "; get is paler than put and append" : ""}${isPending ? "; hatched and open: pending" : ""}`;
     const lines = [
-      [has("operation"), `A box is an operation, from its call to its return${does("get") ? "; get is paler than put and append" : ""}${isPending ? "; hatched and open: pending" : ""}.`],
+      [has("operation"), `A box is an operation, from its call to its return${boxes}.`],
       [data.servers > 0, `A server's band says its term, and is high and dark while it leads${has("down") ? "; hatched: down" : ""}.`],
-      [groupItems.some((item) => item.letters), "The strip under it is the group of servers that it reaches: A is the largest."],
-      [has("state"), "Terms and roles are asked for every 10 ms, and read from requests for votes and from appends in between, if their arguments are on record; a role that no message tells, and that lasts for less than 10 ms, is not shown."],
+      [
+        groupItems.some((item) => item.letters),
+        "The strip under it is the group of servers that it reaches: A is the largest.",
+      ],
+      [
+        has("state"),
+        "Terms and roles are asked for every 10 ms, and read from requests for votes and from appends in between, if their " +
+          "arguments are on record; a role that no message tells, and that lasts for less than 10 ms, is not shown.",
+      ],
       [has("silent"), "A term with a question mark is what a server's messages tell while the server is not asked."],
       [has("start"), "\u25b2 a command was started here."],
       [has("apply"), "\u25cf a command was applied here."],
       [has("line"), "| a line of the log."],
       [data.failed, "\u2717 and a red frame: what the failure is about."],
-      [data.findings.length > 0, "Numbers and a line: the longest order of operations that explains their results; hatched in red: what it does not reach. They are shown for one key at a time, the others are faint: for that of the selected operation, or the one that broke first."],
-      [messages.count > 0, "An arrow is a message: a request, or dashed a reply; where it lands, a bar shows how long its handler ran. A pale line: it was on its way when the test ended. Each method has its colour. From far away, the lane \u201cmessages\u201d shows how many left."],
-      [messages.failed.length > 0, "A red cross: the message did not arrive. In the lane \u201cmessages\u201d, red is how many failed."],
+      [
+        data.findings.length > 0,
+        "Numbers and a line: the longest order of operations that explains their results; hatched in red: what it does not " +
+          "reach. They are shown for one key at a time, the others are faint: for that of the selected operation, or the one " +
+          "that broke first.",
+      ],
+      [
+        messages.count > 0,
+        "An arrow is a message: a request, or dashed a reply; where it lands, a bar shows how long its handler ran. A pale " +
+          "line: it was on its way when the test ended. Each method has its colour. From far away, the lane \u201cmessages\u201d " +
+          "shows how many left.",
+      ],
+      [
+        messages.failed.length > 0,
+        "A red cross: the message did not arrive. In the lane \u201cmessages\u201d, red is how many failed.",
+      ],
     ];
     return lines.filter(([isThere]) => isThere).map(([, text]) => text);
   }
