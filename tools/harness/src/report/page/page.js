@@ -988,8 +988,9 @@
     const top = height - OVERVIEW;
     pen.fillStyle = colours.raised;
     pen.fillRect(0, top, width, OVERVIEW);
-    write("whole test: leaders", 4, NAMES, top + 9, colours.quiet, false, 10);
-    write("partitions", 4, NAMES, top + OVERVIEW - 5, colours.quiet, false, 10);
+    const hasServers = serverLanes.length > 0;
+    write(hasServers ? "whole test: leaders" : "whole test", 4, NAMES, top + 9, colours.quiet, false, 10);
+    if (hasServers) write("partitions", 4, NAMES, top + OVERVIEW - 5, colours.quiet, false, 10);
     for (const item of groupItems) {
       if (!item.letters) continue;
       pen.fillStyle = colours.found;
@@ -1472,11 +1473,13 @@
       return;
     }
     // What led to it is in view too, unless that would make the failure itself too small to read. If nobody knows what it is about,
-    // what led to it is worth a wider look.
+    // what happened before is worth a wider look.
     const [first, last] = extent(focus),
       most = focus.kind === "failure" ? 2e6 : Math.max(2 * (last - first), 2e4);
     const explained = focus.finding ? focus.finding.order.slice(-1).flatMap((item) => extent(item)) : [];
-    lookAround([first, last], [...data.story.map(([t]) => t), ...explained].filter((t) => t <= last && last - t <= most));
+    const led = [...data.story.map(([t]) => t), ...explained].filter((t) => t <= last && last - t <= most);
+    if (focus.kind === "failure" && led.length === 0) led.push(Math.max(0, last - most));
+    lookAround([first, last], led);
   }
 
   // Shows some times, with a margin: a wide one around `main`, a small one around the others.
@@ -1493,17 +1496,23 @@
     const [kind, number] = shown || [];
     if (kind === "operation") return operationById.get(number);
     if (kind === "mark") return markById.get(number);
-    const named = kind === "server" ? number : Number((/^servers? (\d+)/.exec(what) || [])[1]);
-    const lane = /reach|cut off|divided|partition/.test(what) ? undefined : serverLanes[named];
-    return lane ? itemOnServer(lane, t, what) : itemOnNetwork(t, what);
+    if (kind === "server") return itemOnServer(serverLanes[number], t, what);
+    // "server 1 crashes", "servers [0, 2] stand still", "all servers start again".
+    const [, all, named] = /^(?:(all servers)|servers? \[?(\d+))/.exec(what) || [],
+      isOfNetwork = /reach|cut off|divided|partition/.test(what),
+      lane = serverLanes[all ? 0 : named];
+    return lane && !isOfNetwork ? itemOnServer(lane, t, what) : itemOnNetwork(t, what);
   }
 
   // What an event says of a server: it crashes or starts, sends a message, or changes its role. The event can be noted later.
   function itemOnServer(lane, t, what) {
+    if (!lane) return undefined;
     const closest = (items) => items.reduce((best, item) => (best && Math.abs(best.t - t) < Math.abs(item.t - t) ? best : item), undefined);
-    const before = (isIt) => closest(lane.items.filter((item) => isIt(item) && item.t <= t + AT_ONCE));
-    const verb = [["up", /start/], ["down", /crash/]].find(([, word]) => word.test(what));
-    if (verb) return before((item) => item.kind === verb[0]) || nearest(lane, t);
+    const [, starts, crashes] = /^\w[^{:]*?\b(?:((?:re)?start)|(crash))/.exec(what) || [];
+    if (starts || crashes) {
+      const kind = starts ? "up" : "down";
+      return closest(lane.items.filter((item) => item.kind === kind && item.t <= t + AT_ONCE)) || nearest(lane, t);
+    }
     const term = (/\bleads in term (\d+)/.exec(what) || [])[1];
     const leads = term && closest(lane.items.filter((item) => item.kind === "state" && item.leads && item.term === Number(term)));
     if (leads) return leads;
