@@ -1437,10 +1437,11 @@
     if (top + lane.height + HINT > view.y + room()) scroll(top + lane.height + HINT - room());
   }
 
-  // The item of each event of the story, and the event of the line that was clicked last.
+  // The item that shows an event of the story, by the event's number.
   const itemsOfStory = [];
   const itemOf = (number) => (itemsOfStory[number] ||= itemOfEvent(data.story[number]));
-  // Marks the line of the story that tells of the selected item.
+
+  // Marks the line of the story that was clicked, or else the first that tells of the selected item.
   function markEvent(clicked) {
     const number = clicked ?? data.story.findIndex((_, one) => selected && itemOf(one) === selected);
     document.querySelectorAll("#story button").forEach((button, i) => {
@@ -1561,7 +1562,7 @@
     return data.story.map(([t]) => (isAmbiguous(t) ? (t / 1e6).toFixed(6) : short(t)));
   }
 
-  // The way that the keys \u2190 and \u2192 have gone: [from, direction, to]. The opposite key goes back. Another selection ends the way.
+  // The way that the keys ← and → have gone: [from, direction, to]. The opposite key goes back. Another selection ends the way.
   let way = [];
   function along(direction) {
     const [from, gone, to] = way[way.length - 1] || [];
