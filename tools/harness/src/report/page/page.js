@@ -1,5 +1,9 @@
 // Draws a test on one canvas: lanes of clients and servers over one time axis. tools/harness/src/report/page.rs writes the
 // test's data as JSON beside this script. Items out of view are not drawn, and only one of the items in the same pixel is.
+//
+// In this order: items and lanes; the checker's findings; the view; drawing; the text about the selection; cause and effect; clients by
+// their numbers; selecting and moving; going to the failure; the list of what happened before; finding; keys and mouse; what stands
+// around the chart.
 "use strict";
 (() => {
   const $ = (id) => document.getElementById(id);
@@ -1247,6 +1251,8 @@
     return button;
   }
 
+  // Cause and effect.
+
   // What led to a message: { item, at, words }, or { words, text } if it is nothing that can be selected.
   function causeOf(item) {
     const isReply = (item.key & 1) === 1,
@@ -1308,6 +1314,8 @@
     made.className = "causes";
     return made;
   }
+
+  // Clients by their numbers.
 
   // The numbers by which clients call themselves in their requests: a field whose number is the same in all requests of a
   // client, and that no other client sends. The lane of each number.
@@ -1437,18 +1445,60 @@
     if (top + lane.height + HINT > view.y + room()) scroll(top + lane.height + HINT - room());
   }
 
-  // The item that shows an event of the story, by the event's number.
-  const itemsOfStory = [];
-  const itemOf = (number) => (itemsOfStory[number] ||= itemOfEvent(data.story[number]));
-
-  // Marks the line of the story that was clicked, or else the first that tells of the selected item.
-  function markEvent(clicked) {
-    const number = clicked ?? data.story.findIndex((_, one) => selected && itemOf(one) === selected);
-    document.querySelectorAll("#story button").forEach((button, i) => {
-      if (i === number) button.setAttribute("aria-current", "true");
-      else button.removeAttribute("aria-current");
-    });
+  // The way that the keys ← and → have gone: [from, direction, to]. The opposite key goes back. Another selection ends the way.
+  let way = [];
+  function along(direction) {
+    const [from, gone, to] = way[way.length - 1] || [];
+    if (to !== selected) way = [];
+    else if (gone === -direction) {
+      way.pop();
+      return from;
+    }
+    const next = beside(direction);
+    if (next && next !== selected) way.push([selected, direction, next]);
+    return next;
   }
+
+  // The next visible item in the lane, in either direction. For a message: what led to it, or what it led to.
+  function beside(direction) {
+    if (selected.kind === "message") {
+      if (direction > 0) return messageItem(messages.effect(selected.key));
+      const cause = causeOf(selected);
+      return cause && cause.item;
+    }
+    const items = selected.lane.items;
+    let i = items.indexOf(selected) + direction;
+    while (i >= 0 && i < items.length && !isShown(items[i])) i += direction;
+    return items[i];
+  }
+
+  // The nearest item in view in the next lane that has one.
+  function inOtherLane(direction) {
+    for (let i = lanes.indexOf(selected.lane) + direction; i >= 0 && i < lanes.length; i += direction) {
+      const near = nearest(lanes[i], selected.t, isInView);
+      if (near) return near;
+    }
+    return undefined;
+  }
+
+  const isInView = (item) => item.t <= view.to && (item.until || item.end) >= view.from;
+
+  // The item of a lane that is nearest to a time; among equals the last.
+  function nearest(lane, t, isWanted = () => true) {
+    let best,
+      distance = Infinity;
+    for (const item of lane.items) {
+      if (!isShown(item) || !isWanted(item)) continue;
+      const away = item.t > t ? item.t - t : item.end < t ? t - item.end : 0;
+      if (away <= distance) {
+        best = item;
+        distance = away;
+      }
+    }
+    return best;
+  }
+
+  // Going to the failure.
 
   // The item of the event that the failure comes from, if the test noticed it later.
   let causeItem;
@@ -1490,6 +1540,21 @@
     const margin = Math.max(0.15 * (to - from), 500),
       wide = (last - first) / 2;
     look(Math.min(first - wide, from - margin), Math.max(last + wide, to + margin));
+  }
+
+  // The list of what happened before.
+
+  // The item that shows an event of the story, by the event's number.
+  const itemsOfStory = [];
+  const itemOf = (number) => (itemsOfStory[number] ||= itemOfEvent(data.story[number]));
+
+  // Marks the line of the story that was clicked, or else the first that tells of the selected item.
+  function markEvent(clicked) {
+    const number = clicked ?? data.story.findIndex((_, one) => selected && itemOf(one) === selected);
+    document.querySelectorAll("#story button").forEach((button, i) => {
+      if (i === number) button.setAttribute("aria-current", "true");
+      else button.removeAttribute("aria-current");
+    });
   }
 
   // The item that shows an event of the story. If the event does not name it, its text does.
@@ -1560,59 +1625,6 @@
       times = [...new Set(data.story.map(([t]) => t))];
     const isAmbiguous = (t) => times.some((other) => other !== t && short(other) === short(t));
     return data.story.map(([t]) => (isAmbiguous(t) ? (t / 1e6).toFixed(6) : short(t)));
-  }
-
-  // The way that the keys ← and → have gone: [from, direction, to]. The opposite key goes back. Another selection ends the way.
-  let way = [];
-  function along(direction) {
-    const [from, gone, to] = way[way.length - 1] || [];
-    if (to !== selected) way = [];
-    else if (gone === -direction) {
-      way.pop();
-      return from;
-    }
-    const next = beside(direction);
-    if (next && next !== selected) way.push([selected, direction, next]);
-    return next;
-  }
-
-  // The next visible item in the lane, in either direction. For a message: what led to it, or what it led to.
-  function beside(direction) {
-    if (selected.kind === "message") {
-      if (direction > 0) return messageItem(messages.effect(selected.key));
-      const cause = causeOf(selected);
-      return cause && cause.item;
-    }
-    const items = selected.lane.items;
-    let i = items.indexOf(selected) + direction;
-    while (i >= 0 && i < items.length && !isShown(items[i])) i += direction;
-    return items[i];
-  }
-
-  // The nearest item in view in the next lane that has one.
-  function inOtherLane(direction) {
-    for (let i = lanes.indexOf(selected.lane) + direction; i >= 0 && i < lanes.length; i += direction) {
-      const near = nearest(lanes[i], selected.t, isInView);
-      if (near) return near;
-    }
-    return undefined;
-  }
-
-  const isInView = (item) => item.t <= view.to && (item.until || item.end) >= view.from;
-
-  // The item of a lane that is nearest to a time; among equals the last.
-  function nearest(lane, t, isWanted = () => true) {
-    let best,
-      distance = Infinity;
-    for (const item of lane.items) {
-      if (!isShown(item) || !isWanted(item)) continue;
-      const away = item.t > t ? item.t - t : item.end < t ? t - item.end : 0;
-      if (away <= distance) {
-        best = item;
-        distance = away;
-      }
-    }
-    return best;
   }
 
   // Finding. Items are searched at once, messages in turns of a few milliseconds: there can be very many.
@@ -1741,6 +1753,8 @@
     const numbers = data.story.flatMap(([, what], number) => (what.includes(text) ? [number] : []));
     return numbers.map(itemOf).filter(Boolean);
   }
+
+  // Keys and mouse.
 
   function keyDown(event) {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
@@ -1934,6 +1948,8 @@
     }
     draw();
   }
+
+  // What stands around the chart.
 
   // A method's name without its service, if no other method has the same.
   function shortName(method) {
