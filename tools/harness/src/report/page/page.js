@@ -1072,7 +1072,7 @@
     const texts = [`The request left at ${seconds(sent[i])}${arrived[i] >= 0 ? `. It reached its handler at ${after(arrived[i], sent[i])}` : ""}.`];
     if (answered[i] >= 0) texts.push(`The handler returned at ${after(answered[i], arrived[i])}.`);
     if (messages.hasReply(i)) texts.push(`The reply arrived at ${after(ended[i], answered[i])}.`);
-    else if (ended[i] >= 0) texts.push(`The caller gave it up at ${after(ended[i], sent[i])}.`);
+    else if (ended[i] >= 0) texts.push(`The call failed at ${after(ended[i], sent[i])}.`);
     const fate = fateOf(i);
     if (fate) texts.push(fate);
     if (messages.isHeldBack(i)) texts.push("Reordering held the reply back.");
