@@ -19,6 +19,12 @@ const CHECKS_OF_ELECTIONS: &str = include_str!("elections_test.js");
 
 const CHECKS_OF_A_HANG: &str = include_str!("hang_test.js");
 
+const CHECKS_OF_INVENTED_DATA: &str = include_str!("invented_test.js");
+
+/// The data of a test that never ran: it has each case that the checks need, at times that are known.
+const INVENTED: [(&str, &str); 2] =
+    [("data", include_str!("invented_data.json")), ("messages", include_str!("invented_messages.json"))];
+
 fn browser() -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
@@ -40,15 +46,26 @@ fn document(page: &Path, profile: &Path) -> (String, String) {
     (String::from_utf8_lossy(&output.stdout).into_owned(), said)
 }
 
-/// Adds `checks` to the page of a sample test, opens it, and returns how many of them are well. None may fail.
+/// The page of a sample test that fails.
 #[track_caller]
-fn check(test: &str, environment: &[(&str, &str)], checks: &str) -> usize {
+fn page_of(test: &str, environment: &[(&str, &str)]) -> String {
     let mut samples = Command::new(env!("CARGO_BIN_EXE_page-samples"));
     let output = samples.args(["--exact", test]).envs(environment.iter().copied()).output().unwrap();
     let said = String::from_utf8([output.stderr, output.stdout].concat()).unwrap();
     let page =
         said.lines().find_map(|line| line.strip_prefix("  picture: ")).unwrap_or_else(|| panic!("{said}"));
-    let page = std::fs::read_to_string(page).unwrap();
+    std::fs::read_to_string(page).unwrap()
+}
+
+/// Adds `checks` to the page of a sample test, opens it, and returns how many of them are well. None may fail.
+#[track_caller]
+fn check(test: &str, environment: &[(&str, &str)], checks: &str) -> usize {
+    check_page(&page_of(test, environment), checks)
+}
+
+/// The same for a page.
+#[track_caller]
+fn check_page(page: &str, checks: &str) -> usize {
     assert!(!page.contains("http"), "it needs nothing from the network");
 
     // A folder for each browser: two browsers with one profile are one browser, and one of the two has no document.
@@ -65,6 +82,16 @@ fn check(test: &str, environment: &[(&str, &str)], checks: &str) -> usize {
     println!("{results}");
     assert!(results.ends_with("end of the results") && !results.contains("FAILED: "), "{results}");
     results.matches("ok: ").count()
+}
+
+/// The page with other data in the script elements with these ids.
+fn with_data(page: &str, data: &[(&str, &str)]) -> String {
+    let replaced = |page: String, (id, data): &(&str, &str)| {
+        let (before, rest) = page.split_once(&format!(" id=\"{id}\">")).unwrap();
+        let (_, after) = rest.split_once("</script>").unwrap();
+        format!("{before} id=\"{id}\">{data}</script>{after}")
+    };
+    data.iter().fold(page.to_string(), replaced)
 }
 
 #[test]
@@ -89,6 +116,13 @@ fn a_failure_is_followed_to_what_it_comes_from() {
 #[ignore = "needs chromium; make page-check runs it"]
 fn a_hang_is_told() {
     assert!(check("holds_a_lock_across_an_rpc", &[("SAMPLE_LIMIT", "2")], CHECKS_OF_A_HANG) > 8);
+}
+
+#[test]
+#[ignore = "needs chromium; make page-check runs it"]
+fn invented_data_is_drawn_and_told() {
+    let page = with_data(&page_of("breaks_a_history", &[]), &INVENTED);
+    assert!(check_page(&page, CHECKS_OF_INVENTED_DATA) > 40);
 }
 
 /// A check that is an expression, and the text to show beside it.

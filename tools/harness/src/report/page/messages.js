@@ -58,23 +58,23 @@ function readMessages({ methods, first, contents, dropped }, numbers) {
   const sender = (key) => (key & 1 ? to[key >> 1] : from[key >> 1]);
   const receiver = (key) => (key & 1 ? from[key >> 1] : to[key >> 1]);
 
-  // What the receiver of a message sent next. If it sent several at the same time, its reply to this message.
+  // What the receiver of a message sent next. For a request: what it sent until its handler returned, at last the reply.
+  // Undefined: nothing, or the handler has not returned, so that what the receiver sends is another thread's.
   function effect(key) {
-    const t = arrives(key),
+    const isRequest = (key & 1) === 0,
+      t = arrives(key),
       lane = receiver(key);
-    if (t < 0) return undefined;
-    let best,
-      least = Infinity;
-    for (let i = firstFrom(sent, t); i < count && best === undefined; i++) if (from[i] === lane) [best, least] = [2 * i, sent[i]];
-    for (let i = firstFrom(reach, t); i < count && sent[i] <= least; i++) {
-      if (to[i] !== lane || answered[i] < t || answered[i] > least) continue;
-      if (answered[i] < least || best === undefined || i === key >> 1) [best, least] = [2 * i + 1, answered[i]];
-    }
+    if (t < 0 || (isRequest && answered[key >> 1] < 0)) return undefined;
+    let [best, least] = isRequest ? [key + 1, answered[key >> 1]] : [undefined, Infinity];
+    for (let i = firstFrom(sent, t); i < count && sent[i] < least; i++) if (from[i] === lane) [best, least] = [2 * i, sent[i]];
+    if (isRequest) return best;
+    for (let i = firstFrom(reach, t); i < count && sent[i] <= least; i++)
+      if (to[i] === lane && answered[i] >= t && answered[i] < least) [best, least] = [2 * i + 1, answered[i]];
     return best;
   }
 
-  // What the sender of a message had received last. If several came at the same time, the request that it answers.
-  function cause(key) {
+  // The message that the sender of a message had received last. If several came at the same time, the request that it answers.
+  function heard(key) {
     const t = leaves(key),
       lane = sender(key);
     let best,
@@ -92,22 +92,59 @@ function readMessages({ methods, first, contents, dropped }, numbers) {
   // A server answers a message at once: what it sends later than this many microseconds after the last message it received,
   // it sends on its own.
   const PROMPT = 20000;
-  const isVote = (i) => /vote/i.test((methods[method[i]] || "").split(".").pop());
+  const votes = methods.map((name) => /vote/i.test(name.split(".").pop()));
+  const isVote = (i) => votes[method[i]];
 
-  // What made a lane send a message: { key }, a message that it had received; or { timer, quiet }, a timer of the server, and for
-  // how many microseconds it had received nothing. {}: the lane had received nothing before.
-  function trigger(key) {
-    const came = cause(key),
+  // The term that a request names: its first field whose name ends in "term", except a last or previous term.
+  function termOf(i) {
+    for (const [, name, number] of (text(i, 0) || "").matchAll(/(\w*term): (\d+)/gi)) if (!/last|prev/i.test(name)) return number;
+    return undefined;
+  }
+
+  // The first request of an election: the server's first request for votes in this term since `start`, when the server started.
+  function firstOfElection(i, start) {
+    const term = termOf(i);
+    let first = i;
+    for (let j = i - 1; term !== undefined && j >= 0 && sent[j] >= start; j--) {
+      if (from[j] !== from[i] || !isVote(j)) continue;
+      if (termOf(j) !== term) break;
+      if (method[j] === method[i]) first = j;
+    }
+    return first;
+  }
+
+  // How long a lane had received nothing when it sent a message.
+  function quietBefore(key) {
+    const came = heard(key);
+    return leaves(key) - (came === undefined ? 0 : arrives(came));
+  }
+
+  // What made a lane send a message. `start` is when the lane's server started. One of
+  // - { key }: a message that it had received; for a reply, the request;
+  // - { timer, quiet }: a timer of the server, and for how many microseconds it had received nothing;
+  // - { election }: an election that goes on, and the first request of it;
+  // - {}: the lane had received nothing before.
+  function trigger(key, start = 0) {
+    if (key & 1) return { key: key - 1 };
+    const came = heard(key),
       i = key >> 1,
-      quiet = came === undefined ? leaves(key) : leaves(key) - arrives(came);
-    const isServers = (key & 1) === 0 && from[i] < 0;
-    if (isServers && isVote(i)) {
+      quiet = quietBefore(key);
+    if (from[i] < 0 && isVote(i)) {
+      const first = firstOfElection(i, start);
+      if (sent[i] - sent[first] > PROMPT) return { election: 2 * first };
       // Nobody is asked to be a candidate. A server that asks in two rounds begins the second when it has replies to the first.
       const isSecondRound = came !== undefined && (came & 1) === 1 && isVote(came >> 1) && method[came >> 1] !== method[i];
-      if (!isSecondRound || quiet > PROMPT) return { timer: "election timer", quiet };
+      if (!isSecondRound || quiet > PROMPT) return { timer: "election timer", quiet: quietBefore(2 * first) };
     }
-    if (isServers && quiet > PROMPT) return { timer: "timer", quiet };
+    if (from[i] < 0 && quiet > PROMPT) return { timer: "timer", quiet };
     return came === undefined ? {} : { key: came };
+  }
+
+  // The RPC that a lane had sent before this one to the same receiver. -1: none.
+  function sentBefore(i) {
+    let before = i - 1;
+    while (before >= 0 && (from[before] !== from[i] || to[before] !== to[i])) before--;
+    return before;
   }
 
   // How many RPCs between the same two, sent after this one, arrived before it.
@@ -125,6 +162,16 @@ function readMessages({ methods, first, contents, dropped }, numbers) {
     return found;
   }
 
+  // The messages that left from one time to another, and that a lane sent or got.
+  function leftAt(lane, begin, end) {
+    const found = [];
+    for (let i = firstFrom(reach, begin); i < count && sent[i] <= end; i++) {
+      if (from[i] !== lane && to[i] !== lane) continue;
+      for (const key of [2 * i, 2 * i + 1]) if (leaves(key) >= begin && leaves(key) <= end) found.push(key);
+    }
+    return found;
+  }
+
   // The message that a lane sent at this microsecond: a reply, or else a request. Undefined: there is none.
   function sentAt(lane, t) {
     let request;
@@ -137,6 +184,7 @@ function readMessages({ methods, first, contents, dropped }, numbers) {
 
   return {
     count, methods, dropped, first, described: contents.length, failed, from, to, method, sent, arrived, answered, ended, reach,
-    fate, isHeldBack, hasReply, text, firstFrom, leaves, arrives, sender, receiver, effect, cause, trigger, overtaken, sentBy, sentAt,
+    fate, isHeldBack, hasReply, text, firstFrom, leaves, arrives, sender, receiver, effect, heard, trigger,
+    sentBefore, overtaken, sentBy, leftAt, sentAt,
   };
 }

@@ -1,5 +1,9 @@
 // Draws a test on one canvas: lanes of clients and servers over one time axis. tools/harness/src/report/page.rs writes the
 // test's data as JSON beside this script. Items out of view are not drawn, and only one of the items in the same pixel is.
+//
+// In this order: items and lanes; the checker's findings; the view; drawing; the text about the selection; cause and effect; clients by
+// their numbers; selecting and moving; going to the failure; the list of what happened before; finding; keys and mouse; what stands
+// around the chart.
 "use strict";
 (() => {
   const $ = (id) => document.getElementById(id);
@@ -27,6 +31,8 @@
   // For a selected instant, the text lists items within this many microseconds of it, and at most this many items.
   const NEAR = 20000,
     MOST_NEAR = 60;
+  // Changes that follow each other within this many microseconds are one change.
+  const AT_ONCE = 1000;
   // If more RPCs than this are in view, only the number of messages is drawn. The text lists at most this many.
   const MOST_ARROWS = 600,
     MOST_LISTED = 30;
@@ -40,6 +46,15 @@
   const quoted = (n, word) => `${n} ${word}${n === 1 ? "" : "s"}`;
   const seconds = (t) => `${(t / 1e6).toFixed(6)} s`;
   const span = (t) => (t >= 1e6 ? `${(t / 1e6).toFixed(3)} s` : t >= 1e3 ? `${(t / 1e3).toFixed(2)} ms` : `${t} µs`);
+
+  // What the test said: first which rule was broken, at the end where in the code. The header shows three lines.
+  const firstLine = data.message.split("\n")[0];
+  const message = ((text) => {
+    const isRule = (line) => line.startsWith("This breaks "),
+      isPlace = (line) => /^\s+(at )?\S+\.rs:\d+/.test(line),
+      rank = (line) => (isRule(line) ? 0 : isPlace(line) ? 2 : 1);
+    return text.split("\n").sort((a, b) => rank(a) - rank(b)).join("\n");
+  })(data.message);
 
   // What the failure is about.
   let focus = null;
@@ -106,6 +121,9 @@
       lane.items.push({ kind: "line", t, end: t, topic, what: text, level });
     }
     if (nobodys.items.length > 0) lanes.push(nobodys);
+    // A client that did nothing has no lane.
+    const hasSent = new Set(messages.from);
+    for (const lane of order.filter((one) => one.items.length === 0 && !hasSent.has(one.number))) lanes.splice(lanes.indexOf(lane), 1);
     // Nobody knows what the failure is about: it is the test's.
     if (data.failed && !focus && about !== "server") {
       let test = order.find((lane) => lane.name === "test");
@@ -113,12 +131,12 @@
         test = { kind: "client", name: "test", items: [] };
         lanes.splice(lanes.indexOf(order[0] || serverLanes[0]), 0, test);
       }
-      focus = { kind: "failure", t: end, end, what: data.message.split("\n")[0] };
+      focus = { kind: "failure", t: end, end, what: firstLine };
       test.items.push(focus);
     }
     // A failure that is about a server as a whole is an item on its lane.
     if (about === "server" && serverLanes[number]) {
-      focus = { kind: "failure", t: end, end, what: data.message.split("\n")[0] };
+      focus = { kind: "failure", t: end, end, what: firstLine };
       serverLanes[number].items.push(focus);
     }
     for (const lane of lanes) {
@@ -153,11 +171,25 @@
     return item;
   }
 
+  // Why a reply could not leave: the receiver or the sender of the request had crashed by then, or else they were disconnected.
+  function whyCutOff(i) {
+    const { sent, arrived, answered, ended } = messages;
+    const a = laneOf(messages.from[i]),
+      b = laneOf(messages.to[i]),
+      stop = answered[i] >= 0 ? Math.min(answered[i], ended[i]) : ended[i];
+    for (const [lane, begin] of [[b, arrived[i]], [a, sent[i]]]) {
+      const crash = lane.items.find((item) => item.kind === "down" && item.t >= begin && item.t <= stop + AT_ONCE);
+      if (crash) return `${lane.name} crashed at ${seconds(crash.t)}`;
+    }
+    return `${a.name} and ${b.name} were disconnected from each other`;
+  }
+
   // What became of an RPC, in words.
   function fateOf(i) {
     const a = laneOf(messages.from[i]).name,
       b = laneOf(messages.to[i]).name;
-    const { arrived, answered, ended } = messages;
+    const { arrived, answered, ended } = messages,
+      hasAnswered = answered[i] >= 0 && answered[i] <= ended[i];
     switch (messages.fate(i)) {
       case 1:
         return `\u2717 Cut off: ${a} was disconnected from ${b} when it left.`;
@@ -168,9 +200,7 @@
       case 4:
         return `\u2717 The network lost the reply: ${b} has handled the request, and ${a} does not know it.`;
       case 5:
-        return answered[i] >= 0 && answered[i] <= ended[i]
-          ? `\u2717 The reply was cut off: when ${b} answered, the two were disconnected or ${b} had crashed.`
-          : `\u2717 Cut off while ${b} handled it: the two were disconnected, or ${b} crashed.`;
+        return `\u2717 ${hasAnswered ? "The reply was cut off" : `Cut off while ${b} handled it`}: ${whyCutOff(i)}.`;
     }
     if (messages.hasReply(i)) return "";
     if (answered[i] >= 0) return ended[i] < 0 ? "The reply was on its way when the test ended." : "";
@@ -237,29 +267,35 @@
     return modes.concat(groups);
   }
 
-  // A server's states in order: [from, to, {term, leads}]. null instead of the object: down; undefined: not known yet;
-  // { unknown }: not known any more, in words. { hearsay }: only the server's messages tell it.
+  // A server's states in order: [from, to, {term, leads}, the item that begins it]. null instead of the object: down;
+  // undefined: not known yet; { unknown }: not known any more, in words. { hearsay }: only the server's messages tell it.
   function spansOf(lane) {
     const spans = [];
     let state,
       silent,
+      begins,
       up = false,
       from = 0;
-    const close = (t) => {
-      if (t > from) spans.push([from, t, up ? state : null]);
+    // Ends the state before an item.
+    const close = (t, next) => {
+      if (t > from) {
+        spans.push([from, t, up ? state : null, begins]);
+        if (begins) begins.until = t;
+      }
       from = t;
+      begins = next;
     };
     for (const item of lane.items) {
       if (item.kind === "up" || item.kind === "down") {
-        close(item.t);
+        close(item.t, item);
         up = item.kind === "up";
         state = undefined;
       } else if (item.kind === "silent") {
-        close(item.t);
+        close(item.t, item);
         silent = item;
         state = { unknown: item.isMute ? "unknown: does not answer" : "unknown: not asked" };
       } else if (item.kind === "state" && up && !(silent && silent.isMute)) {
-        close(item.t);
+        close(item.t, item);
         state = silent ? { term: item.term, leads: item.leads, hearsay: true } : item;
       }
     }
@@ -306,7 +342,11 @@
     word = "",
     topic = "",
     shownMethod = "",
+    // The RPCs of the selected message or operation.
+    selectedRpcs = [],
+    // The arrows and the handlers' bars of the present frame: [key, from x, from y, to x, to y] and [key, left, right, y].
     arrows = [],
+    bars = [],
     // Where texts stand in the present frame: their left ends, middles and widths.
     written = [],
     drawing = false,
@@ -324,11 +364,31 @@
     redraw();
   }
 
-  function zoom(factor, at = (view.from + view.to) / 2) {
+  // Zooms about a time, or about what is in view of the selection, or about the middle.
+  function zoom(factor, at) {
+    if (at === undefined) {
+      const isThere = selected && selected.t <= view.to && selected.end >= view.from;
+      at = (isThere ? Math.max(selected.t, view.from) + Math.min(selected.end, view.to) : view.from + view.to) / 2;
+    }
     look(at - (at - view.from) * factor, at + (view.to - at) * factor);
   }
 
-  const whole = () => look(-0.01 * end, end * 1.03);
+  // The whole test is in view from a little before it to a little after it.
+  const BEGIN = -0.01 * end,
+    STOP = 1.03 * end;
+  const whole = () => look(BEGIN, STOP);
+  const isWhole = () => view.to - view.from > 0.99 * (STOP - BEGIN);
+  // When the RPCs that are shown left, and when those of them left that failed: a choice of messages changes it.
+  let shownTimes = { sent: messages.sent, failed: messages.failed };
+  function chooseMethod(name) {
+    shownMethod = name;
+    const isChosen = (i) => name !== "none" && isMethodShown(i);
+    const times = (isOne) => messages.sent.filter((_, i) => isOne(i));
+    shownTimes = { sent: times(isChosen), failed: times((i) => isChosen(i) && messages.fate(i) > 0) };
+  }
+
+  // How many of the RPCs that are shown left in the time in view.
+  const inView = () => messages.firstFrom(shownTimes.sent, view.to) - messages.firstFrom(shownTimes.sent, view.from);
   const total = () => lanes.reduce((sum, lane) => sum + lane.height + size.gap, 0);
   const room = () => height - AXIS - OVERVIEW;
 
@@ -535,8 +595,8 @@
       for (let px = 0; px <= wide; px += 2) before.push(messages.firstFrom(list, time(NAMES + px)));
       return before.slice(1).map((n, i) => n - before[i]);
     };
-    const all = counts(messages.sent),
-      bad = counts(messages.failed);
+    const all = counts(shownTimes.sent),
+      bad = counts(shownTimes.failed);
     const most = Math.max(1, ...all);
     const bar = (n) => (n === 0 ? 0 : Math.max(2, (Math.sqrt(n / most) * (size.density - 3)) | 0));
     all.forEach((n, i) => {
@@ -557,29 +617,32 @@
       last = at;
       i = Math.max(i + 1, messages.firstFrom(foundTimes, time(at + 2)));
     }
-    const inView = messages.firstFrom(messages.sent, view.to) - messages.firstFrom(messages.sent, view.from);
-    if (inView > MOST_ARROWS)
-      write([`${inView} RPCs: zoom in to see them as arrows`, `${inView} RPCs`], NAMES, width, y + 8, colours.text);
+    const n = inView(),
+      what = shownMethod === "none" ? "Messages: none" : `${n} ${shownMethod || "RPC"}${shownMethod || n === 1 ? "" : "s"}`;
+    if (shownMethod === "none") plate([what], Math.max(NAMES, x(0)), width, y + 8);
+    else if (n > MOST_ARROWS) plate([`${what}: zoom in to see them as arrows`, what], Math.max(NAMES, x(0)), width, y + 8);
   }
 
   const isMethodShown = (i) => shownMethod === "" || messages.methods[messages.method[i]] === shownMethod;
   // Where arrows leave and land: under the text of a server's band.
   const middleOf = (lane) => lane.y + (lane.kind === "server" ? 17 : Math.min(lane.height, 20) / 2);
 
-  // An arrow for each message in view, if they are few enough; else only those of the selected RPC.
+  // An arrow for each message in view, if they are few enough; else only those of the selected message or operation.
   function drawArrows() {
     arrows = [];
-    const begin = messages.firstFrom(messages.sent, view.from),
-      stop = messages.firstFrom(messages.sent, view.to);
-    const few = shownMethod !== "none" && stop - begin <= MOST_ARROWS;
-    if (few) {
+    bars = [];
+    const stop = messages.firstFrom(messages.sent, view.to),
+      n = inView(),
+      // Among many, those of the selection would be hard to see.
+      isCrowded = n > 100 && selectedRpcs.length > 0;
+    if (shownMethod !== "none" && n <= MOST_ARROWS) {
       for (let i = messages.firstFrom(messages.reach, view.from); i < stop; i++)
-        if (isMethodShown(i)) drawRpc(i, stop - begin <= 40);
+        if (isMethodShown(i) && !selectedRpcs.includes(i)) drawRpc(i, n <= 40, isCrowded ? 0.25 : 0.75);
     }
-    if (selected && selected.kind === "message") drawRpc(selected.rpc, true);
+    for (const i of selectedRpcs) drawRpc(i, true, 1);
   }
 
-  function drawRpc(i, named) {
+  function drawRpc(i, named, alpha) {
     const a = laneOf(messages.from[i]),
       b = laneOf(messages.to[i]);
     if (!a || !b || Math.max(messages.sent[i], messages.arrived[i], messages.answered[i], messages.ended[i]) < view.from)
@@ -593,27 +656,33 @@
     if (arrived >= 0) {
       const until = answered >= 0 ? answered : fate === 5 ? ended : end;
       const left = Math.max(x(arrived), NAMES);
-      pen.fillRect(left, middleOf(b) - 1, Math.max(1, x(until) - left), mine ? 3 : 2);
+      const wide = Math.max(1, x(until) - left);
+      pen.globalAlpha = Math.min(1, alpha + 0.25);
+      pen.fillRect(left, middleOf(b) - 1, wide, mine ? 3 : 2);
+      pen.globalAlpha = 1;
+      bars.push([2 * i, left, left + wide, middleOf(b)]);
     }
-    arrow(2 * i, x(sent), middleOf(a), x(arrived >= 0 ? arrived : sent), middleOf(b), arrived >= 0, mine, named);
-    if (answered >= 0 && (answered <= ended || ended < 0)) {
-      const came = messages.hasReply(i);
-      arrow(2 * i + 1, x(answered), middleOf(b), x(came ? ended : answered), middleOf(a), came, mine, false);
-    }
+    const way = { mine, named, alpha };
+    arrow(2 * i, [sent, middleOf(a)], [arrived, middleOf(b)], { ...way, isLost: arrived < 0 && (fate > 0 || ended >= 0) });
+    if (answered < 0 || (ended >= 0 && ended < answered)) return;
+    const came = messages.hasReply(i);
+    arrow(2 * i + 1, [answered, middleOf(b)], [came ? ended : -1, middleOf(a)], { ...way, named: false, isLost: !came && (fate > 0 || ended >= 0) });
   }
 
-  // An arrow for one message. One that did not arrive ends on its way, with a cross.
-  function arrow(key, fromX, fromY, toX, toY, arrives, mine, named) {
-    const chosen = selected && selected.key === key;
-    if (!arrives) {
-      toX = Math.max(toX, fromX + 14);
-      toY = fromY + (toY - fromY) * 0.6;
-    }
+  // An arrow for one message, from [time, y] to [time, y]. One that is lost ends on its way, with a cross. One that was on its way
+  // when the test ended (it arrives at -1) is a pale line up to the end.
+  function arrow(key, [t, fromY], [arrival, y], { mine, named, alpha, isLost }) {
+    const chosen = selected && selected.key === key,
+      arrives = arrival >= 0;
+    const fromX = x(t),
+      toX = arrives ? x(arrival) : isLost ? fromX + 14 : Math.max(x(end), fromX + 2),
+      toY = arrives ? y : fromY + (y - fromY) * 0.6;
     if (Math.max(fromX, toX) < NAMES || Math.min(fromX, toX) > width) return;
     arrows.push([key, fromX, fromY, toX, toY]);
-    const colour = arrives ? pen.fillStyle : colours.bad;
-    pen.globalAlpha = mine ? 1 : 0.75;
-    pen.strokeStyle = colour;
+    const before = pen.fillStyle,
+      colour = isLost ? colours.bad : before;
+    pen.globalAlpha = arrives || isLost ? alpha : alpha / 2;
+    pen.strokeStyle = pen.fillStyle = colour;
     pen.lineWidth = chosen ? 3 : mine || isFoundRpc[key >> 1] ? 2 : 1;
     // A reply is dashed.
     pen.setLineDash(key & 1 ? [5, 3] : []);
@@ -622,28 +691,28 @@
     pen.lineTo(toX, toY);
     pen.stroke();
     pen.setLineDash([]);
-    const angle = Math.atan2(toY - fromY, toX - fromX),
-      size = chosen ? 9 : 6;
-    pen.beginPath();
-    if (arrives) {
-      for (const turn of [0, 2.7, -2.7])
-        pen.lineTo(
-          toX + (turn === 0 ? 0 : size * Math.cos(angle + turn)),
-          toY + (turn === 0 ? 0 : size * Math.sin(angle + turn)),
-        );
-      pen.fill();
-    } else {
-      pen.lineWidth = 2;
-      for (const [dx, dy] of [[-4, -4], [4, 4], [4, -4], [-4, 4]]) {
-        if (dx === dy && dx < 0) pen.moveTo(toX + dx, toY + dy);
-        else if (dx > 0 && dy < 0) pen.moveTo(toX + dx, toY + dy);
-        else pen.lineTo(toX + dx, toY + dy);
-      }
-      pen.stroke();
-    }
+    if (arrives) drawHead(toX, toY, Math.atan2(toY - fromY, toX - fromX), chosen ? 9 : 6);
+    else if (isLost) drawCross(toX, toY);
     pen.globalAlpha = 1;
     if (named) label(messages.methods[messages.method[key >> 1]].split(".").pop(), fromX, fromY, toX, toY, mine);
-    pen.fillStyle = colour;
+    pen.fillStyle = before;
+  }
+
+  function drawHead(toX, toY, angle, long) {
+    pen.beginPath();
+    pen.moveTo(toX, toY);
+    for (const turn of [2.7, -2.7]) pen.lineTo(toX + long * Math.cos(angle + turn), toY + long * Math.sin(angle + turn));
+    pen.fill();
+  }
+
+  function drawCross(atX, atY) {
+    pen.lineWidth = 2;
+    pen.beginPath();
+    for (const side of [1, -1]) {
+      pen.moveTo(atX - 4, atY - 4 * side);
+      pen.lineTo(atX + 4, atY + 4 * side);
+    }
+    pen.stroke();
   }
 
   // Writes a method's name beside an arrow, where no other text is.
@@ -653,6 +722,7 @@
     for (const part of [0.4, 0.6, 0.25, 0.75]) {
       const left = fromX + (toX - fromX) * part + 2,
         middle = fromY + (toY - fromY) * part;
+      if (left < NAMES || left + wide > width) continue;
       if (written.some(([x, y, w]) => left < x + w && x < left + wide && Math.abs(middle - y) < 12)) continue;
       // The arrows end around it.
       pen.globalAlpha = 0.8;
@@ -691,7 +761,7 @@
   }
 
   function drawServer(lane, y) {
-    for (const [from, to, state] of lane.spans) {
+    for (const [from, to, state, item] of lane.spans) {
       if (to < view.from || from > view.to) continue;
       const left = Math.max(x(from), NAMES),
         right = Math.min(x(to), width),
@@ -716,6 +786,7 @@
         if (state.leads) texts.unshift(`LEADER, term ${term}`, `LEADER ${term}`, `L ${term}`, `L${term}`);
         write(texts, left, right, y + 10, state.leads ? "#fff" : colours.text, state.leads);
       }
+      if (item && item === selected) outline(item, left + 1, y + 2, wide - 2, 15);
     }
     for (const item of groupItems) {
       const letter = item.letters && item.letters[lane.number];
@@ -735,6 +806,7 @@
         pen.fillRect(left + 3, y + 20, pen.measureText(text).width + 6, 9);
         pen.fillStyle = colours.text;
         pen.fillText(text, left + 6, y + 25);
+        written.push([left, y + 25, pen.measureText(text).width + 12]);
       }
     }
     drawInstants(lane, y + size.instants, size.server - size.instants);
@@ -827,7 +899,7 @@
     const sign = item.verdict === "broken" ? "✗ " : mine && item.number ? `${item.number}. ` : "";
     if (size.texts) write(
       `${sign}${item.what} ${item.result}${item.pending ? " (pending)" : ""}`,
-      left,
+      Math.max(left, NAMES),
       right,
       y + 9,
       colours.text,
@@ -890,48 +962,57 @@
     const power = 10 ** Math.floor(Math.log10(rough));
     const step = power * [1, 2, 5, 10].find((k) => k * power >= rough);
     const digits = Math.max(0, Math.min(6, 6 - Math.floor(Math.log10(step))));
+    // Where the end of a failed test is, and the left end of the text there.
+    const at = x(end),
+      isFailureShown = data.failed && at >= NAMES && at <= width + 1,
+      failed = isFailureShown ? Math.min(at + 4, width - 52) : Infinity;
     pen.font = "11px system-ui, sans-serif";
     for (let t = Math.max(0, Math.ceil(view.from / step) * step); t <= view.to; t += step) {
+      const text = `${(t / 1e6).toFixed(digits)} s`,
+        left = x(t) + 3,
+        right = left + pen.measureText(text).width;
       pen.fillStyle = colours.quiet;
       pen.fillRect(x(t), AXIS - 5, 1, 5);
-      pen.fillText(`${(t / 1e6).toFixed(digits)} s`, x(t) + 3, AXIS / 2);
+      if (right <= width && (right < failed - 4 || left > failed + 56)) pen.fillText(text, left, AXIS / 2);
     }
-    const at = x(end);
-    if (data.failed && at >= NAMES && at <= width + 1) {
-      const text = "✗ failed";
-      const left = Math.min(at + 4, width - 52);
-      pen.fillStyle = colours.raised;
-      pen.fillRect(left - 2, 1, 56, AXIS - 6);
+    if (isFailureShown) {
       pen.fillStyle = colours.bad;
       pen.font = "600 11px system-ui, sans-serif";
-      pen.fillText(text, left, AXIS / 2);
+      pen.fillText("✗ failed", failed, AXIS / 2);
     }
     pen.fillStyle = colours.raised;
     pen.fillRect(0, 0, NAMES - 4, AXIS);
   }
 
-  // Draws the whole test in small, and marks the part that is in view.
-  const small = (t) => NAMES + (t / end) * (width - NAMES - 8);
+  // Draws the whole test in small, and marks the part that is in view. The times stand where they stand in the chart when the whole
+  // test is in view.
+  const small = (t) => NAMES + ((t - BEGIN) / (STOP - BEGIN)) * (width - NAMES);
+  const timeOfSmall = (px) => BEGIN + ((px - NAMES) / (width - NAMES)) * (STOP - BEGIN);
   function drawOverview() {
     const top = height - OVERVIEW;
     pen.fillStyle = colours.raised;
     pen.fillRect(0, top, width, OVERVIEW);
-    write("whole test", 4, NAMES, top + OVERVIEW / 2, colours.quiet);
+    const hasServers = serverLanes.length > 0;
+    write(hasServers ? "whole test: leaders" : "whole test", 4, NAMES, top + 9, colours.quiet, false, 10);
+    if (hasServers) write("partitions", 4, NAMES, top + OVERVIEW - 5, colours.quiet, false, 10);
     for (const item of groupItems) {
       if (!item.letters) continue;
       pen.fillStyle = colours.found;
       pen.fillRect(small(item.t), top + OVERVIEW - 6, Math.max(small(item.end) - small(item.t), 1), 4);
     }
-    for (const lane of serverLanes) {
+    // A row for each server, so that two that lead at the same time are both seen.
+    const row = 15 / serverLanes.length;
+    serverLanes.forEach((lane, i) => {
       for (const [from, to, state] of lane.spans) {
         if (!state || !state.leads) continue;
         pen.fillStyle = termColour(state.term, true);
-        pen.fillRect(small(from), top + 6, Math.max(small(to) - small(from), 1), 8);
+        pen.fillRect(small(from), top + 3 + i * row, Math.max(small(to) - small(from), 1), row);
       }
-    }
+    });
     if (focus) {
       pen.fillStyle = colours.bad;
-      pen.fillText("✗", small(focus.t) - 4, top + 10);
+      pen.font = "600 13px system-ui, sans-serif";
+      pen.fillText("✗", small(focus.t) - 5, top + 10);
     }
     const left = Math.max(small(view.from), NAMES),
       right = Math.min(small(view.to), width - 2);
@@ -947,8 +1028,6 @@
     start: "start",
     apply: "apply",
     failure: "failure",
-    up: "server starts",
-    down: "server crashes",
     state: "role and term",
     silent: "role and term",
     mode: "network",
@@ -959,6 +1038,8 @@
     if (item.kind === "message")
       return `${item.lane.name} \u2192 ${item.other.name}: ${item.key & 1 ? "reply to " : ""}${item.method}`;
     if (item.kind === "operation") return `${item.lane.name}: ${item.what} ${item.result}`;
+    if (item.kind === "failure") return `${item.lane.name}: the failure`;
+    if (item.kind === "up" || item.kind === "down") return `${item.lane.name} ${item.what}`;
     const topic = item.kind === "line" ? ` (${item.topic})` : "";
     return `${item.lane.name}, ${kinds[item.kind]}${topic}: ${item.level ? `${item.level}: ` : ""}${item.what}`;
   }
@@ -973,11 +1054,12 @@
           : `Called at ${seconds(item.t)}, returned at ${seconds(item.end)}, took ${span(item.end - item.t)}.`,
       );
     } else {
-      texts.push(item.end > item.t ? `From ${seconds(item.t)} to ${seconds(item.end)}.` : `At ${seconds(item.t)}.`);
+      const lasts = item.until ? `; this holds until ${item.until === end ? "the end of the test" : seconds(item.until)}` : "";
+      texts.push(item.end > item.t ? `From ${seconds(item.t)} to ${seconds(item.end)}.` : `At ${seconds(item.t)}${lasts}.`);
     }
     if (item.finding && item.verdict === "broken") texts.push(`✗ This breaks the history. ${item.finding.note}`);
-    else if (item.kind === "failure") texts.push(`✗ The test failed then${item.lane.kind === "server" ? "; this is what the server did before" : ""}.`);
-    else if (item.verdict === "broken") texts.push(`✗ The failure is about this: ${data.message.split("\n")[0]}`);
+    else if (item.kind === "failure") texts.push(`✗ ${item.what}`);
+    else if (item.verdict === "broken") texts.push(`✗ The failure is about this: ${firstLine}`);
     else if (item.verdict === "refused") texts.push("It cannot come next in the order either.");
     else if (item.verdict === "after") texts.push("The order ends before this operation.");
     else if (item.number) texts.push(`Number ${item.number} in the longest order that explains the results.`);
@@ -986,12 +1068,11 @@
 
   function toldOfRpc(i) {
     const { sent, arrived, answered, ended } = messages;
-    const times = [`The request left at ${seconds(sent[i])}`];
-    if (arrived[i] >= 0) times.push(`reached its handler ${span(arrived[i] - sent[i])} later`);
-    if (answered[i] >= 0) times.push(`was answered after ${span(answered[i] - arrived[i])}`);
-    if (messages.hasReply(i)) times.push(`and the reply came ${span(ended[i] - answered[i])} after that`);
-    else if (ended[i] >= 0) times.push(`and the caller gave it up ${span(ended[i] - sent[i])} after it had left`);
-    const texts = [`${times.join(", ")}.`];
+    const after = (t, before) => `${seconds(t)}, ${span(t - before)} later`;
+    const texts = [`The request left at ${seconds(sent[i])}${arrived[i] >= 0 ? `. It reached its handler at ${after(arrived[i], sent[i])}` : ""}.`];
+    if (answered[i] >= 0) texts.push(`The handler returned at ${after(answered[i], arrived[i])}.`);
+    if (messages.hasReply(i)) texts.push(`The reply arrived at ${after(ended[i], answered[i])}.`);
+    else if (ended[i] >= 0) texts.push(`The call failed at ${after(ended[i], sent[i])}.`);
     const fate = fateOf(i);
     if (fate) texts.push(fate);
     if (messages.isHeldBack(i)) texts.push("Reordering held the reply back.");
@@ -1058,21 +1139,30 @@
       const row = body.insertRow();
       cells.forEach((cell) => row.append(element("td", cell)));
       if (items[i] === selected) row.className = "chosen";
-      row.addEventListener("click", () => select(items[i]));
+      row.addEventListener("click", () => go(items[i]));
     });
     return made;
   }
 
-  // What happened on all lanes while the selected operation ran, or before and after the selected instant.
+  // What happened on all lanes while the selected item went on, and shortly before and after it; while an operation ran, nothing
+  // more. For a server's item: the messages of that server that are nearest to it, too.
   function around(item) {
-    const margin = item.kind === "operation" ? 0 : NEAR;
-    const lines = lanes.flatMap((lane) =>
-      lane.items.slice(
-        firstFrom(lane.items, "t", item.t - margin),
-        firstFrom(lane.items, "t", item.end + margin + 1),
-      ),
-    );
-    return lines.filter((near) => timely.has(near.kind) && isShown(near)).sort((a, b) => a.t - b.t);
+    const margin = item.kind === "operation" ? 0 : NEAR,
+      [from, to] = [Math.max(0, item.t - margin), item.end + margin];
+    const lines = lanes.flatMap((lane) => lane.items.slice(firstFrom(lane.items, "t", from), firstFrom(lane.items, "t", to + 1)));
+    const near = lines.filter((one) => timely.has(one.kind) && isShown(one));
+    if (item.lane.kind === "server" && item.kind !== "message") {
+      const sent = messages.leftAt(codeOf(item.lane), from, to).map(messageItem).filter(Boolean);
+      sent.sort((a, b) => Math.abs(a.t - item.t) - Math.abs(b.t - item.t));
+      near.push(...sent.slice(0, MOST_LISTED));
+    }
+    return near.sort((a, b) => a.t - b.t);
+  }
+
+  function captionOfAround(item, shown, all) {
+    const lasts = item.end > item.t ? `During this, and ${span(NEAR)} around it` : `Within ${span(NEAR)}`,
+      when = item.kind === "operation" ? "While it ran" : lasts;
+    return when + (all > shown ? `: ${shown} of ${all}` : "");
   }
 
   const timely = new Set(["line", "start", "apply", "failure", "up", "down", "state", "silent"]);
@@ -1118,12 +1208,9 @@
       // Begin with the operation's call, or half a list before the selected instant.
       const begin = Math.max(0, item.kind === "operation" ? 0 : lines.indexOf(item) - MOST_NEAR / 2);
       const shown = lines.slice(begin, begin + MOST_NEAR);
-      const caption =
-        (item.kind === "operation" ? "While it ran" : `Within ${span(NEAR)}`) +
-        (lines.length > shown.length ? `: ${shown.length} of ${lines.length}` : "");
       tables.push(
         table(
-          caption,
+          captionOfAround(item, shown.length, lines.length),
           ["at", "where", "what"],
           shown.map((near) => [
             seconds(near.t),
@@ -1145,14 +1232,14 @@
     const [t, what] = data.story[data.cause];
     const button = (text, other) => {
       const made = element("button", text, "answer");
-      made.addEventListener("click", () => select(other, true));
+      made.addEventListener("click", () => go(other, true));
       return made;
     };
     if (item === focus) return [button(`It comes from this, at ${seconds(t)}: ${what}`, cause)];
     const late = focus.kind === "failure" || focus.pending ? end - t : focus.t - t;
     return [
       element("p", `✗ The failure comes from this: ${what}.`, "bad"),
-      button(`The test noticed it ${span(late)} later: ${data.message.split("\n")[0]}`, focus),
+      button(`The test noticed it ${span(late)} later: ${firstLine}`, focus),
     ];
   }
 
@@ -1160,47 +1247,75 @@
   function answeredBy(i) {
     const button = element("button", `Answered by ${laneOf(messages.to[i]).name}: ${brief(messages.text(i, 1)) || "see the reply"}`);
     button.className = "answer";
-    button.addEventListener("click", () => select(messageItem(2 * i + 1)));
+    button.addEventListener("click", () => go(messageItem(2 * i + 1)));
     return button;
   }
 
-  // What led to a message: an item, or { words }.
+  // Cause and effect.
+
+  // What led to a message: { item, at, words }, or { words, text } if it is nothing that can be selected.
   function causeOf(item) {
-    const { key, timer, quiet } = messages.trigger(item.key),
-      came = messageItem(key);
     const isReply = (item.key & 1) === 1,
-      heard = came ? came.end : -1;
+      before = item.lane.items.slice(0, firstFrom(item.lane.items, "t", item.t + 0.5)),
+      started = before.filter((one) => one.kind === "up").pop();
+    const { key, timer, quiet, election } = messages.trigger(item.key, started ? started.t : 0);
+    const came = messageItem(key);
+    if (isReply) return came && { item: came, at: came.end, words: "\u2190 the request that it answers arrived" };
     // A client sends because the test has called it, a server because it was given a command, unless a message came after that.
     const [kind, words] = item.lane.kind === "client" ? ["operation", "\u2190 the test called it"] : ["start", "\u2190 it was given a command"];
-    const given = item.lane.items.slice(0, firstFrom(item.lane.items, "t", item.t + 0.5)).filter((one) => one.kind === kind).pop();
-    const since = timer ? item.t - quiet : heard;
-    if (!isReply && given && timer !== "election timer" && given.t >= since && item.t - given.t < 20000) return { item: given, words };
-    if (timer) return { words: `\u2190 its ${timer}`, text: `${item.lane.name} sent this on its own: ${nothingFor(quiet, item)}` };
-    return came && { item: came, words: "\u2190 its sender had received" };
+    const given = before.filter((one) => one.kind === kind).pop();
+    const since = timer ? item.t - quiet : came ? came.end : -1;
+    if (given && !election && timer !== "election timer" && given.t >= since && item.t - given.t < 20000)
+      return { item: given, at: given.t, words };
+    if (election !== undefined) {
+      const first = messageItem(election);
+      return first && { item: first, at: first.t, words: `\u2190 the same election as at ${seconds(first.t)}` };
+    }
+    if (timer) return { words: `\u2190 its ${timer}`, text: `${item.lane.name} sent this on its own: ${onItsOwn(item, timer, quiet)}` };
+    return came && { item: came, at: came.end, words: "\u2190 its sender had received" };
   }
 
-  const nothingFor = (quiet, item) =>
-    quiet >= item.t
-      ? "it had received nothing before"
-      : quiet > 20000
-        ? `it had received nothing for ${span(quiet)}`
-        : `the message that it had received ${span(quiet)} before does not make a server ask for votes`;
+  // Why a server sent a message without having received one. An election follows from silence; a leader's messages come regularly.
+  function onItsOwn(item, timer, quiet) {
+    if (timer !== "election timer") {
+      const before = messages.sentBefore(item.rpc);
+      return before < 0
+        ? `it is its first request to ${item.other.name}`
+        : `its last request to ${item.other.name} had left ${span(item.t - messages.sent[before])} before`;
+    }
+    if (quiet >= item.t) return "it had received nothing before";
+    return quiet > 20000
+      ? `it had received nothing for ${span(quiet)}`
+      : `the message that it had received ${span(quiet)} before does not make a server ask for votes`;
+  }
 
   // What led to a message, and what it led to.
   function causality(item) {
-    const rows = [causeOf(item), { item, words: "selected" }];
+    const isReply = (item.key & 1) === 1,
+      rows = [causeOf(item)];
+    // What a server hears while a handler runs can be why it answers as it does.
+    const heard = isReply ? messages.heard(item.key) : undefined;
+    if (heard !== undefined && heard !== item.key - 1 && messages.arrives(heard) >= messages.arrived[item.rpc])
+      rows.push({ item: messageItem(heard), at: messages.arrives(heard), words: "until then its sender received last" });
+    rows.push({ item, at: item.t, words: "selected: it left" });
     const effect = messageItem(messages.effect(item.key));
-    if (effect) rows.push({ item: effect, words: "\u2192 its receiver sent next" });
-    const there = rows.filter(Boolean);
+    if (effect) {
+      const ofRequest = effect.key === item.key + 1 ? "its receiver answered" : "its receiver sent, before it answered";
+      const words = isReply ? `its receiver sent next, ${span(effect.t - item.end)} after it arrived` : ofRequest;
+      rows.push({ item: effect, at: effect.t, words: `\u2192 ${words}` });
+    }
+    const there = rows.filter((row) => row && (row.item || row.text));
     const made = table(
       "Cause and effect",
       ["at", "", "what"],
-      there.map(({ item: one, words, text }) => [one ? seconds(one.t) : "", words, one ? headline(one) : text]),
+      there.map(({ item: one, at, words, text }) => [one ? seconds(at) : "", words, one ? headline(one) : text]),
       there.map(({ item: one }) => one),
     );
     made.className = "causes";
     return made;
   }
+
+  // Clients by their numbers.
 
   // The numbers by which clients call themselves in their requests: a field whose number is the same in all requests of a
   // client, and that no other client sends. The lane of each number.
@@ -1268,30 +1383,59 @@
 
   // Selecting and moving.
 
-  function select(item, closer) {
+  // Selects an item. What is in view stays where it is.
+  function select(item) {
     if (!item) return;
     selected = item;
+    selectedRpcs = item.kind === "message" ? [item.rpc] : item.kind === "operation" ? rpcsOf(item).slice(-MOST_LISTED) : [];
     tell(item);
-    const lane = item.lane;
-    if (item.kind === "message" && !closer) {
-      // Show it as an arrow.
-      const inView = messages.firstFrom(messages.sent, view.to) - messages.firstFrom(messages.sent, view.from);
-      if (inView > MOST_ARROWS || shownMethod === "none") closer = true;
-    }
+    markEvent();
+    redraw();
+  }
+
+  // Selects an item, and moves the view if the item is not in it; `closer`: zooms to the item in any case.
+  function go(item, closer) {
+    if (!item) return;
+    select(item);
     // The server that answered an operation is in view too, if there is room for both.
     const answer = item.kind === "operation" ? answerOf(item) : undefined;
     if (answer !== undefined) bringIntoView(laneOf(messages.to[answer]));
     if (item.other) bringIntoView(item.other);
-    bringIntoView(lane);
-    const long = item.end - item.t,
+    bringIntoView(item.lane);
+    const wide = view.to - view.from;
+    // A message is an arrow only if there are not too many.
+    const hasNoArrow = item.kind === "message" && (inView() > MOST_ARROWS || shownMethod === "none");
+    if (closer || hasNoArrow) zoomTo(item);
+    else if (!isInView(item)) look(item.t - wide / 2, item.t + wide / 2);
+  }
+
+  // Whether the view is so wide that an item in it has less than a part of the width, or an instant no room of its own.
+  function isTooSmall(item, part) {
+    const [first, last] = extent(item),
       wide = view.to - view.from;
-    if (closer) {
-      const margin = Math.max(long * 1.5, 2e4);
-      look(item.t - margin, item.end + margin);
-    } else if (item.t < view.from || item.t > view.to) {
-      look(item.t - wide / 2, item.t + wide / 2);
+    return last > first ? last - first < wide * part : wide > 2.1 * aroundInstant();
+  }
+
+  // How much of the test is shown before and after an instant.
+  const aroundInstant = () => Math.min(2e5, end / 20);
+
+  // From when to when an item goes on, for the view. A message: the whole exchange, from the request to the reply.
+  function extent(item) {
+    if (item.kind === "message") {
+      const { sent, arrived, answered, ended } = messages,
+        i = item.rpc;
+      return [sent[i], Math.max(sent[i], arrived[i], answered[i], messages.hasReply(i) ? ended[i] : -1)];
     }
-    redraw();
+    // What made an operation hang was at its beginning.
+    if (item.kind === "operation") return [item.t, item.pending ? Math.min(end, item.t + 4e5) : item.end];
+    return [item.t, item.t];
+  }
+
+  // Zooms so that an item, with something before and after it, is in view.
+  function zoomTo(item) {
+    const [first, last] = extent(item);
+    const margin = last > first ? (last - first) * 0.75 : aroundInstant();
+    look(first - margin, last + margin);
   }
 
   function bringIntoView(lane) {
@@ -1301,76 +1445,21 @@
     if (top + lane.height + HINT > view.y + room()) scroll(top + lane.height + HINT - room());
   }
 
-  // The item of the event that the failure comes from, if the test noticed it later.
-  let causeItem;
-  function causeOfFailure() {
-    if (causeItem === undefined) causeItem = (typeof data.cause === "number" && itemOfEvent(data.story[data.cause])) || null;
-    return causeItem;
-  }
-
-  // Goes to what the failure comes from; from there, to where the test noticed it.
-  function goToFailure() {
-    chart.focus({ preventScroll: true });
-    const cause = causeOfFailure();
-    if (cause && cause !== selected) {
-      select(cause, true);
-      // What happened just before and after it is in view too.
-      const times = [cause.t, cause.end, ...data.story.map(([t]) => t).filter((t) => Math.abs(t - cause.t) < 6e4)];
-      if (Math.abs(focus.t - cause.t) < 6e4) times.push(focus.t);
-      const [first, last] = [Math.min(...times), Math.max(...times)];
-      const margin = Math.max(0.15 * (last - first), 2e3);
-      look(first - margin, last + margin);
-      return;
+  // The way that the keys ← and → have gone: [from, direction, to]. The opposite key goes back. Another selection ends the way.
+  let way = [];
+  function along(direction) {
+    const [from, gone, to] = way[way.length - 1] || [];
+    if (to !== selected) way = [];
+    else if (gone === -direction) {
+      way.pop();
+      return from;
     }
-    select(focus, true);
-    // If nobody knows what it is about, what led to it is worth a wider look.
-    if (focus.kind === "failure") look(end - Math.min(end, 2e6), end + 1e5);
-    // What made an operation hang was at its beginning.
-    if (focus.pending) look(focus.t - 2e4, Math.max(focus.t + 4e5, ...data.story.map(([t]) => t + 1e5)));
+    const next = beside(direction);
+    if (next && next !== selected) way.push([selected, direction, next]);
+    return next;
   }
 
-  // The item that shows an event of the story.
-  function itemOfEvent([t, what, shown]) {
-    const [kind, number] = shown || [];
-    if (kind === "operation") return operationById.get(number);
-    if (kind === "mark") return markById.get(number);
-    if (kind === "server" && serverLanes[number]) {
-      // A sign on its lane at that time, or a message that it sent then.
-      const lane = serverLanes[number];
-      const signs = lane.items.filter((item) => item.t === t && ["state", "up", "down"].includes(item.kind));
-      return signs.pop() || messageItem(messages.sentAt(codeOf(lane), t)) || nearest(lane, t);
-    }
-    return network.items.find((item) => item.t === t) || nearest(network, t);
-  }
-
-  function tellStory() {
-    const list = $("story");
-    list.hidden = data.story.length === 0;
-    if (data.storyLeftOut > 0) list.title = `${quoted(data.storyLeftOut, "earlier event")} left out`;
-    // A short story has the whole width for each event.
-    list.style.setProperty("--rows", data.story.length > 7 ? Math.ceil(data.story.length / 2) : data.story.length);
-    for (const event of data.story) {
-      const [t, what] = event,
-        entry = element("li"),
-        button = element("button", `${(t / 1e6).toFixed(3)} s  ${what}`);
-      if (event === data.story[data.cause]) button.className = "bad";
-      button.addEventListener("click", () => {
-        const item = itemOfEvent(event);
-        if (item) select(item);
-        // What took a time fills a part of the width, so that its messages can be told apart.
-        const long = item && (item.kind === "message" || item.kind === "operation") && !item.pending ? item.end - item.t : 0;
-        const wide = long > 0 ? Math.min(Math.max(4 * long, 1e4), 4e5) : Math.min(view.to - view.from, 4e5);
-        const middle = long > 0 && long < 4e5 ? item.t + long / 2 : t;
-        look(middle - wide / 2, middle + wide / 2);
-      });
-      entry.append(button);
-      list.append(entry);
-    }
-    // The last events matter most.
-    list.scrollTop = list.scrollHeight;
-  }
-
-  // The next visible item in the lane, in either direction.
+  // The next visible item in the lane, in either direction. For a message: what led to it, or what it led to.
   function beside(direction) {
     if (selected.kind === "message") {
       if (direction > 0) return messageItem(messages.effect(selected.key));
@@ -1383,21 +1472,23 @@
     return items[i];
   }
 
+  // The nearest item in view in the next lane that has one.
   function inOtherLane(direction) {
-    let i = lanes.indexOf(selected.lane) + direction;
-    while (i >= 0 && i < lanes.length) {
-      const near = nearest(lanes[i], selected.t);
+    for (let i = lanes.indexOf(selected.lane) + direction; i >= 0 && i < lanes.length; i += direction) {
+      const near = nearest(lanes[i], selected.t, isInView);
       if (near) return near;
-      i += direction;
     }
     return undefined;
   }
 
-  function nearest(lane, t) {
+  const isInView = (item) => item.t <= view.to && (item.until || item.end) >= view.from;
+
+  // The item of a lane that is nearest to a time; among equals the last.
+  function nearest(lane, t, isWanted = () => true) {
     let best,
       distance = Infinity;
     for (const item of lane.items) {
-      if (!isShown(item)) continue;
+      if (!isShown(item) || !isWanted(item)) continue;
       const away = item.t > t ? item.t - t : item.end < t ? t - item.end : 0;
       if (away <= distance) {
         best = item;
@@ -1407,11 +1498,142 @@
     return best;
   }
 
+  // Going to the failure.
+
+  // The item of the event that the failure comes from, if the test noticed it later.
+  let causeItem;
+  function causeOfFailure() {
+    if (causeItem === undefined) causeItem = (typeof data.cause === "number" && itemOf(data.cause)) || null;
+    return causeItem;
+  }
+
+  // Goes to what the failure comes from; from there, to where the test noticed it.
+  function goToFailure() {
+    chart.focus({ preventScroll: true });
+    const cause = causeOfFailure();
+    if (cause && cause !== selected) {
+      go(cause, true);
+      // What happened just before and after it is in view too.
+      lookAround(extent(cause), [focus.t, ...data.story.map(([t]) => t)].filter((t) => Math.abs(t - cause.t) < 6e4));
+      return;
+    }
+    go(focus, true);
+    if (focus.pending) {
+      // What made an operation hang was at its beginning.
+      look(focus.t - 2e4, Math.max(focus.t + 4e5, ...data.story.map(([t]) => t + 1e5)));
+      return;
+    }
+    // What led to it is in view too, unless that would make the failure itself too small to read. If nobody knows what it is about,
+    // what happened before is worth a wider look.
+    const [first, last] = extent(focus),
+      most = focus.kind === "failure" ? 2e6 : Math.max(2 * (last - first), 2e4);
+    const explained = focus.finding ? focus.finding.order.slice(-1).flatMap((item) => extent(item)) : [];
+    const led = [...data.story.map(([t]) => t), ...explained].filter((t) => t <= last && last - t <= most);
+    if (focus.kind === "failure" && led.length === 0) led.push(Math.max(0, last - most));
+    lookAround([first, last], led);
+  }
+
+  // Shows some times, with a margin: a wide one around `main`, a small one around the others.
+  function lookAround(main, others) {
+    const [first, last] = [Math.min(...main), Math.max(...main)],
+      [from, to] = [Math.min(first, ...others), Math.max(last, ...others)];
+    const margin = Math.max(0.15 * (to - from), 500),
+      wide = (last - first) / 2;
+    look(Math.min(first - wide, from - margin), Math.max(last + wide, to + margin));
+  }
+
+  // The list of what happened before.
+
+  // The item that shows an event of the story, by the event's number.
+  const itemsOfStory = [];
+  const itemOf = (number) => (itemsOfStory[number] ||= itemOfEvent(data.story[number]));
+
+  // Marks the line of the story that was clicked, or else the first that tells of the selected item.
+  function markEvent(clicked) {
+    const number = clicked ?? data.story.findIndex((_, one) => selected && itemOf(one) === selected);
+    document.querySelectorAll("#story button").forEach((button, i) => {
+      if (i === number) button.setAttribute("aria-current", "true");
+      else button.removeAttribute("aria-current");
+    });
+  }
+
+  // The item that shows an event of the story. If the event does not name it, its text does.
+  function itemOfEvent([t, what, shown]) {
+    const [kind, number] = shown || [];
+    if (kind === "operation") return operationById.get(number);
+    if (kind === "mark") return markById.get(number);
+    if (kind === "server") return itemOnServer(serverLanes[number], t, what);
+    // "server 1 crashes", "servers [0, 2] stand still", "all servers start again".
+    const [, all, named] = /^(?:(all servers)|servers? \[?(\d+))/.exec(what) || [],
+      isOfNetwork = /reach|cut off|divided|partition/.test(what),
+      lane = serverLanes[all ? 0 : named];
+    return lane && !isOfNetwork ? itemOnServer(lane, t, what) : itemOnNetwork(t, what);
+  }
+
+  // What an event says of a server: it crashes or starts, sends a message, or changes its role. The event can be noted later.
+  function itemOnServer(lane, t, what) {
+    if (!lane) return undefined;
+    const closest = (items) => items.reduce((best, item) => (best && Math.abs(best.t - t) < Math.abs(item.t - t) ? best : item), undefined);
+    const [, starts, crashes] = /^\w[^{:]*?\b(?:((?:re)?start)|(crash))/.exec(what) || [];
+    if (starts || crashes) {
+      const kind = starts ? "up" : "down";
+      return closest(lane.items.filter((item) => item.kind === kind && item.t <= t + AT_ONCE)) || nearest(lane, t);
+    }
+    const term = (/\bleads in term (\d+)/.exec(what) || [])[1];
+    const leads = term && closest(lane.items.filter((item) => item.kind === "state" && item.leads && item.term === Number(term)));
+    if (leads) return leads;
+    const message = messageItem(messages.sentAt(codeOf(lane), t)),
+      changes = lane.items.filter((item) => item.t === t && (item.kind === "state" || item.kind === "silent"));
+    return (/\b(sends|votes|answers)\b/.test(what) && message) || changes.pop() || message || nearest(lane, t);
+  }
+
+  // What begins on the network with an event. The network changes link by link, so that it can be a moment later.
+  function itemOnNetwork(t, what) {
+    const kind = /network/.test(what) ? "mode" : "groups",
+      begins = network.items.filter((item) => item.kind === kind);
+    return begins.find((item) => Math.abs(item.t - t) <= AT_ONCE) || begins.filter((item) => item.t <= t).pop() || begins[0];
+  }
+
+  function tellStory() {
+    const list = $("story").querySelector("ol"),
+      texts = timesOfStory();
+    $("story").hidden = data.story.length === 0;
+    $("omitted").hidden = data.storyLeftOut === 0;
+    $("omitted").textContent = `What happened before (${quoted(data.storyLeftOut, "earlier event")} left out):`;
+    // A short story has the whole width for each event.
+    list.style.setProperty("--rows", data.story.length > 7 ? Math.ceil(data.story.length / 2) : data.story.length);
+    data.story.forEach((event, number) => {
+      const entry = element("li"),
+        button = element("button", `${texts[number]} s  ${event[1]}`);
+      if (number === data.cause) button.className = "bad";
+      button.addEventListener("click", () => {
+        const item = itemOf(number);
+        const isAll = item && extent(item).every((t) => t >= view.from && t <= view.to);
+        go(item, item && (!isAll || isWhole() || isTooSmall(item, 1 / 12)));
+        markEvent(number);
+      });
+      entry.append(button);
+      list.append(entry);
+    });
+    // The last events matter most.
+    list.scrollTop = list.scrollHeight;
+  }
+
+  // The times of the story's events, with as many digits as in the terminal; in microseconds where different times would look alike.
+  function timesOfStory() {
+    const short = (t) => (t / 1e6).toFixed(4),
+      times = [...new Set(data.story.map(([t]) => t))];
+    const isAmbiguous = (t) => times.some((other) => other !== t && short(other) === short(t));
+    return data.story.map(([t]) => (isAmbiguous(t) ? (t / 1e6).toFixed(6) : short(t)));
+  }
+
   // Finding. Items are searched at once, messages in turns of a few milliseconds: there can be very many.
   const TURN = 6;
   // The messages that are found: at most one of an RPC, in the order in which the RPCs were sent; and the times of sending.
   let foundKeys = [],
     foundTimes = [],
+    // The messages that lines of the story with the word tell of: the RPC's number, and the message's key.
+    toldKeys = new Map(),
     // Which RPCs are found.
     isFoundRpc = new Uint8Array(messages.count),
     // All that is found, in the order of time; null: to be made again. Messages are in it as their keys.
@@ -1440,6 +1662,7 @@
   // The message of an RPC that has the text: the request, with its method and what became of it, or the reply. -1: neither.
   function foundIn(i, text) {
     const has = (one) => one !== undefined && one !== null && one.includes(text);
+    if (toldKeys.has(i)) return toldKeys.get(i);
     if (has(messages.methods[messages.method[i]]) || has(messages.text(i, 0))) return 2 * i;
     if (has(messages.text(i, 1))) return messages.answered[i] >= 0 ? 2 * i + 1 : 2 * i;
     // Most RPCs end well, and there is nothing to say.
@@ -1472,9 +1695,9 @@
   function nextFound(direction = 1) {
     const all = allHits();
     if (all.length === 0) return;
-    const own = selected && (selected.kind === "message" ? all.indexOf(selected.key) : all.indexOf(selected));
+    const own = selected ? all.indexOf(selected.kind === "message" ? selected.key : selected) : -1;
     let at;
-    if (own !== null && own >= 0) at = own + direction;
+    if (own >= 0) at = own + direction;
     else {
       let low = 0,
         high = all.length;
@@ -1487,7 +1710,8 @@
       at = direction > 0 ? low : low - 1;
     }
     const hit = all[(at + all.length) % all.length];
-    select(itemOfHit(hit));
+    const item = itemOfHit(hit);
+    go(item, isTooSmall(item, 1 / 100));
     sayFound();
   }
 
@@ -1495,25 +1719,23 @@
     const all = word === "" ? 0 : found.length + foundKeys.length;
     const own = selected && all > 0 && !isSearching ? allHits().indexOf(selected.kind === "message" ? selected.key : selected) : -1;
     const parts = [`${own >= 0 ? `${own + 1} of ` : ""}${quoted(all, "hit")}`];
-    if (foundKeys.length > 0) parts.push(`${foundKeys.length} in messages`);
     if (isSearching) parts.push("searching …");
     $("found").textContent = word === "" ? "" : parts.join(", ");
-    $("found").title =
+    $("found").title = [
+      `${foundKeys.length} in messages.`,
       messages.count > messages.described
-        ? `Arguments and replies are searched where this page has them: of ${messages.described} of ${messages.count} RPCs, those nearest to the failure`
-        : "";
-    $("before").hidden = $("next").hidden = all === 0;
+        ? `Arguments and replies are searched where this page has them: of ${messages.described} of ${messages.count} RPCs, those nearest to the failure.`
+        : "",
+    ].join(" ");
+    $("before").disabled = $("next").disabled = all === 0;
   }
 
   function find(text) {
     word = text;
-    found =
-      text === ""
-        ? []
-        : lanes
-            .flatMap((lane) => lane.items)
-            .filter((item) => isFound(item) && isShown(item))
-            .sort((a, b) => a.t - b.t);
+    const items = lanes.flatMap((lane) => lane.items).filter((item) => isFound(item) && isShown(item)),
+      told = text === "" ? [] : findInStory(text);
+    found = [...new Set([...items, ...told.filter((item) => item.kind !== "message")])].sort((a, b) => a.t - b.t);
+    toldKeys = new Map(told.filter((item) => item.kind === "message").map((item) => [item.rpc, item.key]));
     foundKeys = [];
     foundTimes = [];
     isFoundRpc.fill(0);
@@ -1526,54 +1748,77 @@
     redraw();
   }
 
+  // The items that the lines of the story with the text tell of.
+  function findInStory(text) {
+    const numbers = data.story.flatMap(([, what], number) => (what.includes(text) ? [number] : []));
+    return numbers.map(itemOf).filter(Boolean);
+  }
+
+  // Keys and mouse.
+
   function keyDown(event) {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     const start = () =>
       selected || focus || nearest(lanes.find((lane) => lane.items.length > 0) || lanes[0], view.from);
     const move = {
-      ArrowLeft: () => beside(-1),
-      ArrowRight: () => beside(1),
+      ArrowLeft: () => along(-1),
+      ArrowRight: () => along(1),
       ArrowUp: () => inOtherLane(-1),
       ArrowDown: () => inOtherLane(1),
       Home: () => selected.lane.items.find(isShown),
       End: () => selected.lane.items.filter(isShown).pop(),
     }[event.key];
     const act = {
-      "+": () => zoom(0.5, selected ? selected.t : undefined),
-      "=": () => zoom(0.5, selected ? selected.t : undefined),
+      "+": () => zoom(0.5),
+      "=": () => zoom(0.5),
       "-": () => zoom(2),
       0: whole,
       f: goToFailure,
       n: () => nextFound(1),
       N: () => nextFound(-1),
-      Enter: () => selected && select(selected, true),
+      Enter: () => go(selected, true),
       PageDown: () => scroll(view.y + room() * 0.8),
       PageUp: () => scroll(view.y - room() * 0.8),
     }[event.key];
     if (!move && !act) return;
     event.preventDefault();
     if (act) act();
-    else select(selected ? move() : start());
+    else go(selected ? move() : start());
   }
 
   function itemAt(px, py) {
+    if (py < AXIS || py > height - OVERVIEW) return undefined;
     const lane = lanes.find((one) => py >= one.y && py < one.y + one.height + size.gap);
     const arrow = arrowAt(px, py);
     // Among many arrows, what stands on the lane itself comes first.
-    return (arrows.length < 150 && arrow) || itemOn(lane, px, py) || arrow;
+    return (arrows.length < 150 && (arrow || handlerAt(px, py))) || itemOn(lane, px, py) || arrow;
+  }
+
+  // The request whose handler ran at a point: its bar is there.
+  function handlerAt(px, py) {
+    const bar = bars.find(([, left, right, y]) => px >= left - 1 && px <= right + 1 && Math.abs(py - y) <= 3);
+    return bar && messageItem(bar[0]);
   }
 
   function itemOn(lane, px, py) {
-    if (!lane || py < AXIS || py > height - OVERVIEW) return undefined;
+    if (!lane) return undefined;
+    const t = time(px),
+      down = py - lane.y;
+    if (lane.kind === "server") {
+      // From the top: the band, the strip of the groups if there is one, and the instants.
+      const isNow = (item) => item.letters && item.letters[lane.number] && t >= item.t && t <= item.end;
+      if (down < 19) return (lane.spans.find(([from, to]) => t >= from && t <= to) || [])[3];
+      const groups = down < Math.min(19 + size.strip, size.instants) && groupItems.find(isNow);
+      if (groups) return groups;
+    }
     const slack = (5 * (view.to - view.from)) / Math.max(width - NAMES, 1),
-      t = time(px);
-    const row = lane.rows && Math.floor((py - lane.y) / size.operation);
+      row = lane.rows && Math.floor(down / size.operation);
     let best,
       distance = slack;
     for (const item of lane.items) {
       if (item.t > t + slack) break;
       if (!isShown(item) || (item.kind === "operation" && item.row !== row)) continue;
-      if (lane.kind === "network" && (item.kind === "mode") !== py - lane.y < 19) continue;
+      if (lane.kind === "network" && (item.kind === "mode") !== down < 19) continue;
       const away = item.t > t ? item.t - t : item.end < t ? t - item.end : 0;
       if (away <= distance) {
         best = item;
@@ -1619,7 +1864,7 @@
         dy = event.clientY - drag.y;
       drag.moved ||= Math.abs(dx) + Math.abs(dy) > 4;
       if (!drag.moved) return;
-      const shift = drag.overview ? (dx * end) / (width - NAMES) : (-dx * (drag.to - drag.from)) / (width - NAMES);
+      const shift = drag.overview ? (dx * (STOP - BEGIN)) / (width - NAMES) : (-dx * (drag.to - drag.from)) / (width - NAMES);
       look(drag.from + shift, drag.to + shift);
       if (!drag.overview) scroll(drag.top - dy);
     });
@@ -1627,7 +1872,7 @@
       const box = canvas.getBoundingClientRect(),
         px = event.clientX - box.left;
       if (drag && !drag.moved && drag.overview) {
-        const t = ((px - NAMES) / (width - NAMES)) * end,
+        const t = timeOfSmall(px),
           wide = view.to - view.from;
         look(t - wide / 2, t + wide / 2);
       } else if (drag && !drag.moved) {
@@ -1672,7 +1917,7 @@
     $("before").addEventListener("click", () => nextFound(-1));
     $("next").addEventListener("click", () => nextFound(1));
     $("method").addEventListener("change", (event) => {
-      shownMethod = event.target.value;
+      chooseMethod(event.target.value);
       find(word);
     });
     $("topic").addEventListener("change", (event) => {
@@ -1704,12 +1949,63 @@
     draw();
   }
 
+  // What stands around the chart.
+
+  // A method's name without its service, if no other method has the same.
+  function shortName(method) {
+    const last = (name) => name.split(".").pop();
+    return messages.methods.filter((name) => last(name) === last(method)).length === 1 ? last(method) : method;
+  }
+
+  // What the signs mean: those that are on this page.
+  function legend() {
+    const has = (...kinds) => lanes.some((lane) => lane.items.some((item) => kinds.includes(item.kind)));
+    const does = (word) => data.operations.some(([, , , , what]) => what.startsWith(word)),
+      isPending = data.operations.some(([, , , ret]) => ret < 0);
+    const boxes = `${does("get") ? "; get is paler than put and append" : ""}${isPending ? "; hatched and open: pending" : ""}`;
+    const lines = [
+      [has("operation"), `A box is an operation, from its call to its return${boxes}.`],
+      [data.servers > 0, `A server's band says its term, and is high and dark while it leads${has("down") ? "; hatched: down" : ""}.`],
+      [
+        groupItems.some((item) => item.letters),
+        "The strip under it is the group of servers that it reaches: A is the largest.",
+      ],
+      [
+        has("state"),
+        "Terms and roles are asked for every 10 ms, and read from requests for votes and from appends in between, if their " +
+          "arguments are on record; a role that no message tells, and that lasts for less than 10 ms, is not shown.",
+      ],
+      [has("silent"), "A term with a question mark is what a server's messages tell while the server is not asked."],
+      [has("start"), "\u25b2 a command was started here."],
+      [has("apply"), "\u25cf a command was applied here."],
+      [has("line"), "| a line of the log."],
+      [data.failed, "\u2717 and a red frame: what the failure is about."],
+      [
+        data.findings.length > 0,
+        "Numbers and a line: the longest order of operations that explains their results; hatched in red: what it does not " +
+          "reach. They are shown for one key at a time, the others are faint: for that of the selected operation, or the one " +
+          "that broke first.",
+      ],
+      [
+        messages.count > 0,
+        "An arrow is a message: a request, or dashed a reply; where it lands, a bar shows how long its handler ran. A pale " +
+          "line: it was on its way when the test ended. Each method has its colour. From far away, the lane \u201cmessages\u201d " +
+          "shows how many left.",
+      ],
+      [
+        messages.failed.length > 0,
+        "A red cross: the message did not arrive. In the lane \u201cmessages\u201d, red is how many failed.",
+      ],
+    ];
+    return lines.filter(([isThere]) => isThere).map(([, text]) => text);
+  }
+
   function fillIn() {
     document.body.classList.add(data.failed ? "failed" : "passed");
     document.querySelector("h1").textContent = data.description || data.name;
     $("verdict").textContent = data.failed ? `✗ FAILED after ${(end / 1e6).toFixed(1)} s` : "✓ passed";
-    $("message").textContent = data.message;
-    const lines = data.message.split("\n").length;
+    $("message").textContent = message;
+    const lines = message.split("\n").length;
     $("more").hidden = lines <= 3;
     $("more").textContent = `all ${lines} lines`;
     $("failure").hidden = !data.failed;
@@ -1750,16 +2046,9 @@
     $("method").append(
       new Option("all", ""),
       new Option("none", "none"),
-      ...messages.methods.map((name) => new Option(name, name)),
+      ...messages.methods.map((name) => new Option(shortName(name), name)),
     );
-    $("legend").textContent =
-      "A box is an operation, from its call to its return; get is paler than put and append; hatched and open: pending. " +
-      "A server's band says its term, and is high and dark while it leads; hatched: down. The strip under it is the group of servers that it reaches: " +
-      "A is the largest. Terms and roles are asked for every 10 ms, and read from requests for votes and from appends in between, if their arguments are on record; a role that no message tells, and that lasts for less than 10 ms, is not shown. ▲ a command was started here, ● applied, | a line of the log. ✗ and a red frame: what the failure is about. " +
-      "Numbers and a line: the longest order of operations that explains their results; hatched in red: what it does not reach. " +
-      "They are shown for one key at a time, the others are faint: for that of the selected operation, or the one that broke first. " +
-      "An arrow is a message: a request, or dashed a reply; where it lands, a bar shows how long its handler ran; a red cross: it did not arrive. " +
-      "Each method has its colour. From far away, the lane “messages” shows how many left, in red how many failed.";
+    $("legend").replaceChildren(...legend().map((text) => element("li", text)));
     if (data.sought) {
       $("find").value = data.sought;
       find(data.sought);
@@ -1781,7 +2070,7 @@
       ...(cause && cause !== focus ? [element("p", `✗ It comes from this, at ${seconds(data.story[data.cause][0])}: ${data.story[data.cause][1]}.`, "bad")] : []),
       element("p", "“Go to the failure” shows it in the timeline."),
     );
-    if (data.message.includes("\n")) $("around").replaceChildren(element("h3", "What the test said"), element("pre", data.message));
+    $("around").replaceChildren(element("h3", "What the test said"), element("pre", message));
   } else {
     $("said").replaceChildren(
       element("p", "Nothing is selected. Click an operation, or use the arrow keys in the chart."),
@@ -1789,5 +2078,5 @@
   }
   document.body.dataset.openedAfter = String(Math.round(performance.now()));
   // For tests of this page.
-  window.picture = { lanes, view, draw, zoom, look, select, itemAt, messages, messageItem, clientsIn, causeOf, arrows: () => arrows, selected: () => selected };
+  window.picture = { lanes, view, draw, zoom, look, go, itemAt, messages, messageItem, clientsIn, causeOf, arrows: () => arrows, selected: () => selected };
 })();
