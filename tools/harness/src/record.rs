@@ -22,9 +22,9 @@ pub use excerpt::excerpt;
 pub use servers::Finding;
 
 pub(crate) use log::{Kept, Line};
-pub(crate) use messages::{Claim, Fate, Messages, Rpc, Sender};
+pub(crate) use messages::{Claim, Fate, Messages, Rpc, Says, Sender, Vote};
 pub(crate) use operations::{Call, Ended, Seen};
-pub(crate) use servers::{Groups, Kind, Life, Mark, Network, Seen as SeenState, Servers};
+pub(crate) use servers::{Groups, Kind, Life, Mark, Network, Note, Seen as SeenState, Servers};
 
 use excerpt::Excerpt;
 use lines::State;
@@ -246,6 +246,9 @@ fn live(i: usize, is_up: bool) {
     if is_on() {
         RECORD.latest[i].store(0, Ordering::Relaxed);
         with_servers(|servers| servers.live(elapsed(), i, is_up));
+        if !is_up {
+            messages(|messages, _| messages.crash(i));
+        }
     }
 }
 
@@ -382,9 +385,16 @@ pub fn note(what: impl Into<String>) {
     note_late(elapsed(), what);
 }
 
+/// As [`note`], for something that happened to a server.
+pub fn note_of(server: usize, what: impl Into<String>) {
+    let what = what.into();
+    sim::trace(format_args!("{what}"));
+    with_servers(|servers| servers.notes.push(Note { at: elapsed(), server: Some(server), what }));
+}
+
 /// As [`note`], for something that happened earlier, and that only now turns out to be a part of the story.
 pub fn note_late(at: Duration, what: String) {
-    with_servers(|servers| servers.notes.push((at, what)));
+    with_servers(|servers| servers.notes.push(Note { at, server: None, what }));
 }
 
 /// Notes what probably made the test hang, for the story.

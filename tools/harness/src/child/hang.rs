@@ -30,12 +30,25 @@ struct Group {
     clients: BTreeSet<usize>,
     stand: Option<Stand>,
     count: usize,
-    /// For how many seconds the oldest of them has run.
-    seconds: f64,
 }
 
 impl Group {
-    /// The threads that a hang is about come first.
+    /// Where the group stands in the report: threads that seem to hold a lock come first, then those that wait for one, or for a
+    /// channel, and clients. Servers' threads that wait for a reply come last: most likely their RPCs are to servers that are cut
+    /// off.
+    fn rank(&self, suspicions: &[Suspicion]) -> usize {
+        let holds =
+            |suspicion: &Suspicion| self.server == Some(suspicion.server) && suspicion.holder == self.name;
+        match self.stand.as_ref().map(|stand| stand.wait) {
+            _ if suspicions.iter().any(holds) => 0,
+            Some(Wait::Lock | Wait::Send) => 1,
+            Some(Wait::Reply) if self.servers.is_empty() => 2,
+            Some(Wait::Reply) => 4,
+            _ => 3,
+        }
+    }
+
+    /// Whether a hang can be about these threads.
     fn is_of_interest(&self) -> bool {
         let wait = self.stand.as_ref().map(|stand| stand.wait);
         matches!(wait, Some(Wait::Lock | Wait::Reply | Wait::Send))
@@ -66,11 +79,20 @@ struct Open {
     method: String,
     to: usize,
     since: Duration,
+    /// The RPC with which the server's silence seems to have begun, if that was an earlier one.
+    earlier: Option<Earlier>,
+}
+
+/// An RPC of a server that has ended. The server sent the next one right after it, and so on.
+struct Earlier {
+    to: usize,
+    since: Duration,
+    until: Duration,
 }
 
 impl fmt::Display for Open {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Open { method, to, since } = self;
+        let Open { method, to, since, .. } = self;
         write!(f, "{method} to server {to}, sent at {:.4} s", since.as_secs_f64())
     }
 }
@@ -82,8 +104,11 @@ struct Suspicion {
     lock: Lock,
     /// The thread that seems to hold the lock.
     holder: String,
-    /// When it began, and what happened then, if that is known.
-    event: Option<(Duration, String)>,
+    /// The RPC for whose reply the thread waits: its method, and the server. None: it waits for something else, or nothing is
+    /// known of the RPC.
+    rpc: Option<(String, usize)>,
+    /// What happened, and when, if that is known.
+    events: Vec<(Duration, String)>,
 }
 
 /// The report, in two parts. Each line ends with a line break.
@@ -96,13 +121,18 @@ pub(super) struct Report {
 
 /// What the threads of labrpc's pool do, and what that looks like.
 pub(super) fn report() -> Report {
-    let groups = groups();
+    let mut groups = groups();
     let suspicions = suspicions(&groups, open_rpc);
+    groups.sort_by_key(|group| (group.rank(&suspicions), Reverse(group.count)));
     let mut diagnosis = String::new();
-    for Suspicion { text, server, event, .. } in &suspicions {
+    if let Some(circle) = circle(&groups, &suspicions) {
+        // Writing to a String does not fail.
+        let _ = writeln!(diagnosis, "  {circle}");
+    }
+    for Suspicion { text, server, events, .. } in &suspicions {
         // Writing to a String does not fail.
         let _ = writeln!(diagnosis, "  {text}");
-        if let Some((at, what)) = event {
+        for (at, what) in events {
             record::suspect(*at, *server, what.clone());
         }
     }
@@ -116,8 +146,7 @@ pub(super) fn report() -> Report {
 
 fn threads(groups: &[Group], suspicions: &[Suspicion]) -> String {
     let mut text = String::new();
-    for group @ Group { name, servers, clients, stand, count, seconds, .. } in groups.iter().take(MOST_GROUPS)
-    {
+    for group @ Group { name, servers, clients, stand, count, .. } in groups.iter().take(MOST_GROUPS) {
         let threads = if *count == 1 { "1 thread".to_string() } else { format!("{count} threads") };
         let joined =
             |numbers: &BTreeSet<usize>| numbers.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
@@ -132,7 +161,7 @@ fn threads(groups: &[Group], suspicions: &[Suspicion]) -> String {
             format!("; {another}\"{holder}\" seems to hold the lock")
         });
         // Writing to a String does not fail.
-        let _ = writeln!(text, "  {threads}: {name}{of}{stand}{holder} (for {seconds:.1} s)");
+        let _ = writeln!(text, "  {threads}: {name}{of}{stand}{holder}");
     }
     if groups.len() > MOST_GROUPS {
         let left: usize = groups[MOST_GROUPS..].iter().map(|group| group.count).sum();
@@ -156,23 +185,72 @@ fn holder_of<'a>(group: &Group, groups: &'a [Group], suspicions: &'a [Suspicion]
     holders.next().filter(|_| holders.next().is_none())
 }
 
+/// Servers that wait for each other, in one sentence: each seems to hold a lock while it waits for the reply of the next one,
+/// whose handler waits for the lock that the next one holds.
+fn circle(groups: &[Group], suspicions: &[Suspicion]) -> Option<String> {
+    let next = |server: usize| {
+        let of_server = suspicions.iter().filter(move |suspicion| suspicion.server == server);
+        let waits_for = of_server.filter_map(|suspicion| suspicion.rpc.as_ref());
+        waits_for.into_iter().find(|(method, to)| {
+            let is_blocked = |suspicion: &Suspicion| {
+                let handler = format!("server {to}: {method} handler");
+                let waits =
+                    |group: &Group| group.name == handler && group.lock().as_ref() == Some(&suspicion.lock);
+                suspicion.server == *to && groups.iter().any(waits)
+            };
+            suspicions.iter().any(is_blocked)
+        })
+    };
+    for Suspicion { server: first, .. } in suspicions {
+        let mut steps: Vec<(usize, &(String, usize))> = Vec::new();
+        let mut server = *first;
+        while let Some(step) = next(server).filter(|_| steps.len() <= suspicions.len()) {
+            steps.push((server, step));
+            server = step.1;
+            if server != *first {
+                continue;
+            }
+            let names: Vec<String> = steps.iter().map(|(server, _)| server.to_string()).collect();
+            let wait = |(server, (method, to)): &(usize, &(String, usize))| {
+                format!(
+                    "server {server} waits for the {method} handler of server {to}, which waits for a lock of server {to}"
+                )
+            };
+            let waits: Vec<String> = steps.iter().map(wait).collect();
+            return Some(format!(
+                "This looks like a lock held across an RPC, and a deadlock of servers {}: {}.",
+                names.join(" and "),
+                waits.join("; ")
+            ));
+        }
+    }
+    None
+}
+
 /// The RPC of a server for whose reply it has waited longest, while it is with its handler.
 fn open_rpc(server: usize) -> Option<Open> {
+    let silent = record::silent().filter(|(silent, _)| *silent == server);
     record::messages(|messages, _| {
         let is_open = |rpc: &&Rpc| {
             let is_own = matches!(messages.sender_of(rpc), Some(Sender::Server(sender)) if *sender == server);
             is_own && rpc.ended().is_none() && rpc.arrived().is_some() && rpc.answered().is_none()
         };
         let rpc = messages.iter().filter(is_open).min_by_key(|rpc| rpc.sent())?;
+        let time = |micros: u32| Duration::from_micros(micros.into());
+        let first = silent.and_then(|(_, since)| messages.first_in_a_row(rpc, since));
+        let earlier = first.filter(|first| first.sent() < rpc.sent()).and_then(|first| {
+            Some(Earlier { to: first.server?.into(), since: time(first.sent()), until: time(first.ended()?) })
+        });
         Some(Open {
             method: messages.methods.get(usize::from(rpc.method))?.name.clone(),
             to: rpc.server?.into(),
-            since: Duration::from_micros(rpc.sent().into()),
+            since: time(rpc.sent()),
+            earlier,
         })
     })
 }
 
-/// The threads that run a task, in groups. Those come first that wait for a lock, a reply or a channel, and then the largest.
+/// The threads that run a task, in groups.
 fn groups() -> Vec<Group> {
     let ids: BTreeMap<String, usize> =
         threads::all().into_iter().rev().map(|(id, name)| (name, id)).collect();
@@ -189,15 +267,7 @@ fn groups() -> Vec<Group> {
     for (i, task) in tasks.into_iter().enumerate() {
         let stand = stands.remove(&i);
         let (name, server) = (task.name.to_string(), TaskName::server(&task.name));
-        let new = Group {
-            name,
-            server,
-            servers: BTreeSet::new(),
-            clients: BTreeSet::new(),
-            stand,
-            count: 0,
-            seconds: 0.0,
-        };
+        let new = Group { name, server, servers: BTreeSet::new(), clients: BTreeSet::new(), stand, count: 0 };
         let shared = server.and_then(|server| new.name.strip_prefix(&format!("server {server}: ")));
         let shared = shared.filter(|_| !new.is_of_interest());
         // "client thread 3"
@@ -216,11 +286,8 @@ fn groups() -> Vec<Group> {
             group.name = name;
         }
         group.count += 1;
-        group.seconds = group.seconds.max(task.elapsed.as_secs_f64());
     }
-    let mut groups: Vec<Group> = groups.into_values().collect();
-    groups.sort_by_key(|group| Reverse((group.is_of_interest(), group.count)));
-    groups
+    groups.into_values().collect()
 }
 
 /// What is probably wrong. `open` returns the RPC for whose reply a server waits.
@@ -243,23 +310,20 @@ fn suspicions(groups: &[Group], open: impl Fn(usize) -> Option<Open>) -> Vec<Sus
                 continue;
             };
             let name = lock.name.as_ref().map_or("its lock".to_string(), |name| format!("the lock {name}"));
-            let (Some(first), Some(stand)) = (
-                blocked.iter().max_by_key(|group| group.count).and_then(|group| group.stand.as_ref()),
-                &group.stand,
-            ) else {
-                continue;
-            };
+            let Some(stand) = &group.stand else { continue };
+            let places = places(blocked);
             let number = count(blocked);
             let threads =
                 if number == 1 { "1 thread waits".to_string() } else { format!("{number} threads wait") };
-            let blocked = format!("of server {server}, {threads} for {name} at {}", first.at);
+            let blocked = format!("of server {server}, {threads} for {name} at {places}");
             let (thread, lock) = (&group.name, lock.clone());
             if stand.wait == Wait::Send {
                 let text = format!(
                     "This looks like a send into a channel with the lock held: {blocked}, and \"{thread}\" {stand}. \
                      Release the lock before the send."
                 );
-                suspicions.push(Suspicion { text, server, lock, holder: thread.clone(), event: None });
+                let (holder, events) = (thread.clone(), Vec::new());
+                suspicions.push(Suspicion { text, server, lock, holder, rpc: None, events });
                 continue;
             }
             let at = &stand.at;
@@ -271,18 +335,45 @@ fn suspicions(groups: &[Group], open: impl Fn(usize) -> Option<Open>) -> Vec<Sus
                 "This looks like a lock held across an RPC: {blocked}, and \"{thread}\" waits for the reply of {reply}, at \
                  {at}{from}. Release the lock before the call."
             );
-            let event = rpc.map(|Open { method, to, since }| {
+            let mut events = Vec::new();
+            if let Some(Open { method, to, since, earlier }) = &rpc {
+                events.extend(earlier.as_ref().map(|Earlier { to, since, until }| {
+                    let until = until.as_secs_f64();
+                    let what = format!(
+                        "server {server} sends {method} to server {to}, and waits for the reply until {until:.4} s, it seems \
+                         with {name} held"
+                    );
+                    (*since, what)
+                }));
                 let what = format!(
                     "server {server} sends {method} to server {to}, and waits for the reply, it seems with {name} held \
                      ({}:{})",
                     at.file, at.line
                 );
-                (since, what)
-            });
-            suspicions.push(Suspicion { text, server, lock, holder: thread.clone(), event });
+                events.push((*since, what));
+            }
+            let rpc = rpc.map(|Open { method, to, .. }| (method, to));
+            suspicions.push(Suspicion { text, server, lock, holder: thread.clone(), rpc, events });
         }
     }
     suspicions
+}
+
+/// How many lines are told at which threads wait for a lock.
+const MOST_PLACES: usize = 4;
+
+/// The lines at which threads wait, the one with most of them first.
+fn places(blocked: &[&Group]) -> String {
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    for group in blocked {
+        if let Some(stand) = &group.stand {
+            *counts.entry(stand.at.to_string()).or_default() += group.count;
+        }
+    }
+    let mut places: Vec<(String, usize)> = counts.into_iter().collect();
+    places.sort_by_key(|(_, count)| Reverse(*count));
+    let places: Vec<String> = places.into_iter().take(MOST_PLACES).map(|(place, _)| place).collect();
+    places.join(" and ")
 }
 
 #[cfg(test)]
@@ -297,7 +388,7 @@ mod tests {
     fn group(name: &str, server: usize, wait: Wait, at: u32, count: usize) -> Group {
         let stand = Stand::new(wait, line("raft/src/raft.rs", at), Vec::new());
         let (server, servers, clients) = (Some(server), BTreeSet::from([server]), BTreeSet::new());
-        Group { name: name.to_string(), server, servers, clients, stand: Some(stand), count, seconds: 1.0 }
+        Group { name: name.to_string(), server, servers, clients, stand: Some(stand), count }
     }
 
     #[test]
@@ -341,23 +432,23 @@ mod tests {
         let asks = || group("server 1: ticker", 1, Wait::Reply, 40, 1);
         let found = suspicions(&[blocked(), asks()], |server| {
             let since = Duration::from_millis(370);
-            (server == 1).then(|| Open { method: "Raft.AppendEntries".to_string(), to: 2, since })
+            let ms = Duration::from_millis;
+            let earlier = Some(Earlier { to: 0, since: ms(200), until: since });
+            (server == 1).then(|| Open { method: "Raft.AppendEntries".to_string(), to: 2, since, earlier })
         });
-        let [Suspicion { text, server: 1, event: Some((_, event)), .. }] = &found[..] else {
-            panic!("there is one, with an event")
-        };
+        let [Suspicion { text, server: 1, events, .. }] = &found[..] else { panic!("there is one") };
         assert!(text.starts_with(
             "This looks like a lock held across an RPC: of server 1, 213 threads wait for its lock at"
         ));
         let waits = "\"server 1: ticker\" waits for the reply of Raft.AppendEntries to server 2, sent at 0.3700 s, at raft/src/raft.rs:40";
         assert!(text.contains(waits), "{text}");
-        assert!(event.starts_with("server 1 sends Raft.AppendEntries to server 2, and waits"), "{event}");
+        let [(began, first), (_, last)] = &events[..] else { panic!("{events:?}") };
+        assert_eq!(*began, Duration::from_millis(200));
+        let until = "server 1 sends Raft.AppendEntries to server 0, and waits for the reply until 0.3700 s, it seems with";
+        assert!(first.starts_with(until), "{first}");
+        assert!(last.starts_with("server 1 sends Raft.AppendEntries to server 2, and waits"), "{last}");
         let listed = threads(&[blocked(), group("server 2: applier", 2, Wait::Lock, 9, 1)], &found);
-        assert_eq!(
-            listed.matches("; \"server 1: ticker\" seems to hold the lock (for").count(),
-            1,
-            "{listed}"
-        );
+        assert_eq!(listed.matches("; \"server 1: ticker\" seems to hold the lock\n").count(), 1, "{listed}");
         let twice: Vec<Suspicion> =
             [found, suspicions(&[blocked(), asks()], |_| None)].into_iter().flatten().collect();
         assert!(!threads(&[blocked()], &twice).contains("seems"), "it may be one or the other");
@@ -367,5 +458,40 @@ mod tests {
         // Without a thread that waits for a lock, or on another server, it is usual.
         assert!(found(&[group("server 1: ticker", 1, Wait::Reply, 40, 1)]).is_empty());
         assert!(found(&[blocked(), group("server 2: ticker", 2, Wait::Reply, 40, 1)]).is_empty());
+    }
+
+    #[test]
+    fn each_line_at_which_threads_wait_is_told() {
+        let (few, many) = (group("a", 1, Wait::Lock, 7, 1), group("b", 1, Wait::Lock, 9, 5));
+        assert_eq!(places(&[&few, &many, &few]), "raft/src/raft.rs:9 f and raft/src/raft.rs:7 f");
+    }
+
+    #[test]
+    fn servers_that_wait_for_each_other_are_in_a_deadlock() {
+        let blocked =
+            |server| group(&format!("server {server}: Raft.RequestVote handler"), server, Wait::Lock, 7, 1);
+        let asks = |server| group("asks", server, Wait::Reply, 40, 1);
+        let heartbeats = group("server 1: heartbeat", 1, Wait::Reply, 50, 30);
+        let told = |mut groups: Vec<Group>, to: [usize; 3]| {
+            let open = |server: usize| {
+                let (method, since) = ("Raft.RequestVote".to_string(), Duration::ZERO);
+                Some(Open { method, to: to[server], since, earlier: None })
+            };
+            let suspicions = suspicions(&groups, open);
+            groups.sort_by_key(|group| (group.rank(&suspicions), Reverse(group.count)));
+            (circle(&groups, &suspicions), threads(&groups, &suspicions))
+        };
+        let (circle, listed) = told(vec![heartbeats, blocked(0), asks(0), blocked(2), asks(2)], [2, 0, 0]);
+        let sentence = "This looks like a lock held across an RPC, and a deadlock of servers 0 and 2: server 0 waits for the \
+                        Raft.RequestVote handler of server 2, which waits for a lock of server 2; server 2 waits for the \
+                        Raft.RequestVote handler of server 0, which waits for a lock of server 0.";
+        assert_eq!(circle.unwrap(), sentence);
+        // Those that hold the locks come first, and the heartbeats last.
+        let names: Vec<&str> = listed.lines().map(|line| line.split(';').next().unwrap()).collect();
+        assert_eq!(names[..2], ["  1 thread: asks", "  1 thread: asks"]);
+        assert_eq!(names[4], "  30 threads: server 1: heartbeat");
+        // Server 2 waits for a server that is not in the circle.
+        assert_eq!(told(vec![blocked(0), asks(0), blocked(2), asks(2)], [2, 0, 1]).0, None);
+        assert_eq!(told(vec![blocked(0), asks(0), asks(2)], [2, 0, 0]).0, None);
     }
 }

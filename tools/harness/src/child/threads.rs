@@ -118,6 +118,24 @@ pub(super) fn lines_of_the_lab(backtrace: &Backtrace) -> String {
     }))
 }
 
+/// The same without the files that the tests share: a message of theirs says what is wrong, and nobody finds it there. Empty if
+/// there is no other line.
+pub(super) fn lines_to_look_at(backtrace: &Backtrace) -> String {
+    without_support(&lines_of_the_lab(backtrace))
+}
+
+fn without_support(lines: &str) -> String {
+    let is_other = |line: &&str| !line.split(':').next().is_some_and(is_support);
+    lines.split_inclusive('\n').filter(is_other).collect()
+}
+
+/// Whether a file is one that the tests share, and no test's own.
+pub(super) fn is_support(file: &str) -> bool {
+    const FILES: [&str; 6] =
+        ["config.rs", "persister.rs", "history.rs", "appends.rs", "logs.rs", "traffic.rs"];
+    file.rsplit_once("/tests/").is_some_and(|(_, name)| FILES.contains(&name))
+}
+
 /// The same for places that the simulator found.
 pub(super) fn places_of_the_lab(places: &[sim::Place]) -> String {
     lines(places.iter().map(|place| (place.file.as_path(), place.line, place.function.clone())))
@@ -359,6 +377,14 @@ mod tests {
         assert_eq!(told(&places, None), whole);
         let deep: Vec<_> = (0..9).map(|line| place("/lab/raft/src/raft.rs", line, "f")).collect();
         assert_eq!(told(&deep, None).matches(", called from ").count(), CALLERS);
+    }
+
+    #[test]
+    fn what_the_tests_share_is_left_out() {
+        let lines = "    raft/tests/config.rs:679 check\n    raft/src/raft.rs:9 apply\n    raft/tests/test_test.rs:7\n";
+        let rest = "    raft/src/raft.rs:9 apply\n    raft/tests/test_test.rs:7\n";
+        assert_eq!(without_support(lines), rest);
+        assert_eq!(without_support("    raft/tests/config.rs:679 check\n"), "");
     }
 
     #[test]

@@ -59,7 +59,8 @@ pub(super) fn fail_by_panic(info: &PanicHookInfo<'_>) {
     let text = info.payload().downcast_ref::<&str>().copied();
     let text = text.or_else(|| info.payload().downcast_ref::<String>().map(String::as_str));
     let message = text.unwrap_or("(a panic without a message)");
-    let place = info.location().map_or(String::new(), |l| format!("\n  at {}:{}", l.file(), l.line()));
+    let place = info.location().filter(|l| !threads::is_support(l.file()));
+    let place = place.map_or(String::new(), |l| format!("\n  at {}:{}", l.file(), l.line()));
     if is_over() && !threads::is_test() {
         session::say(&format!(
             "warning: after the test had passed, thread \"{thread}\" panicked: {message}{place}\n"
@@ -79,7 +80,7 @@ pub(super) fn fail_by_panic(info: &PanicHookInfo<'_>) {
         // the parent must know of this one.
         let claim = session::claim(threads::server());
         session::announce(&claim, &format!("{said}{census}"));
-        let lines = threads::lines_of_the_lab(&Backtrace::new());
+        let lines = threads::lines_to_look_at(&Backtrace::new());
         session::fail(claim, &format!("{said}{lines}{census}"))
     })
 }

@@ -3,7 +3,7 @@
 //! An RPC takes 56 bytes here, in blocks that are never moved, and the bytes of its arguments and its reply lie in a
 //! second list of blocks. Both lists have limits; beyond these, the oldest blocks are dropped.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
 /// How many RPCs are kept, up to a block more.
@@ -49,6 +49,8 @@ pub(crate) enum Fate {
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Sender {
     Server(usize),
+    /// A server that has crashed. Some of its threads may still run and send. Its successor is another sender.
+    Crashed(usize),
     /// A client, by the name of its lane.
     Client(String),
 }
@@ -174,6 +176,13 @@ impl Messages {
         self.names.get_or_insert_default().ends.insert(end.to_string(), sender);
     }
 
+    /// Notes that a server crashes: what still comes through its ends says nothing of its successor.
+    pub(crate) fn crash(&mut self, server: usize) {
+        let (running, crashed) = (self.sender(Sender::Server(server)), self.sender(Sender::Crashed(server)));
+        let ends = &mut self.names.get_or_insert_default().ends;
+        ends.values_mut().filter(|sender| **sender == running).for_each(|sender| *sender = crashed);
+    }
+
     /// Notes how to describe what a handler takes and returns.
     pub(crate) fn offer(&mut self, method: &str, args: Describe, reply: Describe) {
         let method = self.method(method);
@@ -215,7 +224,7 @@ impl Messages {
     ) -> u64 {
         let of_end = self.names.get_or_insert_default().ends.get(end).copied();
         let sender = match of_end {
-            Some(sender) if matches!(self.senders[usize::from(sender)], Sender::Server(_)) => sender,
+            Some(sender) if !matches!(self.senders[usize::from(sender)], Sender::Client(_)) => sender,
             _ => match (task(), of_end) {
                 (Some(name), _) => self.sender(Sender::Client(name)),
                 (None, Some(sender)) => sender,
@@ -320,20 +329,32 @@ impl Messages {
         }
     }
 
-    /// The server whose reply was the last that came to a client from one time to another, and when it answered.
-    pub(crate) fn answer_to(
-        &self,
-        client: &str,
-        begin: Duration,
-        end: Duration,
-    ) -> Option<(usize, Duration)> {
+    /// The RPC whose reply was the last that came to a client from one time to another.
+    pub(crate) fn answer_to(&self, client: &str, begin: Duration, end: Duration) -> Option<Rpc> {
         let sender = *self.names.as_ref()?.senders.get(&Sender::Client(client.to_string()))?;
         let (begin, end) = (Micros::of(begin).0, Micros::of(end).0);
         let came = self
             .iter()
             .filter(|rpc| rpc.sender == sender && rpc.has_reply && rpc.sent.0 >= begin && rpc.ended.0 <= end);
-        let last = came.max_by_key(|rpc| rpc.ended.0)?;
-        Some((last.server?.into(), Duration::from_micros(last.answered.0.into())))
+        came.max_by_key(|rpc| rpc.ended.0).copied()
+    }
+
+    /// Whether a server got a request or a reply of another server while it handled an RPC. None: not all messages of that
+    /// time are kept.
+    pub(crate) fn has_heard_during(&self, rpc: &Rpc) -> Option<bool> {
+        let (server, time) = (rpc.server?, rpc.arrived()?..=rpc.answered()?);
+        let sender_of = |rpc: &Rpc| match self.sender_of(rpc) {
+            Some(Sender::Server(sender) | Sender::Crashed(sender)) => Some(*sender),
+            _ => None,
+        };
+        let is_heard = |rpc: &Rpc| match sender_of(rpc) {
+            Some(sender) if sender == usize::from(server) => {
+                rpc.has_reply && rpc.ended().is_some_and(|at| time.contains(&at))
+            }
+            Some(_) => rpc.server == Some(server) && rpc.arrived().is_some_and(|at| time.contains(&at)),
+            None => false,
+        };
+        (self.dropped() == 0).then(|| self.iter().any(is_heard))
     }
 
     /// The RPCs that a client has sent from one time on, and before another. A client sends the first request of its next
@@ -344,6 +365,24 @@ impl Messages {
         let times = Micros::of(begin).0..Micros::of(end).0;
         let is_own = |rpc: &&Rpc| Some(&rpc.sender) == sender && times.contains(&rpc.sent.0);
         self.iter().filter(is_own).copied().collect()
+    }
+
+    /// The first of the RPCs that a server has sent one right after the other, up to `last`: same sender, same method, and each
+    /// left within a millisecond of the end of the one before. Stops at one that had left by `by`. None: there is no such RPC.
+    pub(crate) fn first_in_a_row(&self, last: &Rpc, by: Duration) -> Option<Rpc> {
+        const PAUSE: u32 = 1000;
+        let mut first = *last;
+        while first.sent.0 > Micros::of(by).0 {
+            let leads_to = |rpc: &&Rpc| {
+                let is_alike = rpc.sender == first.sender && rpc.method == first.method;
+                let is_just_before = |end: u32| {
+                    end <= first.sent.0 && first.sent.0 - end <= PAUSE && rpc.sent.0 < first.sent.0
+                };
+                is_alike && rpc.ended().is_some_and(is_just_before)
+            };
+            first = *self.iter().filter(leads_to).max_by_key(|rpc| rpc.ended())?;
+        }
+        Some(first)
     }
 
     /// The RPCs that are kept, in the order in which they were sent.
@@ -375,34 +414,105 @@ impl Messages {
     }
 }
 
-/// What a server's request tells of the server: it asks for votes in a term, or it leads in a term.
+/// What a message tells of the server that has sent it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Claim {
+    /// When the message left.
     pub(crate) at: Duration,
+    /// When the server began to prepare it, as far as that is known: when it got the request that it answers.
+    pub(crate) since: Duration,
     pub(crate) server: usize,
     pub(crate) term: u64,
-    pub(crate) is_leader: bool,
+    pub(crate) says: Says,
+}
+
+/// What a server is in a term, as a message of it tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Says {
+    /// It sends what only leaders send.
+    Leads,
+    /// It asks for votes.
+    Stands,
+    /// It accepts what a leader sends.
+    Follows,
+    /// Its term, and nothing else.
+    Term,
+}
+
+/// A vote that a candidate got, or the candidate's own.
+pub(crate) struct Vote {
+    /// When the voter answered; for a candidate's own vote: when it asked another server for the first time.
+    pub(crate) at: Duration,
+    pub(crate) voter: usize,
+    pub(crate) candidate: usize,
+    /// The arguments and the reply in words. None: a candidate that asks others votes for itself.
+    pub(crate) said: Option<(String, String)>,
 }
 
 impl Messages {
-    /// What the newest [`MOST_READ`] requests tell that only a candidate or only a leader sends, in the order of sending. What
-    /// they are, the names say: a candidate's method has "vote" in its name, a leader's "append", "heartbeat" or "snapshot".
+    /// What the newest [`MOST_READ`] RPCs between servers tell of both, in the order of time. A request tells what only a
+    /// candidate or only a leader sends, and a reply tells the receiver's term. What they are, the names say: a candidate's
+    /// method has "vote" in its name, a leader's "append", "heartbeat" or "snapshot"; the reply's field is "term".
     pub(crate) fn claims(&self) -> Vec<Claim> {
-        let is_leaders: Vec<Option<bool>> =
-            self.methods.iter().map(|method| is_leaders(&method.name)).collect();
-        let is_leader = |rpc: &Rpc| is_leaders.get(usize::from(rpc.method)).copied().flatten();
-        let tells =
-            |rpc: &&Rpc| is_leader(rpc).is_some() && matches!(self.sender_of(rpc), Some(Sender::Server(_)));
-        let newest = self.rpcs.iter().rev().flat_map(|block| block.iter().rev()).filter(tells);
-        let tell = |rpc: &Rpc| {
-            let (is_leader, term) = (is_leader(rpc)?, term(&self.args(rpc)?)?);
-            let Some(&Sender::Server(server)) = self.sender_of(rpc) else { return None };
-            Some(Claim { at: Duration::from_micros(rpc.sent().into()), server, term, is_leader })
-        };
-        let mut claims: Vec<Claim> = newest.take(MOST_READ).filter_map(tell).collect();
+        let newest = self.rpcs.iter().rev().flat_map(|block| block.iter().rev());
+        let between_servers = newest.filter_map(|rpc| Some((rpc, self.is_leaders(rpc)?)));
+        let mut claims: Vec<Claim> = Vec::new();
+        for (rpc, is_leaders) in between_servers.take(MOST_READ) {
+            let asked = self.args(rpc).filter(|args| !is_trial(args)).and_then(|args| term(&args));
+            let sent = Duration::from_micros(rpc.sent().into());
+            if let (Some(term), Some(&Sender::Server(server))) = (asked, self.sender_of(rpc)) {
+                let says = if is_leaders { Says::Leads } else { Says::Stands };
+                claims.push(Claim { at: sent, since: sent, server, term, says });
+            }
+            let reply = self.reply(rpc).and_then(|reply| Some((own_term(&reply)?, reply)));
+            if let (Some(asked), Some(server), Some(arrived), Some(answered), Some((term, reply))) =
+                (asked, rpc.server, rpc.arrived(), rpc.answered(), reply)
+            {
+                let follows = is_leaders && term == asked && has_succeeded(&reply);
+                let [since, at] = [arrived, answered].map(|time| Duration::from_micros(time.into()));
+                let says = if follows { Says::Follows } else { Says::Term };
+                claims.push(Claim { at, since, server: server.into(), term, says });
+            }
+        }
         claims.reverse();
         claims.sort_by_key(|claim| claim.at);
         claims
+    }
+
+    /// The votes in a term up to a time, in the order of time: those that candidates got, and the candidates' own. A vote that
+    /// a candidate gets has a field that is true. A voter's votes for the same candidate are one.
+    pub(crate) fn votes(&self, term: u64, until: Duration) -> Vec<Vote> {
+        let mut votes: Vec<Vote> = Vec::new();
+        for rpc in self.iter().filter(|rpc| u128::from(rpc.sent()) <= until.as_micros()) {
+            let (Some(false), Some(&Sender::Server(candidate)), Some(args)) =
+                (self.is_leaders(rpc), self.sender_of(rpc), self.args(rpc))
+            else {
+                continue;
+            };
+            if is_trial(&args) || self::term(&args) != Some(term) {
+                continue;
+            }
+            let sent = Duration::from_micros(rpc.sent().into());
+            votes.push(Vote { at: sent, voter: candidate, candidate, said: None });
+            let reply = self.reply(rpc).filter(|reply| rpc.has_reply && reply.contains(": true"));
+            if let (Some(voter), Some(answered), Some(reply)) = (rpc.server, rpc.answered(), reply) {
+                let at = Duration::from_micros(answered.into());
+                votes.push(Vote { at, voter: voter.into(), candidate, said: Some((args, reply)) });
+            }
+        }
+        votes.retain(|vote| vote.at <= until);
+        votes.sort_by_key(|vote| vote.at);
+        let mut known = HashSet::new();
+        votes.retain(|vote| known.insert((vote.voter, vote.candidate)));
+        votes
+    }
+
+    /// Whether leaders (true) or candidates (false) send an RPC. None: its method's name does not say.
+    fn is_leaders(&self, rpc: &Rpc) -> Option<bool> {
+        let method = &self.methods.get(usize::from(rpc.method))?.name;
+        matches!(self.sender_of(rpc), Some(Sender::Server(_) | Sender::Crashed(_)))
+            .then(|| is_leaders(method))
+            .flatten()
     }
 }
 
@@ -416,15 +526,34 @@ fn is_leaders(method: &str) -> Option<bool> {
     (name.contains("vote") && !name.contains("pre")).then_some(false)
 }
 
+/// The fields of a described message: their names in small letters, and their values.
+fn fields(described: &str) -> impl Iterator<Item = (String, &str)> {
+    let fields = described.split(['{', ',', '(']).filter_map(|field| field.split_once(": "));
+    fields.map(|(name, value)| (name.trim().to_lowercase(), value.trim_end_matches([' ', '}', ')'])))
+}
+
+/// Whether a request only asks who would vote: a field such as "pre_vote" is true.
+fn is_trial(args: &str) -> bool {
+    fields(args).any(|(name, value)| name.contains("pre") && !name.contains("prev") && value == "true")
+}
+
 /// The sender's term in a description of a request: the first field whose name ends in "term", except for terms of entries.
 fn term(args: &str) -> Option<u64> {
-    let fields = args.split(['{', ',', '(']).filter_map(|field| field.split_once(": "));
-    let is_senders = |name: &str| {
-        let name = name.trim().to_lowercase();
-        name.ends_with("term") && !name.contains("last") && !name.contains("prev")
-    };
-    let (_, value) = fields.into_iter().find(|(name, _)| is_senders(name))?;
-    value.trim_end_matches([' ', '}', ')']).parse().ok()
+    let is_senders = |name: &str| name.ends_with("term") && !name.contains("last") && !name.contains("prev");
+    let (_, value) = fields(args).find(|(name, _)| is_senders(name))?;
+    value.parse().ok()
+}
+
+/// The receiver's term in a description of a reply. Replies may hold terms of entries too, with longer names.
+fn own_term(reply: &str) -> Option<u64> {
+    let is_own = |name: &str| ["term", "current_term", "currentterm"].contains(&name);
+    let (_, value) = fields(reply).find(|(name, _)| is_own(name))?;
+    value.parse().ok()
+}
+
+/// Whether a reply says that what the leader sent was accepted.
+fn has_succeeded(reply: &str) -> bool {
+    fields(reply).any(|(name, value)| name.contains("success") && value == "true")
 }
 
 #[cfg(test)]
@@ -472,26 +601,135 @@ mod tests {
     }
 
     #[test]
-    fn requests_tell_the_roles_of_servers() {
+    fn messages_tell_the_roles_and_terms_of_servers() {
         let mut messages = Messages::new();
-        let describe: Describe = |bytes| {
-            format!("Args {{ last_log_term: 9, term: {}, entries: [Entry {{ term: 8 }}] }}", bytes[0])
+        let args: Describe = |bytes| {
+            let [term, is_trial] = [bytes[0], bytes[1]];
+            format!(
+                "Args {{ last_log_term: 9, term: {term}, pre_vote: {}, entries: [Entry {{ term: 8 }}] }}",
+                is_trial == 1
+            )
+        };
+        let reply: Describe = |bytes| {
+            let [term, success] = [bytes[0], bytes[1]];
+            format!("Reply {{ conflict_term: 9, success: {}, term: {term} }}", success == 1)
         };
         for method in ["Raft.RequestVote", "Raft.AppendEntries", "Raft.PreVote"] {
-            messages.offer(method, describe, describe);
+            messages.offer(method, args, reply);
         }
         messages.end("of 1", Sender::Server(1));
         messages.end("of a client", Sender::Client("client".to_string()));
-        for (end, method, term) in [
-            ("of 1", "Raft.PreVote", 4),
-            ("of 1", "Raft.RequestVote", 4),
-            ("of a client", "Raft.AppendEntries", 6),
-            ("of 1", "Raft.AppendEntries", 5),
+        for (end, method, term, is_trial, reply) in [
+            ("of 1", "Raft.PreVote", 4, 0, None),
+            ("of 1", "Raft.RequestVote", 4, 1, None),
+            ("of 1", "Raft.RequestVote", 4, 0, Some([4, 0])),
+            ("of a client", "Raft.AppendEntries", 6, 0, Some([6, 1])),
+            ("of 1", "Raft.AppendEntries", 5, 0, Some([5, 1])),
+            ("of 1", "Raft.AppendEntries", 5, 0, Some([6, 0])),
         ] {
-            messages.send(AT, end, Some(0), method, &[term], || None);
+            let rpc = messages.send(AT, end, Some(0), method, &[term, is_trial], || None);
+            if let Some(reply) = reply {
+                messages.arrive(2 * AT, rpc);
+                messages.answer(3 * AT, rpc, &reply);
+            }
         }
-        let claim = |term, is_leader| Claim { at: AT, server: 1, term, is_leader };
-        assert_eq!(messages.claims(), [claim(4, false), claim(5, true)]);
+        let asks = |term, says| Claim { at: AT, since: AT, server: 1, term, says };
+        let answers = |term, says| Claim { at: 3 * AT, since: 2 * AT, server: 0, term, says };
+        let told = [
+            asks(4, Says::Stands),
+            asks(5, Says::Leads),
+            asks(5, Says::Leads),
+            answers(4, Says::Term),
+            answers(5, Says::Follows),
+            answers(6, Says::Term),
+        ];
+        assert_eq!(messages.claims(), told);
+    }
+
+    #[test]
+    fn what_a_crashed_server_still_sends_tells_nothing_of_its_successor() {
+        let mut messages = Messages::new();
+        let describe: Describe = |bytes| format!("Args {{ term: {} }}", bytes[0]);
+        messages.offer("Raft.RequestVote", describe, describe);
+        messages.end("old end", Sender::Server(1));
+        messages.send(AT, "old end", Some(0), "Raft.RequestVote", &[4], || None);
+        messages.crash(1);
+        messages.end("new end", Sender::Server(1));
+        messages.send(AT, "old end", Some(0), "Raft.RequestVote", &[5], || None);
+        messages.send(AT, "new end", Some(0), "Raft.RequestVote", &[6], || None);
+        let terms: Vec<u64> = messages.claims().iter().map(|claim| claim.term).collect();
+        assert_eq!(terms, [4, 6]);
+    }
+
+    #[test]
+    fn a_vote_is_one_that_a_candidate_got_or_its_own() {
+        let mut messages = Messages::new();
+        let args: Describe = |bytes| format!("Args {{ term: {} }}", bytes[0]);
+        let reply: Describe = |bytes| format!("Reply {{ granted: {} }}", bytes[0] == 1);
+        messages.offer("Raft.RequestVote", args, reply);
+        for server in [0, 1] {
+            messages.end(&format!("of {server}"), Sender::Server(server));
+        }
+        for (at, from, term, granted, has_reply) in [
+            (1, 0, 3, 1, true),
+            (3, 0, 4, 1, true),
+            (5, 0, 4, 1, true),
+            (7, 1, 4, 0, true),
+            (9, 1, 4, 1, false),
+            (11, 1, 4, 1, true),
+            (13, 1, 4, 1, true),
+        ] {
+            let rpc =
+                messages.send(at * AT, &format!("of {from}"), Some(2), "Raft.RequestVote", &[term], || None);
+            messages.answer((at + 1) * AT, rpc, &[granted]);
+            messages.finish((at + 1) * AT, rpc, has_reply);
+        }
+        let votes: Vec<(u128, usize, usize)> = (messages.votes(4, 12 * AT).iter())
+            .map(|vote| (vote.at.as_millis(), vote.voter, vote.candidate))
+            .collect();
+        assert_eq!(votes, [(3, 0, 0), (4, 2, 0), (7, 1, 1), (12, 2, 1)]);
+    }
+
+    #[test]
+    fn what_a_server_hears_while_it_handles_a_request_is_known() {
+        let heard = |from: Sender, to: usize, arrived: u32, ended: u32| {
+            let mut messages = Messages::new();
+            messages.end("client end", Sender::Client("client 1".to_string()));
+            messages.end("other end", from);
+            let get = messages.send(AT, "client end", Some(0), "KVServer.Get", &[], || None);
+            messages.arrive(10 * AT, get);
+            let other = messages.send(AT, "other end", Some(to), "Raft.AppendEntries", &[], || None);
+            messages.arrive(arrived * AT, other);
+            messages.answer(arrived * AT, other, &[]);
+            messages.finish(ended * AT, other, true);
+            messages.answer(20 * AT, get, &[]);
+            let get = *messages.iter().next().unwrap();
+            messages.has_heard_during(&get).unwrap()
+        };
+        // A request to it, and a reply to its own request.
+        assert!(heard(Sender::Server(1), 0, 15, 30) && heard(Sender::Server(0), 1, 5, 15));
+        assert!(!heard(Sender::Server(1), 0, 5, 15) && !heard(Sender::Server(0), 1, 15, 30));
+        assert!(!heard(Sender::Server(1), 2, 15, 15));
+        assert!(!heard(Sender::Client("client 2".to_string()), 0, 15, 15));
+    }
+
+    #[test]
+    fn rpcs_in_a_row_have_a_first_one() {
+        let mut messages = Messages::new();
+        messages.end("of 0", Sender::Server(0));
+        messages.end("of 1", Sender::Server(1));
+        for (end, sent, ended) in
+            [("of 0", 1, 4), ("of 0", 10, 20), ("of 1", 12, 30), ("of 0", 20, 30), ("of 0", 31, 0)]
+        {
+            let rpc = messages.send(sent * AT, end, Some(2), "Raft.X", &[], || None);
+            if ended > 0 {
+                messages.finish(ended * AT, rpc, false);
+            }
+        }
+        let last = *messages.iter().last().unwrap();
+        let first = |by| messages.first_in_a_row(&last, by * AT).map(|rpc| rpc.sent() / 1000);
+        assert_eq!([first(40), first(21), first(10)], [Some(31), Some(20), Some(10)]);
+        assert_eq!(first(9), None, "it paused before the one at 10 ms");
     }
 
     #[test]

@@ -25,7 +25,7 @@ pub(crate) struct Servers {
     pub(crate) marks: Ring<Mark>,
     next_mark: u64,
     /// What happened, in words, for the story of a failure.
-    pub(crate) notes: Ring<(Duration, String)>,
+    pub(crate) notes: Ring<Note>,
     pub(crate) findings: Vec<Finding>,
     /// What probably made the test hang: when it happened, on which server, and what.
     pub(crate) suspects: Vec<(Duration, usize, String)>,
@@ -44,6 +44,14 @@ pub(crate) struct Life {
     pub(crate) at: Duration,
     pub(crate) server: usize,
     pub(crate) is_up: bool,
+}
+
+/// Something that happened, in words.
+pub(crate) struct Note {
+    pub(crate) at: Duration,
+    /// The server to which it happened. None: it is about several, or about none.
+    pub(crate) server: Option<usize>,
+    pub(crate) what: String,
 }
 
 /// Which servers are connected with each other since `at`.

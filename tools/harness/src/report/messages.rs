@@ -31,7 +31,7 @@ pub(super) fn draw(messages: &Messages, at: Duration, lanes: &mut Lanes) -> Draw
     let mut before = 0;
     for rpc in &rpcs {
         let from = match messages.sender_of(rpc) {
-            Some(Sender::Server(server)) => lanes::of_server(*server),
+            Some(Sender::Server(server) | Sender::Crashed(server)) => lanes::of_server(*server),
             Some(Sender::Client(name)) => lanes.number(name) as i64,
             None => 0,
         };

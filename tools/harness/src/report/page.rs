@@ -123,7 +123,7 @@ fn event(Event { at, what, shown, .. }: &Event) -> Value {
 
 fn state(Known { at, server, term, role }: &Known) -> Value {
     let role = match role {
-        Role::Other => 0,
+        Role::Follower | Role::Other => 0,
         Role::Leader => 1,
         Role::Candidate => 2,
     };

@@ -1,7 +1,7 @@
-//! The servers' terms and roles: what they answered when they were asked, and what their messages tell in between. The harness
+//! The servers' terms and roles: what they answered when they were asked, and what their requests and replies tell in between. The harness
 //! asks every 10 ms, so that a short election, and all that happens while a server does not answer, is in the messages alone.
 
-use crate::record::{self, Claim, Life, SeenState};
+use crate::record::{self, Claim, Life, Says, SeenState};
 use std::time::Duration;
 
 /// From a time on, what is known of a server.
@@ -19,6 +19,8 @@ pub(super) enum Role {
     Leader,
     /// The server asks for votes.
     Candidate,
+    /// The server accepts what the leader of the term sends.
+    Follower,
     /// A follower or a candidate: the harness asks whether a server leads, and nothing else.
     Other,
 }
@@ -38,8 +40,16 @@ pub(super) fn all() -> Vec<Known> {
 /// What happened to a server, or was heard of it.
 enum News {
     Lives(bool),
-    Answers { term: u64, is_leader: bool },
-    Claims { term: u64, is_leader: bool },
+    Answers {
+        term: u64,
+        is_leader: bool,
+    },
+    /// A message of the server, which has prepared it since `since`.
+    Claims {
+        term: u64,
+        says: Says,
+        since: Duration,
+    },
 }
 
 fn merge<'a>(
@@ -49,9 +59,8 @@ fn merge<'a>(
     claims: Vec<Claim>,
 ) -> Vec<Known> {
     let lives = lives.map(|life| (life.at, life.server, News::Lives(life.is_up)));
-    let claims = claims
-        .into_iter()
-        .map(|Claim { at, server, term, is_leader }| (at, server, News::Claims { term, is_leader }));
+    let claims = (claims.into_iter())
+        .map(|Claim { at, since, server, term, says }| (at, server, News::Claims { term, says, since }));
     let states = states.map(|state| {
         let SeenState { at, server, term, is_leader } = *state;
         (at, server, News::Answers { term, is_leader })
@@ -60,7 +69,7 @@ fn merge<'a>(
     news.sort_by_key(|(at, ..)| *at);
     let mut servers: Vec<Server> = (0..count).map(|_| Server::default()).collect();
     let hear = |(at, server, news): (Duration, usize, News)| {
-        let (term, role) = servers.get_mut(server)?.hear(&news)?;
+        let (term, role) = servers.get_mut(server)?.hear(at, &news)?;
         Some(Known { at, server, term, role })
     };
     news.into_iter().filter_map(hear).collect()
@@ -69,7 +78,8 @@ fn merge<'a>(
 /// What is known of a server at a time.
 #[derive(Default)]
 struct Server {
-    is_up: bool,
+    /// Since when it runs. None: it is down.
+    up_since: Option<Duration>,
     /// The highest term that was heard of.
     highest: Option<u64>,
     /// What was told last, since the server's start.
@@ -78,32 +88,53 @@ struct Server {
 
 impl Server {
     /// Returns what is new.
-    fn hear(&mut self, news: &News) -> Option<(u64, Role)> {
+    fn hear(&mut self, at: Duration, news: &News) -> Option<(u64, Role)> {
         let (term, role) = match *news {
             News::Lives(is_up) => {
-                self.is_up = is_up;
+                self.up_since = is_up.then_some(at);
                 self.last = None;
                 return None;
             }
             News::Answers { term, is_leader } => (term, if is_leader { Role::Leader } else { Role::Other }),
-            News::Claims { term, is_leader } => {
-                // A thread may send late what it prepared in an earlier term, or before a crash. In the same term, a server
-                // can still become the leader.
-                let leads_now = self.last.is_some_and(|(last, role)| last == term && role != Role::Leader);
-                let is_new = self.highest.is_none_or(|highest| term > highest) || is_leader && leads_now;
-                if !self.is_up || !is_new {
+            News::Claims { term, says, since } => {
+                // The instance that has crashed may have prepared it.
+                if self.up_since.is_none_or(|up_since| since < up_since) {
                     return None;
                 }
-                (term, if is_leader { Role::Leader } else { Role::Candidate })
+                (term, self.believe(term, says)?)
             }
         };
         self.highest = self.highest.max(Some(term));
-        let is_candidate_still = role == Role::Other && self.last == Some((term, Role::Candidate));
-        if self.last == Some((term, role)) || is_candidate_still {
+        // An answer that says that it does not lead tells less.
+        let is_so_still = role == Role::Other
+            && matches!(self.last, Some((last, Role::Candidate | Role::Follower)) if last == term);
+        if self.last == Some((term, role)) || is_so_still {
             return None;
         }
         self.last = Some((term, role));
         Some((term, role))
+    }
+
+    /// The role that a message tells. None: a thread sends late what it prepared in an earlier term, or before the server's
+    /// role has changed. In a term, a server can become a leader or a follower, but not a candidate again.
+    fn believe(&self, term: u64, says: Says) -> Option<Role> {
+        let role = match says {
+            Says::Leads => Role::Leader,
+            Says::Stands => Role::Candidate,
+            Says::Follows => Role::Follower,
+            Says::Term => Role::Other,
+        };
+        if self.highest.is_none_or(|highest| term > highest) {
+            return Some(role);
+        }
+        let before = self.last.filter(|(last, _)| *last == term).map(|(_, role)| role)?;
+        let can_become = match role {
+            Role::Leader => true,
+            Role::Candidate => before == Role::Other,
+            Role::Follower => matches!(before, Role::Other | Role::Candidate),
+            Role::Other => false,
+        };
+        can_become.then_some(role)
     }
 }
 
@@ -122,8 +153,19 @@ mod tests {
             .map(|&(at, term, is_leader, _)| SeenState { at: ms(at), server: 0, term, is_leader })
             .collect();
         let claims = (heard.iter().filter(|(.., claimed)| *claimed))
-            .map(|&(at, term, is_leader, _)| Claim { at: ms(at), server: 0, term, is_leader })
+            .map(|&(at, term, is_leader, _)| {
+                let says = if is_leader { Says::Leads } else { Says::Stands };
+                claim(at, at, term, says)
+            })
             .collect();
+        merged(&states, claims)
+    }
+
+    fn claim(at: u64, since: u64, term: u64, says: Says) -> Claim {
+        Claim { at: ms(at), since: ms(since), server: 0, term, says }
+    }
+
+    fn merged(states: &[SeenState], claims: Vec<Claim>) -> Vec<(u64, u64, Role)> {
         let lives = [(0, true), (49, false), (50, true)];
         let lives = lives.map(|(at, is_up)| Life { at: ms(at), server: 0, is_up });
         let known = merge(1, states.iter(), lives.iter(), claims);
@@ -144,9 +186,44 @@ mod tests {
     #[test]
     fn a_late_message_is_not_believed() {
         // The server has gone on to another term, or is down, or has started again.
-        let heard = [(10, 3, true, false), (20, 4, false, false), (21, 3, true, true), (22, 4, false, true)];
+        let heard = [(10, 3, true, false), (20, 4, false, false), (21, 3, true, true), (22, 3, false, true)];
         assert_eq!(known(&heard), [(10, 3, Role::Leader), (20, 4, Role::Other)]);
         let late = [(10, 3, true, false), (49, 4, true, true), (51, 3, true, true), (52, 4, false, true)];
         assert_eq!(known(&late), [(10, 3, Role::Leader), (52, 4, Role::Candidate)]);
+        // A handler that began before the crash answers after the restart.
+        let replies = vec![claim(60, 48, 7, Says::Term), claim(61, 50, 6, Says::Term)];
+        assert_eq!(merged(&[], replies), [(61, 6, Role::Other)]);
+    }
+
+    #[test]
+    fn replies_tell_who_follows() {
+        let says = vec![
+            claim(1, 1, 1, Says::Stands),
+            claim(2, 2, 1, Says::Leads),
+            claim(4, 3, 1, Says::Term),
+            claim(5, 4, 2, Says::Follows),
+            // A thread that has prepared a heartbeat before.
+            claim(6, 6, 1, Says::Leads),
+            claim(7, 7, 2, Says::Stands),
+            claim(9, 9, 3, Says::Stands),
+            claim(11, 10, 3, Says::Follows),
+        ];
+        let answers = [(3, 1, true), (8, 2, false), (12, 3, false)];
+        let answers =
+            answers.map(|(at, term, is_leader)| SeenState { at: ms(at), server: 0, term, is_leader });
+        let told = [
+            (1, 1, Role::Candidate),
+            (2, 1, Role::Leader),
+            (5, 2, Role::Follower),
+            (9, 3, Role::Candidate),
+            (11, 3, Role::Follower),
+        ];
+        assert_eq!(merged(&answers, says), told);
+    }
+
+    #[test]
+    fn a_server_whose_new_term_was_heard_of_first_is_a_candidate_when_it_asks_for_votes() {
+        let heard = [(10, 2, false, false), (11, 2, false, true), (20, 2, false, false)];
+        assert_eq!(known(&heard), [(10, 2, Role::Other), (11, 2, Role::Candidate)]);
     }
 }

@@ -1,7 +1,8 @@
 //! The story of a failure: the last events that led to it, in words.
 
+use super::roles::Role;
 use super::roles::{self, Known};
-use crate::record::{self, Call, Focus, Groups, Life, Messages, Rpc, Seen, Sender, Servers};
+use crate::record::{self, Call, Focus, Groups, Life, Note, Rpc, Seen, Servers, Vote};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -13,6 +14,9 @@ const AT_ONCE: Duration = Duration::from_millis(1);
 
 /// How many acknowledged writes before a wrong get are told.
 const WRITES: usize = 2;
+
+/// How many earlier requests of an acknowledged write are told, at most.
+const MOST_TRIES: usize = 3;
 
 /// If nothing tells when a failure began: how long before it something can have happened that led to it. A few elections.
 const BEFORE: Duration = Duration::from_secs(6);
@@ -69,7 +73,9 @@ pub(crate) struct Story {
 pub(crate) fn of(at: Duration, focus: Option<Focus>) -> Story {
     let roles = roles::all();
     let double = match focus {
-        Some(Focus::Server(server)) => two_leaders(&roles, server),
+        Some(Focus::Server(server)) => two_leaders(&roles, server, |term, until| {
+            record::messages(|messages, _| messages.votes(term, until))
+        }),
         _ => None,
     };
     let mut about = about(focus, double.as_ref(), &roles);
@@ -77,18 +83,22 @@ pub(crate) fn of(at: Duration, focus: Option<Focus>) -> Story {
     // What the failure is about began then.
     let begin = about.iter().map(|event| event.at).min().unwrap_or(until.saturating_sub(BEFORE));
     let (mut events, mut left_out) = record::with_servers(|servers| {
-        let notes: Vec<Event> =
-            servers.notes.iter().map(|(at, what)| Event::new(*at, what.clone(), None)).collect();
-        // Tests that note what they do tell more than the servers show.
-        if !notes.is_empty() {
-            return (notes, servers.notes.dropped());
-        }
         let mut events = match &double {
             // The elections of other terms have nothing to do with it, even if their leaders still lead.
             Some(_) => Vec::new(),
             None => leaders(servers, &roles),
         };
-        events.extend(general(servers));
+        // If voters have voted twice, what happened to other servers does not matter.
+        let voters: Vec<usize> = double.iter().flat_map(TwoLeaders::voters).collect();
+        let matters = |server: usize| voters.is_empty() || voters.contains(&server);
+        let notes = servers.notes.iter().filter(|note| note.server.is_none_or(matters));
+        let notes: Vec<Event> = notes.map(noted).collect();
+        // Tests that note what they do tell more than the servers show.
+        if !notes.is_empty() {
+            events.extend(notes);
+            return (events, servers.notes.dropped());
+        }
+        events.extend(general(servers, matters));
         let all = events.len();
         events.retain(|event| event.matters_from(begin));
         let without = (all - events.len()) as u64;
@@ -108,15 +118,20 @@ pub(crate) fn of(at: Duration, focus: Option<Focus>) -> Story {
     Story { events, left_out }
 }
 
+/// What a test has noted.
+fn noted(Note { at, server, what }: &Note) -> Event {
+    Event::new(*at, what.clone(), server.map(Focus::Server))
+}
+
 /// When the operation ended that a failure is about. None: it is pending, or the failure is about something else.
 fn ended(focus: Option<Focus>) -> Option<Duration> {
     let Some(Focus::Operation(id)) = focus else { return None };
     record::operations(|operations| operations.ended_at(id))
 }
 
-/// The crashes, partitions and network faults of a test.
-fn general(servers: &Servers) -> Vec<Event> {
-    let mut events = lives(servers);
+/// The crashes, partitions and network faults of a test. `matters`: whether a server's crashes do.
+fn general(servers: &Servers, matters: impl Fn(usize) -> bool) -> Vec<Event> {
+    let mut events = lives(servers, matters);
     events.extend(partitions(servers));
     let networks: Vec<_> = servers.networks.iter().collect();
     for (i, (at, network)) in networks.iter().enumerate().skip(1) {
@@ -183,10 +198,10 @@ enum Change {
 }
 
 /// The crashes and restarts. The first starts are no news.
-fn lives(servers: &Servers) -> Vec<Event> {
+fn lives(servers: &Servers, matters: impl Fn(usize) -> bool) -> Vec<Event> {
     let mut seen = vec![false; servers.count];
     let mut changes: Vec<(Duration, Change, Vec<usize>)> = Vec::new();
-    for Life { at, server, is_up } in servers.lives.iter() {
+    for Life { at, server, is_up } in servers.lives.iter().filter(|life| matters(life.server)) {
         let Some(seen) = seen.get_mut(*server) else { continue };
         if !std::mem::replace(seen, true) {
             continue;
@@ -291,89 +306,86 @@ fn about(focus: Option<Focus>, double: Option<&TwoLeaders>, roles: &[Known]) -> 
 struct TwoLeaders {
     term: u64,
     led: [Known; 2],
+    /// The votes in this term of those who have voted for several, one of the two leaders among them.
+    votes: Vec<Vote>,
 }
 
-/// If a server leads in the term of another leader: both.
-fn two_leaders(roles: &[Known], server: usize) -> Option<TwoLeaders> {
+impl TwoLeaders {
+    /// Those who have voted for several.
+    fn voters(&self) -> Vec<usize> {
+        self.votes.iter().map(|vote| vote.voter).collect()
+    }
+}
+
+/// If a server leads in the term of another leader: both. `votes` returns the votes in a term up to a time.
+fn two_leaders(
+    roles: &[Known],
+    server: usize,
+    votes: impl FnOnce(u64, Duration) -> Vec<Vote>,
+) -> Option<TwoLeaders> {
     let last = roles.iter().rfind(|known| known.leads() && known.server == server)?;
     let led_by = |is_it: &dyn Fn(usize) -> bool| {
         roles.iter().find(|known| known.leads() && known.term == last.term && is_it(known.server)).copied()
     };
     let mut led = [led_by(&|other| other != server)?, led_by(&|other| other == server)?];
     led.sort_by_key(|known| known.at);
-    Some(TwoLeaders { term: last.term, led })
+    let mut of_voters: BTreeMap<usize, Vec<Vote>> = BTreeMap::new();
+    for vote in votes(last.term, led[1].at) {
+        of_voters.entry(vote.voter).or_default().push(vote);
+    }
+    let leads = |vote: &Vote| led.iter().any(|known| known.server == vote.candidate);
+    let votes = of_voters.into_values().filter(|votes| votes.len() > 1 && votes.iter().any(leads));
+    Some(TwoLeaders { term: last.term, led, votes: votes.flatten().collect() })
 }
 
-/// The elections of two leaders of one term, and the votes of those who voted for both. The second vote of such a voter is
-/// the cause, or else the second election.
-fn elections(TwoLeaders { term, led }: &TwoLeaders) -> Vec<Event> {
+/// The elections of two leaders of one term, and the votes of those who voted for several. The first vote that is a voter's
+/// second one is the cause, or else the second election.
+fn elections(TwoLeaders { term, led, votes }: &TwoLeaders) -> Vec<Event> {
     let elected = |known: &Known| {
         let what = format!("server {} leads in term {term}", known.server);
         Event::new(known.at, what, Some(Focus::Server(known.server)))
     };
-    let (mut events, votes): (Vec<Event>, Vec<Event>) = (led.iter().map(elected).collect(), votes(led));
-    let second = votes.iter().map(|vote| vote.at).max();
-    events.extend(votes);
-    // The later of the two votes, or the later of the two leaders.
-    let at = second.unwrap_or(led[1].at);
-    if let Some(cause) = events.iter_mut().rfind(|event| event.at == at) {
-        cause.is_cause = true;
-    }
-    events
-}
-
-/// The votes of those who voted for both of two leaders.
-fn votes(led: &[Known; 2]) -> Vec<Event> {
-    record::messages(|messages, _| {
-        let [first, last] = led.map(|known| granted(messages, known.server, known.at));
-        // Votes of one term have equal replies.
-        let both = first.iter().filter_map(|(voter, vote)| {
-            let other = last.get(voter).filter(|other| other.reply == vote.reply)?;
-            Some([(*voter, led[0].server, vote), (*voter, led[1].server, other)])
-        });
-        let tell = |(voter, leader, vote): (u8, usize, &Vote)| {
-            let text = format!("server {voter} votes for server {leader}: {}", vote.reply);
-            Event::new(vote.at, text, Some(Focus::Server(voter.into())))
+    let mut events: Vec<Event> = led.iter().map(elected).collect();
+    let voted = |Vote { at, voter, candidate, said }: &Vote| {
+        let what = match said {
+            None => format!("server {voter} stands in term {term}: a candidate votes for itself"),
+            Some((args, reply)) => {
+                format!("server {voter} votes for server {candidate}, which asks with {args}: {reply}")
+            }
         };
-        both.flatten().map(tell).collect()
-    })
-}
-
-/// A vote that a candidate got.
-struct Vote {
-    at: Duration,
-    reply: String,
-}
-
-/// The last vote of each server that a candidate had got by a time. What a vote is, the names say: the method has "vote" in
-/// its name, and the reply has a field that is true.
-fn granted(messages: &Messages, candidate: usize, by: Duration) -> BTreeMap<u8, Vote> {
-    let vote = |rpc: &Rpc| {
-        let is_asked = matches!(messages.sender_of(rpc), Some(Sender::Server(asks)) if *asks == candidate);
-        let method = &messages.methods.get(usize::from(rpc.method))?.name;
-        if !is_asked || !rpc.has_reply || !method.to_lowercase().contains("vote") {
-            return None;
-        }
-        let (at, reply) = (rpc.answered()?, messages.reply(rpc).filter(|reply| reply.contains("true"))?);
-        Some((rpc.server?, Vote { at: Duration::from_micros(at.into()), reply }))
+        Event::new(*at, what, Some(Focus::Server(*voter)))
     };
-    let requests = messages.iter().filter(|rpc| u128::from(rpc.sent()) <= by.as_micros());
-    requests.filter_map(vote).collect()
+    let is_second = |i: &usize| votes[..*i].iter().any(|before| before.voter == votes[*i].voter);
+    let second = (0..votes.len()).filter(is_second).min_by_key(|i| votes[*i].at);
+    // The votes come after the two elections.
+    let cause = second.map_or(1, |i| 2 + i);
+    events.extend(votes.iter().map(voted));
+    events[cause].is_cause = true;
+    events
 }
 
 /// The server that does not answer, and what probably keeps it from answering.
 fn silence() -> Vec<Event> {
     let suspects = record::with_servers(|servers| servers.suspects.clone());
-    let suspect = |(at, server, what): (Duration, usize, String)| {
-        let event = Event::new(at, what, Some(Focus::Server(server)));
-        Event { is_cause: true, ..event }
-    };
-    let mut events: Vec<Event> = suspects.into_iter().map(suspect).collect();
-    if let Some((server, since)) = record::silent() {
+    let silent = record::silent();
+    let mut events = suspected(suspects, silent.map(|(server, _)| server));
+    if let Some((server, since)) = silent {
         let what = format!("server {server} is asked for its state, and does not answer from now on");
         events.push(Event::new(since, what, Some(Focus::Server(server))));
     }
     events
+}
+
+/// What probably made the test hang. The cause is the earliest that happened on the server that does not answer, or the earliest.
+fn suspected(suspects: Vec<(Duration, usize, String)>, silent: Option<usize>) -> Vec<Event> {
+    let of_silent = suspects.iter().filter(|(_, server, _)| Some(*server) == silent);
+    let cause = of_silent.min().or_else(|| suspects.iter().min()).cloned();
+    let event = |suspect: (Duration, usize, String)| {
+        let is_cause = Some(&suspect) == cause.as_ref();
+        let (at, server, what) = suspect;
+        Event { is_cause, ..Event::new(at, what, Some(Focus::Server(server))) }
+    };
+    suspects.into_iter().map(event).collect()
 }
 
 fn of_operation(id: u64, roles: &[Known]) -> Vec<Event> {
@@ -390,12 +402,15 @@ fn of_operation(id: u64, roles: &[Known]) -> Vec<Event> {
             events
         }
         Some((result, end)) => {
-            let mut events = writes_before(&operations, id, *at);
+            let mut events = writes_before(&operations, id, *at, roles);
             events.push(Event::new(*at, format!("{who} calls {what}"), shown));
             let answer = record::messages(|messages, _| messages.answer_to(who, *at, *end));
-            if let Some((server, answered)) = answer {
+            if let Some((rpc, Handling { server, answered, .. })) =
+                answer.and_then(|rpc| Some((rpc, handling(&rpc)?)))
+            {
+                let alone = if is_broken(id) { alone(&rpc) } else { String::new() };
                 let role = role(roles, server, answered);
-                let what = format!("server {server} answers it{role}");
+                let what = format!("server {server} answers it{alone}{role}");
                 events.push(Event::new(answered, what, Some(Focus::Server(server))));
             }
             let result = if result.is_empty() { String::new() } else { format!(" {result}") };
@@ -407,7 +422,7 @@ fn of_operation(id: u64, roles: &[Known]) -> Vec<Event> {
 
 /// The last writes that were acknowledged before the call of an operation: those on the same key, those on the same part
 /// of the history, or those with the text that the failure is about.
-fn writes_before(operations: &[Seen], id: u64, at: Duration) -> Vec<Event> {
+fn writes_before(operations: &[Seen], id: u64, at: Duration, roles: &[Known]) -> Vec<Event> {
     let part: Vec<u64> = record::with_servers(|servers| {
         let finding = servers.findings.iter().find(|finding| finding.part.contains(&id));
         finding.map_or(Vec::new(), |finding| finding.part.clone())
@@ -433,23 +448,88 @@ fn writes_before(operations: &[Seen], id: u64, at: Duration) -> Vec<Event> {
     for (end, seen) in last {
         let Call { who, what, .. } = &seen.call;
         let shown = Some(Focus::Operation(seen.id));
-        let answer = record::messages(|messages, _| messages.answer_to(&seen.call.who, seen.call.at, end));
-        let tries = record::messages(|messages, _| messages.tries(&seen.call.who, seen.call.at, end));
-        let before = |event: &Event| event.at <= end;
-        events.extend(tries.iter().find_map(|rpc| unheard(rpc, who, what, shown).filter(before)));
-        let by = answer.map_or(String::new(), |(server, _)| format!(" by server {server}"));
-        let by = if tries.len() > 1 { format!("{by}, after {} requests", tries.len()) } else { by };
-        events.push(Event::new(end, format!("{who}: {what} is acknowledged{by}"), shown));
+        let (answer, tries) = record::messages(|messages, _| {
+            let answer = messages.answer_to(who, seen.call.at, end);
+            (answer, messages.tries(who, seen.call.at, end))
+        });
+        let by = answer.and_then(|rpc| handling(&rpc)).map_or(String::new(), |handling| by(roles, &handling));
+        let requests = requests(&tries, seen.call.at, end);
+        events.push(Event::new(end, format!("{who}: {what} is acknowledged{by}{requests}"), shown));
     }
     events
 }
 
-/// An answer to a write that did not reach the client: the client asks again, although the write may have been executed.
-fn unheard(rpc: &Rpc, who: &str, what: &str, shown: Option<Focus>) -> Option<Event> {
-    let (server, answered) = (rpc.server?, rpc.answered()?);
-    let at = Duration::from_micros(answered.into());
-    let text = || format!("server {server} answers {what}, but the reply does not reach {who}");
-    (!rpc.has_reply).then(|| Event::new(at, text(), shown))
+/// Who handled an RPC, and when.
+struct Handling {
+    server: usize,
+    arrived: Duration,
+    answered: Duration,
+}
+
+/// None: the handler has not returned.
+fn handling(rpc: &Rpc) -> Option<Handling> {
+    let [arrived, answered] = [rpc.arrived()?, rpc.answered()?].map(|at| Duration::from_micros(at.into()));
+    Some(Handling { server: rpc.server?.into(), arrived, answered })
+}
+
+/// Who has acknowledged a write. If that was not the leader of the newest term: what it was instead, and what it was when it
+/// got the request.
+fn by(roles: &[Known], Handling { server, arrived, answered }: &Handling) -> String {
+    let (then, now) = (known_at(roles, *server, *arrived), known_at(roles, *server, *answered));
+    let who = format!(" by server {server}");
+    let Some(now) = now else { return who };
+    let newer = newer_leader(roles, &now, *answered);
+    if now.leads() && newer.is_none() {
+        return who;
+    }
+    let before = then.filter(|then| (then.term, then.role) != (now.term, now.role));
+    let before = before.map_or(String::new(), |then| format!("; it received the request as {}", noun(&then)));
+    let although = newer.filter(|_| now.leads()).map_or(String::new(), |newer| although(&newer));
+    format!("{who}, {}{although}{before}", noun(&now))
+}
+
+/// How many requests a write took, since when, and which servers got one whose reply did not reach the client.
+fn requests(tries: &[Rpc], call: Duration, end: Duration) -> String {
+    if tries.len() < 2 {
+        return String::new();
+    }
+    let mut told: Vec<(u8, String)> = Vec::new();
+    for rpc in tries.iter().filter(|rpc| !rpc.has_reply) {
+        let (Some(server), Some(arrived)) = (rpc.server, rpc.arrived()) else { continue };
+        if told.iter().any(|(other, _)| *other == server) {
+            continue;
+        }
+        let arrived = Duration::from_micros(arrived.into());
+        let has_answered = rpc.answered().is_some_and(|at| u128::from(at) <= end.as_micros());
+        let then = if has_answered { "its reply was lost" } else { "had not answered by then" };
+        if arrived <= end {
+            told.push((server, format!("; server {server} got it at {}, and {then}", at(arrived))));
+        }
+    }
+    let told: String = told.into_iter().take(MOST_TRIES).map(|(_, text)| text).collect();
+    format!(", after {} requests since {}{told}", tries.len(), at(call))
+}
+
+/// A time as the list's.
+fn at(time: Duration) -> String {
+    format!("{:.4} s", time.as_secs_f64())
+}
+
+/// How long a server took for an answer, if it has heard nothing from another server meanwhile.
+fn alone(rpc: &Rpc) -> String {
+    let has_heard = record::messages(|messages, _| messages.has_heard_during(rpc));
+    match (handling(rpc), has_heard) {
+        (Some(Handling { arrived, answered, .. }), Some(false)) => {
+            let took = answered.saturating_sub(arrived).as_micros();
+            format!(" after {took} µs, without having heard from another server since it got the request")
+        }
+        _ => String::new(),
+    }
+}
+
+/// Whether an operation breaks the history.
+fn is_broken(id: u64) -> bool {
+    record::with_servers(|servers| servers.findings.iter().any(|finding| finding.refused.contains(&id)))
 }
 
 /// The key in `get("x")` or `put("x", "1")`, in quotes.
@@ -458,18 +538,37 @@ fn key(what: &str) -> Option<&str> {
     arguments.split([',', ')']).next()
 }
 
+/// What is known of a server at a time.
+fn known_at(roles: &[Known], server: usize, at: Duration) -> Option<Known> {
+    roles.iter().rfind(|known| known.server == server && known.at <= at).copied()
+}
+
+/// Who leads at a time in a newer term than a server's.
+fn newer_leader(roles: &[Known], own: &Known, at: Duration) -> Option<Known> {
+    let newer =
+        roles.iter().filter(|known| known.at <= at).filter(|known| known.leads() && known.term > own.term);
+    newer.max_by_key(|known| known.term).copied()
+}
+
+fn noun(known: &Known) -> String {
+    let noun = match known.role {
+        Role::Leader => "the leader of",
+        Role::Candidate => "a candidate in",
+        Role::Follower => "a follower in",
+        Role::Other => "a follower or candidate in",
+    };
+    format!("{noun} term {}", known.term)
+}
+
+fn although(Known { at, server, term, .. }: &Known) -> String {
+    format!(", although server {server} has led in term {term} since {}", self::at(*at))
+}
+
 /// What is known of a server's role at a time, and who led in a newer term then.
 fn role(roles: &[Known], server: usize, at: Duration) -> String {
-    let known = || roles.iter().filter(|known| known.at <= at);
-    let Some(own) = known().rfind(|known| known.server == server) else { return String::new() };
-    let role = if own.leads() { "as the leader" } else { "as a follower or candidate" };
-    let newest =
-        known().filter(|known| known.leads() && known.term > own.term).max_by_key(|known| known.term);
-    let newer = newest.map_or(String::new(), |newest| {
-        let Known { at, server, term, .. } = newest;
-        format!(", although server {server} has led in term {term} since {:.4} s", at.as_secs_f64())
-    });
-    format!(", {role} in term {}{newer}", own.term)
+    let Some(own) = known_at(roles, server, at) else { return String::new() };
+    let newer = newer_leader(roles, &own, at).map_or(String::new(), |newer| although(&newer));
+    format!(", as {}{newer}", noun(&own))
 }
 
 /// What the server did before, and what the others did with the same index: the texts begin alike, up to a colon.
@@ -497,8 +596,8 @@ fn of_mark(id: u64) -> Vec<Event> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::roles::Role;
     use super::*;
+    use crate::record::{Messages, Sender};
 
     const fn ms(n: u64) -> Duration {
         Duration::from_millis(n)
@@ -566,7 +665,7 @@ mod tests {
         servers.network(ms(60), |network| network.is_unreliable = true);
         servers.network(ms(70), |network| network.is_unreliable = false);
         let told = |begin| {
-            let mut events = general(&servers);
+            let mut events = general(&servers, |_| true);
             events.retain(|event| event.matters_from(ms(begin)));
             events.sort_by_key(|event| event.at);
             events.into_iter().map(|event| (event.at.as_millis(), event.what)).collect::<Vec<_>>()
@@ -598,13 +697,120 @@ mod tests {
         ];
         // Whichever of the two the test names.
         for server in [1, 2] {
-            let TwoLeaders { term, led } = two_leaders(&roles, server).unwrap();
+            let TwoLeaders { term, led, .. } = two_leaders(&roles, server, |_, _| Vec::new()).unwrap();
             assert_eq!((term, led.map(|known| known.server)), (2, [1, 2]));
         }
-        assert!(two_leaders(&roles, 0).is_none());
-        let events = elections(&two_leaders(&roles, 1).unwrap());
+        assert!(two_leaders(&roles, 0, |_, _| Vec::new()).is_none());
+        let events = elections(&two_leaders(&roles, 1, |_, _| Vec::new()).unwrap());
         let cause: Vec<&str> =
             events.iter().filter(|event| event.is_cause).map(|event| event.what.as_str()).collect();
         assert_eq!(cause, ["server 2 leads in term 2"]);
+    }
+
+    #[test]
+    fn a_write_that_another_than_the_newest_leader_acknowledges_says_so() {
+        let roles = [
+            known(1, 2, 1, Role::Leader),
+            known(5, 0, 2, Role::Leader),
+            known(9, 2, 2, Role::Follower),
+            known(12, 1, 3, Role::Candidate),
+        ];
+        let by = |server, arrived, answered| {
+            by(&roles, &Handling { server, arrived: ms(arrived), answered: ms(answered) })
+        };
+        let follower = " by server 2, a follower in term 2; it received the request as the leader of term 1";
+        assert_eq!(by(2, 4, 10), follower);
+        let deposed =
+            " by server 2, the leader of term 1, although server 0 has led in term 2 since 0.0050 s";
+        assert_eq!(by(2, 4, 7), deposed);
+        assert_eq!(by(1, 12, 13), " by server 1, a candidate in term 3");
+        // The usual case, and a server of which nothing is known.
+        assert_eq!((by(0, 5, 13).as_str(), by(2, 2, 3).as_str()), (" by server 0", " by server 2"));
+        assert_eq!(by(1, 2, 3), " by server 1");
+    }
+
+    #[test]
+    fn the_requests_of_a_write_that_were_lost_are_told() {
+        let mut messages = Messages::new();
+        messages.end("end", Sender::Client("client 0".to_string()));
+        // When the server got it, when it answered, and whether the client got the reply. 0: never.
+        for (sent, server, arrived, answered, has_reply) in [
+            (1, 1, 2, 3, false),
+            (4, 3, 0, 0, false),
+            (5, 2, 6, 7, true),
+            (8, 4, 9, 0, false),
+            (10, 0, 11, 12, true),
+        ] {
+            let rpc = messages.send(ms(sent), "end", Some(server), "KVServer.PutAppend", &[], || None);
+            let steps: [(u64, &mut dyn FnMut(&mut Messages, Duration)); 2] = [
+                (arrived, &mut |messages, at| messages.arrive(at, rpc)),
+                (answered, &mut |messages, at| messages.answer(at, rpc, &[])),
+            ];
+            steps.into_iter().filter(|(at, _)| *at > 0).for_each(|(at, step)| step(&mut messages, ms(at)));
+            messages.finish(ms(13), rpc, has_reply);
+        }
+        let tries = messages.tries("client 0", ms(0), ms(20));
+        let told = ", after 5 requests since 0.0010 s; server 1 got it at 0.0020 s, and its reply was lost; \
+                    server 4 got it at 0.0090 s, and had not answered by then";
+        assert_eq!(requests(&tries, ms(1), ms(20)), told);
+        assert_eq!(requests(&tries[4..], ms(10), ms(20)), "");
+    }
+
+    #[test]
+    fn a_hang_comes_from_the_first_call_of_the_server_that_does_not_answer() {
+        let suspects = || {
+            [(5, 0, "second"), (1, 2, "of another"), (3, 0, "first")]
+                .map(|(at, server, what)| (ms(at), server, what.to_string()))
+                .to_vec()
+        };
+        let cause = |silent| {
+            let events = suspected(suspects(), silent);
+            let causes = events.into_iter().filter(|event| event.is_cause).map(|event| event.what);
+            causes.collect::<Vec<_>>()
+        };
+        assert_eq!(
+            [cause(Some(0)), cause(None), cause(Some(1))],
+            [["first"], ["of another"], ["of another"]]
+        );
+    }
+
+    #[test]
+    fn the_first_second_vote_is_the_cause() {
+        let roles = [known(6, 0, 4, Role::Leader), known(20, 2, 4, Role::Leader)];
+        let said = || Some(("Args { last_log_index: 7 }".to_string(), "Reply { granted: true }".to_string()));
+        let vote = |at, voter, candidate, said| Vote { at: ms(at), voter, candidate, said };
+        let votes = |_, until| {
+            assert_eq!(until, ms(20));
+            vec![
+                vote(2, 0, 0, None),
+                vote(3, 1, 1, None),
+                vote(5, 1, 0, said()),
+                vote(12, 2, 2, None),
+                vote(15, 1, 2, said()),
+            ]
+        };
+        let double = two_leaders(&roles, 2, votes).unwrap();
+        let mut events = elections(&double);
+        events.sort_by_key(|event| event.at);
+        let voted = [
+            "server 1 stands in term 4: a candidate votes for itself",
+            "server 1 votes for server 0, which asks with Args { last_log_index: 7 }: Reply { granted: true }",
+            "server 0 leads in term 4",
+            "server 1 votes for server 2, which asks with Args { last_log_index: 7 }: Reply { granted: true }",
+            "server 2 leads in term 4",
+        ];
+        assert_eq!(texts(&events), voted);
+        let causes: Vec<bool> = events.iter().map(|event| event.is_cause).collect();
+        assert_eq!(causes, [false, true, false, false, false]);
+        // What happens to others does not matter.
+        let mut servers = Servers::new();
+        servers.count = 3;
+        for (at, server, is_up) in
+            [(0, 0, true), (0, 1, true), (1, 0, false), (8, 1, false), (9, 0, true), (9, 1, true)]
+        {
+            servers.live(ms(at), server, is_up);
+        }
+        let events = general(&servers, |server| double.voters().contains(&server));
+        assert_eq!(texts(&events), ["server 1 restarts"]);
     }
 }
