@@ -29,6 +29,9 @@ fn main() -> ExitCode {
 /// The keys that all clients work on. With few keys, operations meet.
 const KEYS: [&str; 2] = ["a", "b"];
 
+/// The client that works after the faults, which has the picture's last lane.
+const LAST_CLIENT: &str = "client after the faults";
+
 /// How long the checker may take, in virtual time: for ever. Histories are short, so it takes milliseconds.
 const CHECK_LIMIT: Duration = Duration::from_secs(100_000);
 
@@ -40,7 +43,7 @@ fn hunt_kvraft() {
     let history = Arc::new(History::new());
     let clients: Vec<Task<()>> = (0..run.cluster.scenario.clients)
         .map(|number| {
-            let mut client = Client::new(&run.cluster, number);
+            let mut client = Client::new(&run.cluster, number, format!("client {number}"));
             let (cluster, history, over) = (run.cluster.clone(), history.clone(), over.clone());
             harness::spawn_client(client.name.clone(), move || {
                 while !over.load(Ordering::SeqCst) {
@@ -61,11 +64,11 @@ fn hunt_kvraft() {
     let are_done = || clients.iter().all(|client| !client.result().is_empty());
     run.soon(are_done, || "an operation that a client began has not ended".to_string());
 
-    let client = Client::new(&run.cluster, run.cluster.scenario.clients);
+    let client = Client::new(&run.cluster, run.cluster.scenario.clients, LAST_CLIENT.to_string());
     let client = Arc::new(Mutex::new(client));
     // Fails the run if an operation does not end.
     let operate = |input: KvInput| {
-        let operation = harness::spawn_client("last client", {
+        let operation = harness::spawn_client(LAST_CLIENT, {
             let (client, history) = (client.clone(), history.clone());
             move || history.record(input, |input| client.lock().run(input))
         });
@@ -165,10 +168,10 @@ struct Client {
 }
 
 impl Client {
-    fn new(cluster: &Cluster<KvServers>, number: usize) -> Client {
+    fn new(cluster: &Cluster<KvServers>, number: usize, name: String) -> Client {
         let mut ends: Vec<ClientEnd> = (0..cluster.n).map(|i| cluster.client_end(number, i)).collect();
         ends.shuffle(&mut rand::rng());
-        Client { name: format!("client {number}"), clerk: make_clerk(ends) }
+        Client { name, clerk: make_clerk(ends) }
     }
 
     /// Does one operation, any.

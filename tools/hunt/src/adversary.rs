@@ -109,7 +109,7 @@ impl<H: Host> Adversary<'_, H> {
             self.crashed_leader = term;
             if percent(60) {
                 sleep(Duration::from_micros(rand::rng().random_range(0..5000)));
-                self.cluster.crash(leader, "crashes soon after its election");
+                self.cluster.crash(leader, Some("crashes soon after its election"));
                 self.cluster.bury();
             }
         }
@@ -132,14 +132,13 @@ impl<H: Host> Adversary<'_, H> {
                 continue;
             }
             self.restarts[i] = None;
-            self.cluster.start(i);
+            self.cluster.start(i, Some("starts again"));
             while self.cluster.scenario.has(Fault::CrashAtRestart) && percent(50) {
                 sleep(Duration::from_micros(rand::rng().random_range(0..3000)));
-                self.cluster.crash(i, "crashes again before it can send a message");
+                self.cluster.crash(i, Some("crashes again before it can send a message"));
                 self.cluster.bury();
-                self.cluster.start(i);
+                self.cluster.start(i, Some("starts again"));
             }
-            record::note(format!("server {i} has restarted"));
             self.cluster.attach(i);
         }
     }
@@ -160,8 +159,12 @@ impl<H: Host> Adversary<'_, H> {
                 let mut servers: Vec<usize> = (0..n).collect();
                 servers.shuffle(rng);
                 let (group, other) = servers.split_at(rng.random_range(1..=n / 2));
-                record::note(format!("a partition separates {group:?} from {other:?}"));
-                self.cut(50..900, |i, j| group.contains(&i) == group.contains(&j));
+                let at = harness::elapsed();
+                let has_changed = self.cut(50..900, |i, j| group.contains(&i) == group.contains(&j));
+                // The same partition again is no news.
+                if has_changed {
+                    record::note_late(at, separation(group, other));
+                }
             }
             Fault::LeaderCut => {
                 if let Some(leader) = self.leader() {
@@ -193,7 +196,7 @@ impl<H: Host> Adversary<'_, H> {
             Fault::Standstill => self.stand_still(),
             Fault::Crash => {
                 let i = self.some_server();
-                self.cluster.crash(i, "crashes");
+                self.cluster.crash(i, Some("crashes"));
                 self.cluster.bury();
             }
             Fault::CrashBeforeSave => self.trap(Moment::BeforeSave),
@@ -205,10 +208,11 @@ impl<H: Host> Adversary<'_, H> {
         }
     }
 
-    /// Cuts links for a time: those for which `stays` is false.
-    fn cut(&mut self, millis: Range<u64>, stays: impl Fn(usize, usize) -> bool) {
-        self.cluster.set_links(stays);
+    /// Cuts links for a time: those for which `stays` is false. Returns whether that changes anything.
+    fn cut(&mut self, millis: Range<u64>, stays: impl Fn(usize, usize) -> bool) -> bool {
+        let has_changed = self.cluster.set_links(stays);
         self.heal_at = Some(Instant::now() + Duration::from_millis(rand::rng().random_range(millis)));
+        has_changed
     }
 
     fn trap(&self, moment: Moment) {
@@ -234,7 +238,7 @@ impl<H: Host> Adversary<'_, H> {
         let group: Vec<usize> = std::iter::once(leader).chain(others).take(size).collect();
         record::note(match group[..] {
             [_] => format!("leader {leader} is cut off"),
-            _ => format!("leader {leader} is cut off, with {:?}", &group[1..]),
+            _ => format!("leader {leader} is cut off, with {:?}", sorted(&group[1..])),
         });
         group
     }
@@ -249,7 +253,7 @@ impl<H: Host> Adversary<'_, H> {
             still.shuffle(&mut rand::rng());
             still.truncate(rand::rng().random_range(2..=still.len()));
         }
-        record::note(format!("servers {still:?} stand still for {millis} ms"));
+        record::note(format!("servers {:?} stand still for {millis} ms", sorted(&still)));
         if let Some(leader) = leader {
             // Otherwise its heartbeats, which wait for the servers that stand still, would restart their timers.
             record::note(format!("requests of server {leader} do not arrive"));
@@ -333,8 +337,10 @@ impl<H: Host> Adversary<'_, H> {
     }
 
     fn restore(&self) {
-        record::note("all links are restored");
-        self.cluster.set_links(|_, _| true);
+        let at = harness::elapsed();
+        if self.cluster.set_links(|_, _| true) {
+            record::note_late(at, "all links are restored".to_string());
+        }
     }
 
     /// Cuts the leader off until another server leads; then cuts that one off, and lets the first one return.
@@ -361,14 +367,29 @@ impl<H: Host> Adversary<'_, H> {
         let mut servers: Vec<usize> = (0..self.cluster.n).collect();
         servers.shuffle(&mut rand::rng());
         record::note("all servers crash");
-        servers.iter().for_each(|i| self.cluster.crash(*i, "crashes"));
+        servers.iter().for_each(|i| self.cluster.crash(*i, None));
         self.cluster.bury();
         sleep(Duration::from_millis(rand::rng().random_range(0..20)));
-        servers.iter().for_each(|i| self.cluster.start(*i));
+        record::note("all servers start again");
+        servers.iter().for_each(|i| self.cluster.start(*i, None));
         self.cluster.check_terms_kept();
-        record::note("all servers have restarted");
         self.cluster.attach_all();
     }
+}
+
+/// Servers in the order of their numbers.
+fn sorted(servers: &[usize]) -> Vec<usize> {
+    let mut sorted = servers.to_vec();
+    sorted.sort_unstable();
+    sorted
+}
+
+/// A partition in words: equal partitions have equal words.
+fn separation(group: &[usize], other: &[usize]) -> String {
+    let mut sides = [sorted(group), sorted(other)];
+    sides.sort_by_key(|side| (side.len(), side.clone()));
+    let [smaller, larger] = sides;
+    format!("a partition separates {smaller:?} from {larger:?}")
 }
 
 fn percent(percent: u32) -> bool {

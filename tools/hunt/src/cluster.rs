@@ -221,7 +221,7 @@ impl<H: Host> Cluster<H> {
         let me = cluster.me.clone();
         harness::observe(move |i| Some(me.upgrade()?.instance(i)?.state()));
         for i in 0..n {
-            cluster.start(i);
+            cluster.start(i, None);
         }
         cluster.attach_all();
         cluster
@@ -266,7 +266,7 @@ impl<H: Host> Cluster<H> {
         self.bury();
         for i in 0..self.n {
             if self.instance(i).is_none() {
-                self.start(i);
+                self.start(i, None);
             }
         }
         self.attach_all();
@@ -342,10 +342,11 @@ impl<H: Host> Cluster<H> {
     /// Notes that server `i`, which is alive, leads in `term`. Checks that no other server ever led in this term.
     pub fn note_leader(&self, i: usize, term: u64) {
         let first = *self.leaders.lock().entry(term).or_insert_with(|| {
-            record::note(format!("server {i} leads in term {term}"));
+            record::leads(i, term);
             i
         });
         if first != i {
+            record::leads(i, term);
             record::about_server(i);
             harness::fail(&format!(
                 "Election Safety: server {first} led in term {term}, and now server {i} leads in the same term"
@@ -362,8 +363,8 @@ impl<H: Host> Cluster<H> {
 
     // Starts and crashes.
 
-    /// Starts a server that is down, and leaves it detached.
-    pub(crate) fn start(&self, i: usize) {
+    /// Starts a server that is down, and leaves it detached. Notes that it `how`, if that is given: "starts again".
+    pub(crate) fn start(&self, i: usize, how: Option<&str>) {
         let names: Vec<String> = (0..self.n)
             .map(|j| format!("{i} to {j}, {}", self.ends.fetch_add(1, Ordering::SeqCst)))
             .collect();
@@ -394,6 +395,9 @@ impl<H: Host> Cluster<H> {
         };
         H::on_save(&disk, hook(Instant::BeforeSave), hook(Instant::AfterSave));
         record::up(i);
+        if let Some(how) = how {
+            record::note_of(i, format!("server {i} {how}"));
+        }
         let instance = Arc::new(on_server(i, || self.host.start(i, ends, disk, life.clone())));
         let server = instance.server();
         {
@@ -426,15 +430,17 @@ impl<H: Host> Cluster<H> {
         self.wire();
     }
 
-    /// Crashes a server, if it is up.
-    pub(crate) fn crash(&self, i: usize, how: &str) {
+    /// Crashes a server, if it is up. Notes that it `how`, if that is given: "crashes".
+    pub(crate) fn crash(&self, i: usize, how: Option<&str>) {
         let slot = &mut self.slots.lock()[i];
         if !slot.life.goes_on() {
             return;
         }
         slot.life.end();
         slot.is_attached = false;
-        record::note(format!("server {i} {how}"));
+        if let Some(how) = how {
+            record::note_of(i, format!("server {i} {how}"));
+        }
         record::down(i);
         for end in &slot.ends {
             self.net.enable(end, false);
@@ -466,7 +472,7 @@ impl<H: Host> Cluster<H> {
     fn at(&self, i: usize, instant: Instant) {
         let trap = self.slots.lock()[i].trap.clone();
         if trap.springs(instant) {
-            self.crash(i, instant.describe());
+            self.crash(i, Some(instant.describe()));
         }
     }
 
@@ -507,17 +513,20 @@ impl<H: Host> Cluster<H> {
 
     // The network between the servers.
 
-    /// Sets which servers reach which others.
-    pub(crate) fn set_links(&self, reaches: impl Fn(usize, usize) -> bool) {
+    /// Sets which servers reach which others. Returns whether that changes anything.
+    pub(crate) fn set_links(&self, reaches: impl Fn(usize, usize) -> bool) -> bool {
+        let mut has_changed = false;
         {
             let mut links = self.links.lock();
             for i in 0..self.n {
                 for j in 0..self.n {
-                    links[i][j] = reaches(i, j);
+                    let reaches = reaches(i, j);
+                    has_changed |= std::mem::replace(&mut links[i][j], reaches) != reaches;
                 }
             }
         }
         self.wire();
+        has_changed
     }
 
     fn wire(&self) {

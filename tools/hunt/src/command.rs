@@ -103,7 +103,11 @@ impl Hunter {
                 ExitCode::SUCCESS
             }
             Some(failure) => {
-                println!("hunt: run {} failed, after {seconds:.1} s", runs + 1);
+                println!(
+                    "hunt: run {} failed; the hunt has taken {seconds:.1} s of real time (the times below are the run's own, \
+                     which are virtual)",
+                    runs + 1
+                );
                 self.report(&failure);
                 ExitCode::FAILURE
             }

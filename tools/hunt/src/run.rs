@@ -121,6 +121,7 @@ impl<H: Host> Run<H> {
             let mut group: Vec<usize> = (0..cluster.n).filter(|i| Some(*i) != leader).collect();
             group.shuffle(&mut rand::rng());
             group.truncate(cluster.n.div_ceil(2) - 1);
+            group.sort_unstable();
             record::note(format!("servers {group:?} are cut off: the others must go on"));
             cluster.set_links(|i, j| group.contains(&i) == group.contains(&j));
             cluster.cut_clients(|_, server| group.contains(&server));
