@@ -1,5 +1,7 @@
 //! Checks what a key holds after clients have appended to it.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 /// The text of a client's append number `j`. Numbers start from 0.
 pub fn nth(client: usize, j: usize) -> String {
     format!("x {client} {j} y")
@@ -49,6 +51,48 @@ pub fn check_appends(value: &str, counts: &[usize]) {
 fn wrong(how: &str, append: &str, more: &str) -> ! {
     harness::record::about_text(append);
     panic!("{how} element {append:?} in Append result{more}");
+}
+
+/// Which appends a value lacks, or has more often than `wanted`, as a part of a sentence: `: "x 0 5 y" is there twice`. Empty: none;
+/// or the two are not made of appends.
+pub fn difference(value: &str, wanted: &str) -> String {
+    let (Some(got), Some(wanted)) = (counts(value), counts(wanted)) else { return String::new() };
+    let differs = |append: &&(usize, usize)| count_in(&got, append) != count_in(&wanted, append);
+    let all: BTreeSet<&(usize, usize)> = got.keys().chain(wanted.keys()).collect();
+    let different: Vec<&(usize, usize)> = all.into_iter().filter(differs).collect();
+    let Some(first @ (client, j)) = different.first().copied() else { return String::new() };
+    let append = nth(*client, *j);
+    let what = match (count_in(&got, first), count_in(&wanted, first)) {
+        (0, _) => format!("{append:?} is missing"),
+        (_, 0) => format!("nobody appended {append:?}"),
+        (2, 1) => format!("{append:?} is there twice"),
+        (n, _) => format!("{append:?} is there {n} times"),
+    };
+    let others = match different.len() - 1 {
+        0 => String::new(),
+        1 => " (and another append is wrong)".to_string(),
+        n => format!(" (and {n} other appends are wrong)"),
+    };
+    format!(": {what}{others}")
+}
+
+/// How often each append is in a value: its client and its number, and the count.
+type Counts = BTreeMap<(usize, usize), usize>;
+
+fn count_in(counts: &Counts, append: &(usize, usize)) -> usize {
+    counts.get(append).copied().unwrap_or(0)
+}
+
+/// How often each append is in a value. None: the value has something else in it.
+fn counts(value: &str) -> Option<Counts> {
+    let mut counts = BTreeMap::new();
+    let mut rest = value;
+    while !rest.is_empty() {
+        let (client, j, tail) = parse(rest)?;
+        *counts.entry((client, j)).or_default() += 1;
+        rest = tail;
+    }
+    Some(counts)
 }
 
 /// Splits one append, "x client j y", off the value: the client, `j` and the rest.

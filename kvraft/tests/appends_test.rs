@@ -2,7 +2,7 @@
 
 mod appends;
 
-use appends::{check_appends, nth};
+use appends::{check_appends, difference, nth};
 use std::panic::catch_unwind;
 
 /// The complaint about a value, or None.
@@ -60,4 +60,18 @@ fn what_nobody_appended_is_named() {
     // Only the beginning of a long value is shown, whatever its letters.
     let shown = complaint(&"é".repeat(1000), &[1]).expect("nobody appends such");
     assert!(shown.len() < 300 && shown.contains("(2000 bytes)"), "{shown}");
+}
+
+#[test]
+fn a_difference_names_the_append_that_is_wrong() {
+    let all = "x 0 0 yx 0 1 yx 0 2 y";
+    assert_eq!(difference(all, all), "");
+    assert_eq!(difference("x 0 0 yx 0 1 yx 0 2 yx 0 2 y", all), ": \"x 0 2 y\" is there twice");
+    assert_eq!(difference("x 0 0 yx 0 2 y", all), ": \"x 0 1 y\" is missing");
+    assert_eq!(difference("x 0 0 y", all), ": \"x 0 1 y\" is missing (and another append is wrong)");
+    assert_eq!(difference("x 1 0 y", ""), ": nobody appended \"x 1 0 y\"");
+    assert_eq!(difference(&"x 0 0 y".repeat(3), "x 0 0 y"), ": \"x 0 0 y\" is there 3 times");
+    // Another order, and what is not made of appends.
+    assert_eq!(difference("x 0 1 yx 0 0 yx 0 2 y", all), "");
+    assert_eq!(difference("x 0 0 yx 0 1 yx 0 ", all), "");
 }

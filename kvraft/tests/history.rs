@@ -105,12 +105,79 @@ fn describe(
     let (done, all) = (prefix.order.len(), part.operations.len());
     let held = harness::excerpt(&value);
     let key = &operations[part.operations[0]].input.key;
-    let mut text =
-        format!("key {key:?}: an order explains {done} of its {all} operations; then it holds {held}");
-    if let Some(broken) = prefix.refused.first().map(|i| &operations[*i]) {
-        let [call, ret] = [broken.call, broken.ret].map(|time| began.as_secs_f64() + time as f64 / 1e9);
-        let got = harness::excerpt(&broken.output.value);
-        text += &format!(", but a get from {call:.6} s to {ret:.6} s got {got}");
+    let explained = format!("an order explains {done} of its {all} operations; then it holds {held}");
+    let Some(broken) = prefix.refused.first().map(|i| &operations[*i]) else {
+        return format!("key {key:?}: no order explains all results: {explained}");
+    };
+    let at = |time: i64| format!("{:.4} s", began.as_secs_f64() + time as f64 / 1e9);
+    let (call, ret, got) = (at(broken.call), at(broken.ret), harness::excerpt(&broken.output.value));
+    let part: Vec<&Operation<KvInput, KvOutput>> = part.operations.iter().map(|i| &operations[*i]).collect();
+    match reason(&part, broken) {
+        Some(Reason::Unseen(write)) => {
+            let (name, value) = (name(write.input.op), &write.input.value);
+            format!(
+                "key {key:?}: no order explains a get from {call} to {ret} that got {got}: {name}({key:?}, {value:?}) was \
+                 acknowledged at {}, before the get was called, and the get does not see it ({explained})",
+                at(write.ret)
+            )
+        }
+        Some(Reason::Repeated(value)) => format!(
+            "key {key:?}: no order explains a get from {call} to {ret} that got {got}: {value:?} is in it more often than it \
+             was written ({explained})"
+        ),
+        None => format!(
+            "key {key:?}: no order explains all results: {explained}, but a get from {call} to {ret} got {got}"
+        ),
     }
-    text
+}
+
+fn name(op: KvOp) -> &'static str {
+    match op {
+        KvOp::Get => "get",
+        KvOp::Put => "put",
+        KvOp::Append => "append",
+    }
+}
+
+/// Why a get alone breaks the history, whatever the order of the operations.
+pub enum Reason<'a> {
+    /// It does not see this write, which had been acknowledged before it was called.
+    Unseen(&'a Operation<KvInput, KvOutput>),
+    /// It sees this value more often than it was written.
+    Repeated(&'a str),
+}
+
+/// Says why a get breaks the history, if that follows from the get and the writes on its key alone.
+pub fn reason<'a>(
+    part: &[&'a Operation<KvInput, KvOutput>],
+    get: &'a Operation<KvInput, KvOutput>,
+) -> Option<Reason<'a>> {
+    if get.input.op != KvOp::Get {
+        return None;
+    }
+    let got = &get.output.value;
+    let is_seen = |write: &Operation<KvInput, KvOutput>| got.contains(&write.input.value);
+    let writes = || part.iter().copied().filter(|operation| operation.input.op != KvOp::Get);
+    // The last put between the write and the get, if there is one, or else the write itself: its value must be in what the
+    // get got.
+    let is_unseen = |write: &&Operation<KvInput, KvOutput>| {
+        let can_come_between = |put: &&Operation<KvInput, KvOutput>| {
+            put.input.op == KvOp::Put && put.ret >= write.call && put.call <= get.ret
+        };
+        write.ret < get.call && !is_seen(write) && !writes().filter(can_come_between).any(is_seen)
+    };
+    if let Some(write) = writes().filter(is_unseen).max_by_key(|write| write.ret) {
+        return Some(Reason::Unseen(write));
+    }
+    // Each value ends with the same letter, and has it nowhere else: there is one way to split what was got into values.
+    let values: Vec<&str> =
+        writes().map(|write| write.input.value.as_str()).filter(|value| !value.is_empty()).collect();
+    let end = values.first()?.chars().last()?;
+    if !values.iter().all(|value| value.ends_with(end) && value.matches(end).count() == 1) {
+        return None;
+    }
+    let count = |value: &str| got.split_inclusive(end).filter(|other| *other == value).count();
+    let written = |value: &str| values.iter().filter(|other| **other == value).count();
+    let repeated = got.split_inclusive(end).find(|value| count(value) > written(value).max(1));
+    repeated.map(Reason::Repeated)
 }

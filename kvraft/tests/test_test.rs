@@ -7,7 +7,7 @@ mod history;
 mod logs;
 mod traffic;
 
-use appends::{check_appends, excerpt, nth};
+use appends::{check_appends, difference, excerpt, nth};
 use config::{Client, Config};
 use crossbeam_channel::RecvTimeoutError;
 use harness::Task;
@@ -370,8 +370,9 @@ fn append_and_get(cli: usize, client: &mut Client, done: &AtomicBool) -> usize {
                 // An append that is missing, or else one too many.
                 harness::record::about_text(if value.contains(wanted) { got } else { wanted });
                 panic!(
-                    "get wrong value, key {key}: wanted {} bytes, got {}; they differ from byte {same} on: \
+                    "get wrong value, key {key}{}; wanted {} bytes, got {}; they differ from byte {same} on: \
                      wanted {:?}, got {:?}",
+                    difference(&value, &last),
                     last.len(),
                     value.len(),
                     excerpt(&last[same..]),

@@ -673,10 +673,9 @@ impl Logs {
         self.note_applied(server, index, cmd);
         let in_order = index == 1 || self.applied.lock()[server].contains_key(&(index - 1));
         if !in_order {
-            let next = (1..index).find(|next| !self.applied.lock()[server].contains_key(next));
-            let next = next.unwrap_or(index);
+            let missing = missing(&self.applied.lock()[server], index);
             record::about_property(IN_ORDER);
-            panic!("apply error: server {server} apply out of order {index}: the next index is {next}");
+            panic!("apply error: server {server} apply out of order {index}: {missing}");
         }
     }
 
@@ -692,6 +691,23 @@ impl Logs {
         }
         applied[server].insert(index, cmd);
         self.max_index.fetch_max(index, Ordering::SeqCst);
+    }
+}
+
+/// Which index a server should have applied instead of `index`, and which it has left out.
+fn missing(applied: &HashMap<usize, Command>, index: usize) -> String {
+    let missing: Vec<usize> = (1..index).filter(|i| !applied.contains_key(i)).collect();
+    match missing[..] {
+        [] => format!("expected index {index}"),
+        [one] => format!("expected index {one}, which was not delivered"),
+        [one, two] => format!("expected index {one}; {one} and {two} were not delivered"),
+        [first, .., last] if last - first + 1 == missing.len() => {
+            format!("expected index {first}; {first} to {last} were not delivered")
+        }
+        [first, .., last] => {
+            let n = missing.len();
+            format!("expected index {first}; {n} indexes from {first} to {last} were not delivered")
+        }
     }
 }
 
