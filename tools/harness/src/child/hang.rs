@@ -492,6 +492,8 @@ mod tests {
         assert_eq!(names[4], "  30 threads: server 1: heartbeat");
         // Server 2 waits for a server that is not in the circle.
         assert_eq!(told(vec![blocked(0), asks(0), blocked(2), asks(2)], [2, 0, 1]).0, None);
-        assert_eq!(told(vec![blocked(0), asks(0), asks(2)], [2, 0, 0]).0, None);
+        // Another thread of server 2 waits for its lock, and not the handler.
+        let ticker = group("server 2: ticker", 2, Wait::Lock, 7, 1);
+        assert_eq!(told(vec![blocked(0), asks(0), ticker, asks(2)], [2, 0, 0]).0, None);
     }
 }
