@@ -18,6 +18,9 @@ const WRITES: usize = 2;
 /// How many earlier requests of an acknowledged write are told, at most.
 const MOST_TRIES: usize = 3;
 
+/// A server that answers a write sooner has not begun to execute it: that takes a round of messages, and a save.
+const PROMPT: Duration = Duration::from_millis(10);
+
 /// If nothing tells when a failure began: how long before it something can have happened that led to it. A few elections.
 const BEFORE: Duration = Duration::from_secs(6);
 
@@ -488,20 +491,27 @@ fn by(roles: &[Known], Handling { server, arrived, answered }: &Handling) -> Str
     format!("{who}, {}{although}{before}", noun(&now))
 }
 
-/// How many requests a write took, since when, and which servers got one whose reply did not reach the client.
+/// How many requests a write took, since when, and which servers may have begun to execute an earlier one: their replies did not
+/// reach the client, or they took long to answer that they do not lead. The last reply that came is the acknowledgement.
 fn requests(tries: &[Rpc], call: Duration, end: Duration) -> String {
     if tries.len() < 2 {
         return String::new();
     }
     let mut told: Vec<(u8, String)> = Vec::new();
-    for rpc in tries.iter().filter(|rpc| !rpc.has_reply) {
+    let last = tries.iter().filter(|rpc| rpc.has_reply).max_by_key(|rpc| rpc.ended()).map(Rpc::sent);
+    for rpc in tries.iter().filter(|rpc| Some(rpc.sent()) != last) {
         let (Some(server), Some(arrived)) = (rpc.server, rpc.arrived()) else { continue };
         if told.iter().any(|(other, _)| *other == server) {
             continue;
         }
         let arrived = Duration::from_micros(arrived.into());
-        let has_answered = rpc.answered().is_some_and(|at| u128::from(at) <= end.as_micros());
-        let then = if has_answered { "its reply was lost" } else { "had not answered by then" };
+        let answered = rpc.answered().map(|at| Duration::from_micros(at.into()));
+        let then = match answered {
+            Some(answered) if rpc.has_reply && answered < arrived + PROMPT => continue,
+            Some(answered) if rpc.has_reply => format!("answered only at {}", at(answered)),
+            Some(answered) if answered <= end => "its reply was lost".to_string(),
+            _ => "had not answered by then".to_string(),
+        };
         if arrived <= end {
             told.push((server, format!("; server {server} got it at {}, and {then}", at(arrived))));
         }
@@ -738,8 +748,9 @@ mod tests {
             (1, 1, 2, 3, false),
             (4, 3, 0, 0, false),
             (5, 2, 6, 7, true),
+            (6, 5, 7, 60, true),
             (8, 4, 9, 0, false),
-            (10, 0, 11, 12, true),
+            (61, 0, 62, 63, true),
         ] {
             let rpc = messages.send(ms(sent), "end", Some(server), "KVServer.PutAppend", &[], || None);
             let steps: [(u64, &mut dyn FnMut(&mut Messages, Duration)); 2] = [
@@ -747,13 +758,13 @@ mod tests {
                 (answered, &mut |messages, at| messages.answer(at, rpc, &[])),
             ];
             steps.into_iter().filter(|(at, _)| *at > 0).for_each(|(at, step)| step(&mut messages, ms(at)));
-            messages.finish(ms(13), rpc, has_reply);
+            messages.finish(ms(answered.max(13)), rpc, has_reply);
         }
-        let tries = messages.tries("client 0", ms(0), ms(20));
-        let told = ", after 5 requests since 0.0010 s; server 1 got it at 0.0020 s, and its reply was lost; \
-                    server 4 got it at 0.0090 s, and had not answered by then";
-        assert_eq!(requests(&tries, ms(1), ms(20)), told);
-        assert_eq!(requests(&tries[4..], ms(10), ms(20)), "");
+        let tries = messages.tries("client 0", ms(0), ms(70));
+        let told = ", after 6 requests since 0.0010 s; server 1 got it at 0.0020 s, and its reply was lost; \
+                    server 5 got it at 0.0070 s, and answered only at 0.0600 s; server 4 got it at 0.0090 s, and had not answered by then";
+        assert_eq!(requests(&tries, ms(1), ms(70)), told);
+        assert_eq!(requests(&tries[5..], ms(61), ms(70)), "");
     }
 
     #[test]
