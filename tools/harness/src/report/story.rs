@@ -408,13 +408,11 @@ fn of_operation(id: u64, roles: &[Known]) -> Vec<Event> {
             let mut events = writes_before(&operations, id, *at, roles);
             events.push(Event::new(*at, format!("{who} calls {what}"), shown));
             let answer = record::messages(|messages, _| messages.answer_to(who, *at, *end));
-            if let Some((rpc, Handling { server, answered, .. })) =
-                answer.and_then(|rpc| Some((rpc, handling(&rpc)?)))
-            {
+            if let Some((rpc, handling)) = answer.and_then(|rpc| Some((rpc, handling(&rpc)?))) {
                 let alone = if is_broken(id) { alone(&rpc) } else { String::new() };
-                let role = role(roles, server, answered);
+                let (server, role) = (handling.server, role(roles, &handling));
                 let what = format!("server {server} answers it{alone}{role}");
-                events.push(Event::new(answered, what, Some(Focus::Server(server))));
+                events.push(Event::new(handling.answered, what, Some(Focus::Server(server))));
             }
             let result = if result.is_empty() { String::new() } else { format!(" {result}") };
             events.push(Event::new(*end, format!("{who}: {what} returns{result}"), shown));
@@ -478,15 +476,14 @@ fn handling(rpc: &Rpc) -> Option<Handling> {
 /// Who has acknowledged a write. If that was not the leader of the newest term: what it was instead, and what it was when it
 /// got the request.
 fn by(roles: &[Known], Handling { server, arrived, answered }: &Handling) -> String {
-    let (then, now) = (known_at(roles, *server, *arrived), known_at(roles, *server, *answered));
+    let now = known_at(roles, *server, *answered);
     let who = format!(" by server {server}");
     let Some(now) = now else { return who };
     let newer = newer_leader(roles, &now, *answered);
     if now.leads() && newer.is_none() {
         return who;
     }
-    let before = then.filter(|then| (then.term, then.role) != (now.term, now.role));
-    let before = before.map_or(String::new(), |then| format!("; it received the request as {}", noun(&then)));
+    let before = before(roles, &now, *arrived);
     let although = newer.filter(|_| now.leads()).map_or(String::new(), |newer| although(&newer));
     format!("{who}, {}{although}{before}", noun(&now))
 }
@@ -574,11 +571,19 @@ fn although(Known { at, server, term, .. }: &Known) -> String {
     format!(", although server {server} has led in term {term} since {}", self::at(*at))
 }
 
-/// What is known of a server's role at a time, and who led in a newer term then.
-fn role(roles: &[Known], server: usize, at: Duration) -> String {
-    let Some(own) = known_at(roles, server, at) else { return String::new() };
-    let newer = newer_leader(roles, &own, at).map_or(String::new(), |newer| although(&newer));
-    format!(", as {}{newer}", noun(&own))
+/// The role in which a server answered, who led in a newer term then, and the role in which it got the request, if that was
+/// another.
+fn role(roles: &[Known], Handling { server, arrived, answered }: &Handling) -> String {
+    let Some(own) = known_at(roles, *server, *answered) else { return String::new() };
+    let newer = newer_leader(roles, &own, *answered).map_or(String::new(), |newer| although(&newer));
+    format!(", as {}{newer}{}", noun(&own), before(roles, &own, *arrived))
+}
+
+/// What a server was when it got a request, if that was something else. That more becomes known of its role is no change.
+fn before(roles: &[Known], now: &Known, arrived: Duration) -> String {
+    let is_other = |then: &Known| then.term != now.term || then.role != now.role && then.role != Role::Other;
+    let then = known_at(roles, now.server, arrived).filter(is_other);
+    then.map_or(String::new(), |then| format!("; it received the request as {}", noun(&then)))
 }
 
 /// What the server did before, and what the others did with the same index: the texts begin alike, up to a colon.
@@ -737,6 +742,15 @@ mod tests {
         // The usual case, and a server of which nothing is known.
         assert_eq!((by(0, 5, 13).as_str(), by(2, 2, 3).as_str()), (" by server 0", " by server 2"));
         assert_eq!(by(1, 2, 3), " by server 1");
+        // Who answers a get says so in any case.
+        let role = |server, arrived, answered| {
+            role(&roles, &Handling { server, arrived: ms(arrived), answered: ms(answered) })
+        };
+        assert_eq!(
+            role(2, 4, 10),
+            ", as a follower in term 2; it received the request as the leader of term 1"
+        );
+        assert_eq!(role(0, 6, 7), ", as the leader of term 2");
     }
 
     #[test]
