@@ -767,11 +767,12 @@ mod tests {
             (61, 0, 62, 63, true),
         ] {
             let rpc = messages.send(ms(sent), "end", Some(server), "KVServer.PutAppend", &[], || None);
-            let steps: [(u64, &mut dyn FnMut(&mut Messages, Duration)); 2] = [
-                (arrived, &mut |messages, at| messages.arrive(at, rpc)),
-                (answered, &mut |messages, at| messages.answer(at, rpc, &[])),
-            ];
-            steps.into_iter().filter(|(at, _)| *at > 0).for_each(|(at, step)| step(&mut messages, ms(at)));
+            if arrived > 0 {
+                messages.arrive(ms(arrived), rpc);
+            }
+            if answered > 0 {
+                messages.answer(ms(answered), rpc, &[]);
+            }
             messages.finish(ms(answered.max(13)), rpc, has_reply);
         }
         let tries = messages.tries("client 0", ms(0), ms(70));
