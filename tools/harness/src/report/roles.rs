@@ -34,12 +34,17 @@ impl Known {
 /// All that is known, in the order of time.
 pub(super) fn all() -> Vec<Known> {
     let claims = record::messages(|messages, _| messages.claims());
-    record::with_servers(|servers| merge(servers.count, servers.states.iter(), servers.lives.iter(), claims))
+    let silent = record::silent().map(|(_, since)| since);
+    record::with_servers(|servers| {
+        merge(servers.count, servers.states.iter(), servers.lives.iter(), claims, silent)
+    })
 }
 
 /// What happened to a server, or was heard of it.
 enum News {
     Lives(bool),
+    /// A server does not answer, and the harness asks none any more.
+    IsNotAsked,
     Answers {
         term: u64,
         is_leader: bool,
@@ -52,11 +57,13 @@ enum News {
     },
 }
 
+/// `silent`: since when the harness has waited for an answer.
 fn merge<'a>(
     count: usize,
     states: impl Iterator<Item = &'a SeenState>,
     lives: impl Iterator<Item = &'a Life>,
     claims: Vec<Claim>,
+    silent: Option<Duration>,
 ) -> Vec<Known> {
     let lives = lives.map(|life| (life.at, life.server, News::Lives(life.is_up)));
     let claims = (claims.into_iter())
@@ -65,7 +72,9 @@ fn merge<'a>(
         let SeenState { at, server, term, is_leader } = *state;
         (at, server, News::Answers { term, is_leader })
     });
-    let mut news: Vec<(Duration, usize, News)> = lives.chain(claims).chain(states).collect();
+    let not_asked =
+        silent.into_iter().flat_map(|since| (0..count).map(move |server| (since, server, News::IsNotAsked)));
+    let mut news: Vec<(Duration, usize, News)> = lives.chain(claims).chain(states).chain(not_asked).collect();
     news.sort_by_key(|(at, ..)| *at);
     let mut servers: Vec<Server> = (0..count).map(|_| Server::default()).collect();
     let hear = |(at, server, news): (Duration, usize, News)| {
@@ -84,6 +93,8 @@ struct Server {
     highest: Option<u64>,
     /// What was told last, since the server's start.
     last: Option<(u64, Role)>,
+    /// Whether it has not been heard of since the harness has asked no more: what was told last would be news.
+    is_unknown: bool,
 }
 
 impl Server {
@@ -95,11 +106,19 @@ impl Server {
                 self.last = None;
                 return None;
             }
+            News::IsNotAsked => {
+                self.is_unknown = true;
+                return None;
+            }
             News::Answers { term, is_leader } => (term, if is_leader { Role::Leader } else { Role::Other }),
             News::Claims { term, says, since } => {
                 // The instance that has crashed may have prepared it.
                 if self.up_since.is_none_or(|up_since| since < up_since) {
                     return None;
+                }
+                if let Some(last) = self.confirmed(term, says) {
+                    self.is_unknown = false;
+                    return Some(last);
                 }
                 (term, self.believe(term, says)?)
             }
@@ -112,18 +131,20 @@ impl Server {
             return None;
         }
         self.last = Some((term, role));
+        self.is_unknown = false;
         Some((term, role))
+    }
+
+    /// What was told last, if nothing is known any more and a message tells the same.
+    fn confirmed(&self, term: u64, says: Says) -> Option<(u64, Role)> {
+        self.last
+            .filter(|last| self.is_unknown && last.0 == term && (says == Says::Term || last.1 == role(says)))
     }
 
     /// The role that a message tells. None: a thread sends late what it prepared in an earlier term, or before the server's
     /// role has changed. In a term, a server can become a leader or a follower, but not a candidate again.
     fn believe(&self, term: u64, says: Says) -> Option<Role> {
-        let role = match says {
-            Says::Leads => Role::Leader,
-            Says::Stands => Role::Candidate,
-            Says::Follows => Role::Follower,
-            Says::Term => Role::Other,
-        };
+        let role = role(says);
         if self.highest.is_none_or(|highest| term > highest) {
             return Some(role);
         }
@@ -135,6 +156,15 @@ impl Server {
             Role::Other => false,
         };
         can_become.then_some(role)
+    }
+}
+
+fn role(says: Says) -> Role {
+    match says {
+        Says::Leads => Role::Leader,
+        Says::Stands => Role::Candidate,
+        Says::Follows => Role::Follower,
+        Says::Term => Role::Other,
     }
 }
 
@@ -166,9 +196,17 @@ mod tests {
     }
 
     fn merged(states: &[SeenState], claims: Vec<Claim>) -> Vec<(u64, u64, Role)> {
+        merged_with_silence(states, claims, None)
+    }
+
+    fn merged_with_silence(
+        states: &[SeenState],
+        claims: Vec<Claim>,
+        silent: Option<u64>,
+    ) -> Vec<(u64, u64, Role)> {
         let lives = [(0, true), (49, false), (50, true)];
         let lives = lives.map(|(at, is_up)| Life { at: ms(at), server: 0, is_up });
-        let known = merge(1, states.iter(), lives.iter(), claims);
+        let known = merge(1, states.iter(), lives.iter(), claims, silent.map(ms));
         known.into_iter().map(|one| (one.at.as_millis() as u64, one.term, one.role)).collect()
     }
 
@@ -219,6 +257,19 @@ mod tests {
             (11, 3, Role::Follower),
         ];
         assert_eq!(merged(&answers, says), told);
+    }
+
+    #[test]
+    fn what_was_known_before_the_silence_is_news_after_it() {
+        let says = [(1, Says::Stands), (2, Says::Leads), (5, Says::Leads), (6, Says::Leads), (7, Says::Term)];
+        let says: Vec<Claim> = says.into_iter().map(|(at, says)| claim(at, at, 1, says)).collect();
+        let before = [(1, 1, Role::Candidate), (2, 1, Role::Leader)];
+        assert_eq!(merged(&[], says.clone()), before);
+        assert_eq!(merged_with_silence(&[], says, Some(4)), [&before[..], &[(5, 1, Role::Leader)]].concat());
+        // A reply says the term: the role of this term is still the same.
+        let says =
+            vec![claim(2, 2, 1, Says::Follows), claim(5, 5, 1, Says::Term), claim(6, 6, 1, Says::Term)];
+        assert_eq!(merged_with_silence(&[], says, Some(4)), [(2, 1, Role::Follower), (5, 1, Role::Follower)]);
     }
 
     #[test]

@@ -505,7 +505,9 @@ fn requests(tries: &[Rpc], call: Duration, end: Duration) -> String {
         let answered = rpc.answered().map(|at| Duration::from_micros(at.into()));
         let then = match answered {
             Some(answered) if rpc.has_reply && answered < arrived + PROMPT => continue,
-            Some(answered) if rpc.has_reply => format!("answered only at {}", at(answered)),
+            Some(answered) if rpc.has_reply => {
+                format!("answered only at {}, and the client asked again", at(answered))
+            }
             Some(answered) if answered <= end => "its reply was lost".to_string(),
             _ => "had not answered by then".to_string(),
         };
@@ -777,7 +779,7 @@ mod tests {
         }
         let tries = messages.tries("client 0", ms(0), ms(70));
         let told = ", after 6 requests since 0.0010 s; server 1 got it at 0.0020 s, and its reply was lost; \
-                    server 5 got it at 0.0070 s, and answered only at 0.0600 s; server 4 got it at 0.0090 s, and had not answered by then";
+                    server 5 got it at 0.0070 s, and answered only at 0.0600 s, and the client asked again; server 4 got it at 0.0090 s, and had not answered by then";
         assert_eq!(requests(&tries, ms(1), ms(70)), told);
         assert_eq!(requests(&tries[5..], ms(61), ms(70)), "");
     }
