@@ -1,13 +1,11 @@
 //! Draws a history and its explanation as the page that the lab's tests leave when they fail.
 
-use linearizability::{CheckResult, Explanation, Model, Operation};
-use serde_json::{Value, json};
+#[path = "../../../tools/harness/src/report/page/script.rs"]
+mod script;
 
-const PAGE: &str = include_str!("../../../tools/harness/src/report/page/page.html");
-const SCRIPT: &str = concat!(
-    include_str!("../../../tools/harness/src/report/page/messages.js"),
-    include_str!("../../../tools/harness/src/report/page/page.js")
-);
+use linearizability::{CheckResult, Explanation, Model, Operation};
+use script::{PAGE, SCRIPT};
+use serde_json::{Value, json};
 
 /// The page of a history of any model. `clients` names the client of each operation. Times are taken as nanoseconds.
 pub fn html<M: Model>(

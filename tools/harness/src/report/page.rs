@@ -1,7 +1,9 @@
 //! The picture of a test: one HTML page that needs nothing else.
 //!
-//! The page is `page/page.html`, with `page/messages.js`, `page/page.js` and the data in it. The data is JSON; [`data`] says which fields it
-//! has. Times are microseconds since the test began.
+//! The page is `page/page.html`, with the script and the data in it; [`script`] says of which files the script consists. The data is
+//! JSON; [`data`] says which fields it has. Times are microseconds since the test began.
+
+mod script;
 
 use super::lanes::{self, Lanes};
 use super::roles::{self, Known, Role};
@@ -9,11 +11,9 @@ use super::story::Event;
 use super::{Outcome, Replay, messages};
 use crate::record::{self, Finding, Focus, Groups, Kept, Kind, Life, Line, Mark, Seen, Servers};
 use lines::Who;
+use script::{PAGE, SCRIPT};
 use serde_json::{Map, Value, json};
 use std::time::Duration;
-
-const PAGE: &str = include_str!("page/page.html");
-const SCRIPT: &str = concat!(include_str!("page/messages.js"), include_str!("page/page.js"));
 
 /// How many lines of the log the page has: those nearest to what the failure is about.
 const LINES: usize = 30_000;
@@ -190,4 +190,26 @@ fn nearest(lines: &[Line], at: Duration) -> &[Line] {
 
 fn micros(time: Duration) -> Value {
     json!(time.as_micros() as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::SCRIPT;
+    use std::fs;
+    use std::path::Path;
+
+    #[test]
+    fn each_script_of_the_folder_is_in_the_page_and_says_what_it_is_for() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/report/page");
+        let entries = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path());
+        let files: Vec<_> = entries.filter(|file| file.extension().is_some_and(|end| end == "js")).collect();
+        for file in &files {
+            let text = fs::read_to_string(file).unwrap();
+            assert_eq!(SCRIPT.matches(&text).count(), 1, "{} in script.rs", file.display());
+            let (first, rest) = text.split_once("\n\"use strict\";\n").unwrap_or_default();
+            let is_comment = !first.is_empty() && first.lines().all(|line| line.starts_with("// "));
+            assert!(is_comment && !rest.is_empty(), "{}: a comment and \"use strict\"", file.display());
+        }
+        assert!(files.len() > 10, "{}", folder.display());
+    }
 }
