@@ -54,12 +54,22 @@ checks(async (check) => {
     const item = picture.selected();
     check(`the line "${lines[i].textContent}" selects what it tells of`, item.lane.name === where && isIt(item));
     check("the line is marked", document.querySelector("#story [aria-current]") === lines[i]);
+    check("the text beside the chart says it too", $("said").textContent.includes(lines[i].textContent.split("s  ")[1]));
     check("what it tells of is in view", item.t >= view.from && item.t <= view.to && wide() < 900000);
   });
   $("all").click();
   lines[8].click();
   check("of a reply, the whole exchange", view.from <= 700000 && view.to >= 710000 && wide() < 30000);
   check("a line can be clicked right of its text", lines[0].offsetWidth > 300);
+  const list = document.querySelector("#story ol"),
+    top = list.getBoundingClientRect().top;
+  const isCut = (line) => line.getBoundingClientRect().top < top - 1 && line.getBoundingClientRect().bottom > top + 1;
+  list.style.fontSize = "30px";
+  window.dispatchEvent(new Event("resize"));
+  check("not all lines have room", list.scrollHeight > list.clientHeight);
+  check("no line is cut", !lines.some(isCut));
+  list.style.fontSize = "";
+  window.dispatchEvent(new Event("resize"));
   picture.look(695000, 712000);
   lines[7].click();
   check("what can be seen well already does not move the view", view.from === 695000 && view.to === 712000);

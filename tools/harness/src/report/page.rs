@@ -123,9 +123,10 @@ fn event(Event { at, what, shown, .. }: &Event) -> Value {
 
 fn state(Known { at, server, term, role }: &Known) -> Value {
     let role = match role {
-        Role::Follower | Role::Other => 0,
+        Role::Other => 0,
         Role::Leader => 1,
         Role::Candidate => 2,
+        Role::Follower => 3,
     };
     json!([micros(*at), server, term, role])
 }

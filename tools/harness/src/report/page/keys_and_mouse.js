@@ -164,6 +164,7 @@ function listen() {
     find(word);
   });
   new ResizeObserver(resize).observe(chart);
+  window.addEventListener("resize", fitStory);
   for (const id of ["message", "more"]) $(id).addEventListener("click", () => $("message").classList.toggle("open"));
   // On paper, all lanes are there, in dark ink.
   addEventListener("beforeprint", () => onPaper(true));

@@ -74,7 +74,7 @@ function makeLanes() {
     serverLanes[server].items.push({ kind: up ? "up" : "down", t, end: t, what: up ? "starts" : "crashes" });
   }
   for (const [t, server, term, role] of data.states) {
-    const words = ["follower or candidate", "leader", "candidate, asks for votes"];
+    const words = ["follower or candidate", "leader", "candidate, asks for votes", "follower"];
     serverLanes[server].items.push({ kind: "state", t, end: t, term, leads: role === 1, what: `${words[role]}, term ${term}` });
   }
   if (data.silent) {

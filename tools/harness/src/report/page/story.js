@@ -114,7 +114,18 @@ function tellStory() {
     entry.append(button);
     list.append(entry);
   });
-  // The last events matter most.
+  fitStory();
+}
+
+// Shows the last events, which matter most, if there is no room for all; no line is cut.
+function fitStory() {
+  const list = $("story").querySelector("ol");
+  list.style.maxHeight = "";
+  const hidden = list.scrollHeight - list.clientHeight,
+    top = (line) => line.getBoundingClientRect().top - list.getBoundingClientRect().top + list.scrollTop;
+  if (hidden <= 0) return;
+  const first = [...list.children].map(top).filter((t) => t >= hidden).sort((a, b) => a - b)[0];
+  if (first !== undefined) list.style.maxHeight = `${list.scrollHeight - first}px`;
   list.scrollTop = list.scrollHeight;
 }
 

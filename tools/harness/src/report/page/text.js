@@ -140,6 +140,7 @@ function tell(item) {
   $("said").replaceChildren(
     element("h2", headline(item)),
     ...told(item).map((text) => element("p", text, text.startsWith("✗") ? "bad" : "")),
+    ...inTheStory(item),
     ...besideTheFailure(item),
   );
   const tables = [];
@@ -192,6 +193,13 @@ function tell(item) {
   }
   $("around").replaceChildren(...tables);
   $("detail").scrollTop = 0;
+}
+
+// What the lines of the story say that lead to this item, but for the line that the failure comes from.
+function inTheStory(item) {
+  const lines = data.story.map(([, what], number) => [number, what]);
+  const own = lines.filter(([number]) => number !== data.cause && itemOf(number) === item);
+  return own.map(([number, what]) => element("p", `Line ${number + 1} above: ${what}.`));
 }
 
 // From what the failure comes from to where the test noticed it, and back.
