@@ -90,27 +90,18 @@ impl Instant {
 
 /// Makes a server crash at one of the next instants of a kind: the kind, and how many such instants pass before.
 #[derive(Default)]
-struct Trap(Mutex<Option<(Instant, u32)>>);
+struct Trap(Option<(Instant, u32)>);
 
 impl Trap {
-    fn set(&self, instant: Instant, passes: u32) {
-        *self.0.lock() = Some((instant, passes));
-    }
-
-    fn clear(&self) {
-        *self.0.lock() = None;
-    }
-
     /// Whether the server is to crash at this instant.
-    fn springs(&self, instant: Instant) -> bool {
-        let mut set = self.0.lock();
-        match &mut *set {
+    fn springs(&mut self, instant: Instant) -> bool {
+        match &mut self.0 {
             Some((kind, passes)) if *kind == instant && *passes > 0 => {
                 *passes -= 1;
                 false
             }
             Some((kind, _)) if *kind == instant => {
-                *set = None;
+                self.0 = None;
                 true
             }
             _ => false,
@@ -124,7 +115,7 @@ struct Slot<H: Host> {
     instance: Option<Arc<H::Instance>>,
     life: Life,
     disk: Arc<H::Disk>,
-    trap: Arc<Trap>,
+    trap: Trap,
     /// The names of the ends through which the server sends; empty before its first start.
     ends: Vec<String>,
     /// Whether the server takes part in the network.
@@ -256,8 +247,8 @@ impl<H: Host> Cluster<H> {
         self.net.long_reordering(false);
         record::long_reordering(false);
         self.net.long_delays(false);
-        for slot in self.slots.lock().iter() {
-            slot.trap.clear();
+        for slot in self.slots.lock().iter_mut() {
+            slot.trap = Trap::default();
             slot.ends.iter().for_each(|end| self.net.slow(end, Duration::ZERO));
         }
         self.set_links(|_, _| true);
@@ -382,7 +373,7 @@ impl<H: Host> Cluster<H> {
         let life = Life::new();
         let (disk, led) = {
             let slot = &mut self.slots.lock()[i];
-            (slot.ends, slot.life, slot.trap) = (names, life.clone(), Arc::default());
+            (slot.ends, slot.life, slot.trap) = (names, life.clone(), Trap::default());
             (slot.disk.clone(), slot.led)
         };
         let hook = |instant| {
@@ -432,7 +423,10 @@ impl<H: Host> Cluster<H> {
 
     /// Crashes a server, if it is up. Notes that it `how`, if that is given: "crashes".
     pub(crate) fn crash(&self, i: usize, how: Option<&str>) {
-        let slot = &mut self.slots.lock()[i];
+        self.crash_in(&mut self.slots.lock()[i], i, how);
+    }
+
+    fn crash_in(&self, slot: &mut Slot<H>, i: usize, how: Option<&str>) {
         if !slot.life.goes_on() {
             return;
         }
@@ -465,14 +459,15 @@ impl<H: Host> Cluster<H> {
 
     /// Makes server `i` crash at one of the next instants of this kind.
     pub(crate) fn set_trap(&self, i: usize, instant: Instant, passes: u32) {
-        self.slots.lock()[i].trap.set(instant, passes);
+        self.slots.lock()[i].trap = Trap(Some((instant, passes)));
     }
 
     /// Called at each instant at which a trap may spring.
     fn at(&self, i: usize, instant: Instant) {
-        let trap = self.slots.lock()[i].trap.clone();
-        if trap.springs(instant) {
-            self.crash(i, Some(instant.describe()));
+        // The lock is held from the look at the trap to the crash: if `calm` came between, nobody would start the server again.
+        let slot = &mut self.slots.lock()[i];
+        if slot.trap.springs(instant) {
+            self.crash_in(slot, i, Some(instant.describe()));
         }
     }
 
@@ -552,7 +547,7 @@ impl<H: Host> Cluster<H> {
     /// Kills all servers and shuts the network down.
     pub(crate) fn cleanup(&self) {
         for slot in self.slots.lock().iter_mut() {
-            slot.trap.clear();
+            slot.trap = Trap::default();
         }
         for i in 0..self.n {
             let instance = {
@@ -575,7 +570,7 @@ impl<H: Host> Slot<H> {
             instance: None,
             life,
             disk: Arc::default(),
-            trap: Arc::default(),
+            trap: Trap::default(),
             ends: Vec::new(),
             is_attached: false,
             led: 0,

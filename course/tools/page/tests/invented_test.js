@@ -15,7 +15,7 @@ checks(async (check) => {
   const lane = (name) => picture.lanes.find((one) => one.name === name);
   const request = (i) => picture.messageItem(2 * i),
     reply = (i) => picture.messageItem(2 * i + 1);
-  const x = (t) => 118 + ((t - view.from) / wide()) * (canvas.clientWidth - 118);
+  const x = (t) => 126 + ((t - view.from) / wide()) * (canvas.clientWidth - 126);
   const click = (px, py) => {
     const box = canvas.getBoundingClientRect(),
       at = { clientX: box.left + px, clientY: box.top + py, bubbles: true, pointerId: 1 };
@@ -231,7 +231,7 @@ checks(async (check) => {
   // The failure.
   $("failure").click();
   await frame();
-  check("the failing operation has a third of the width", x(710000) - x(700000) > (canvas.clientWidth - 118) / 3);
+  check("the failing operation has a third of the width", x(710000) - x(700000) > (canvas.clientWidth - 126) / 3);
   check("and is all in view", view.from < 700000 && view.to > 710000);
   check("so is the step before it", view.from < 690000);
 });

@@ -97,7 +97,7 @@ checks(async (check) => {
   key("f");
   await frame();
   const lane = picture.selected().lane;
-  const middle = 118 + (((failing.t + failing.end) / 2 - picture.view.from) / wide()) * (canvas.clientWidth - 118);
+  const middle = 126 + (((failing.t + failing.end) / 2 - picture.view.from) / wide()) * (canvas.clientWidth - 126);
   key("Home");
   key("f");
   await frame();

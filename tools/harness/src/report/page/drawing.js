@@ -149,7 +149,7 @@ function drawHidden() {
     pen.fillRect(0, y, width, 2);
     pen.fillStyle = colours.raised;
     pen.fillRect(0, way < 0 ? y + 2 : y - HINT + 2, 330, HINT - 2);
-    write(`${way < 0 ? "▲ above" : "▼ below"}: ${names} (click, or drag the chart)`, 4, 326, way < 0 ? y + 10 : y - 6, colours.text, true);
+    write(`${way < 0 ? "▲ above" : "▼ below"}: ${names} (click here)`, 4, 326, way < 0 ? y + 10 : y - 6, colours.text, true);
     frame.hints.push([way < 0 ? y : y - HINT, y + HINT, way]);
   };
   hint(lanes.filter((lane) => lane.y + lane.height / 2 < AXIS), AXIS, -1);

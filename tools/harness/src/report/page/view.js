@@ -6,7 +6,7 @@ const chart = $("chart"),
   pen = canvas.getContext("2d");
 
 // Sizes in CSS pixels.
-const NAMES = 118,
+const NAMES = 126,
   AXIS = 22,
   OVERVIEW = 26,
   NETWORK = 38;
