@@ -131,8 +131,7 @@ fn without_support(lines: &str) -> String {
 
 /// Whether a file is one that the tests share, and no test's own.
 pub(super) fn is_support(file: &str) -> bool {
-    const FILES: [&str; 6] =
-        ["config.rs", "persister.rs", "history.rs", "appends.rs", "logs.rs", "traffic.rs"];
+    const FILES: [&str; 5] = ["config.rs", "history.rs", "appends.rs", "logs.rs", "traffic.rs"];
     file.rsplit_once("/tests/").is_some_and(|(_, name)| FILES.contains(&name))
 }
 

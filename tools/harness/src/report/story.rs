@@ -1,7 +1,6 @@
 //! The story of a failure: the last events that led to it, in words.
 
-use super::roles::Role;
-use super::roles::{self, Known};
+use super::roles::{self, Known, Role};
 use crate::record::{self, Call, Focus, Groups, Life, Note, Rpc, Seen, Servers, Vote};
 use std::collections::BTreeMap;
 use std::time::Duration;
