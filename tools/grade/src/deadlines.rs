@@ -48,6 +48,16 @@ pub(crate) fn simulated_share(left: Duration, later: &[u32]) -> Duration {
     left.saturating_sub(kept).min(LONGEST).max(left / (later.len() as u32 + 1))
 }
 
+/// How long one simulated run may take, when no test runs in real time, and `left` is the time that is left for it. A run that hangs
+/// gets time enough to say so. A long test that has not ended by then runs in real time instead: that takes less than half of
+/// [`LONG_RUN`], and can also say what hangs.
+pub(crate) fn simulated_limit(is_long: bool, left: Duration) -> Duration {
+    left.min(if is_long { LONG_RUN } else { LONGEST })
+}
+
+/// The longest simulated run of a long test.
+const LONG_RUN: Duration = Duration::from_secs(60);
+
 /// The time that is kept for the simulated runs of a later test, however few these are.
 const LEAST_SIMULATED: Duration = Duration::from_secs(20);
 
@@ -162,6 +172,18 @@ mod tests {
         assert_eq!(share(100.0, &[10; 4]), 20.0);
         assert_eq!(share(50.0, &[10; 4]), 10.0);
         assert_eq!(share(50.0, &[]), 50.0);
+    }
+
+    #[test]
+    fn a_long_test_that_is_slow_to_simulate_soon_runs_in_real_time() {
+        for part in [Part::Lab3A, Part::Lab3B, Part::Lab2] {
+            for test in part.tests() {
+                let limit = simulated_limit(test.is_long, seconds(500.0));
+                assert_eq!(limit, seconds(if test.is_long { 60.0 } else { 130.0 }));
+                assert!(!test.is_long || seconds(2.0 * test.seconds) < limit);
+                assert_eq!(simulated_limit(test.is_long, seconds(10.0)), seconds(10.0));
+            }
+        }
     }
 
     #[test]

@@ -511,12 +511,13 @@ impl Grading {
             let ended = if left < TOO_SHORT {
                 None
             } else {
-                // Nothing else shows that a test hangs, if there are no runs in real time: its run gets time enough to tell.
                 let limit = match self.plan.clock {
-                    Clock::Real => left,
-                    Clock::Simulated => left.max(share / 2).min(self.left()),
+                    Clock::Real => left.min(deadlines::LONGEST),
+                    Clock::Simulated => {
+                        deadlines::simulated_limit(test.is_long, left.max(share / 2).min(self.left()))
+                    }
                 };
-                Some(runner.run(test.function, limit.min(deadlines::LONGEST), Some(seed))?)
+                Some(runner.run(test.function, limit, Some(seed))?)
             };
             match ended {
                 Some(Ended { verdict: verdict @ Verdict::Passed(_), .. }) => {
