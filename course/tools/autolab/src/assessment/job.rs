@@ -35,6 +35,8 @@ pub struct Runs {
     pub extra: Option<Extra>,
     /// How many seeds of each test it simulates.
     pub seeds: u32,
+    /// How many seeds of each long test it simulates; None: as many as the grader does unless it is told.
+    pub long_seeds: Option<u32>,
     /// For how many seconds it hunts for bugs; None: not at all.
     pub hunt: Option<u64>,
     /// The points that are taken off if the hunt finds a bug.
@@ -68,7 +70,7 @@ fn with_options(makefile: &str, part: Part, points: &[f64], runs: &Runs) -> Resu
 pub fn options(part: Part, points: &[f64], runs: &Runs) -> String {
     let points: Vec<String> = points.iter().map(f64::to_string).collect();
     let mut options = format!("--part {} --points {}", part.word(), points.join(","));
-    let Runs { time, extra, seeds, hunt, hunt_points } = *runs;
+    let Runs { time, extra, seeds, long_seeds, hunt, hunt_points } = *runs;
     if time == Clock::Simulated {
         options += " --time simulated";
     }
@@ -77,6 +79,9 @@ pub fn options(part: Part, points: &[f64], runs: &Runs) -> String {
     }
     if seeds > 0 {
         options += &format!(" --seeds {seeds}");
+    }
+    if let Some(long_seeds) = long_seeds {
+        options += &format!(" --long-seeds {long_seeds}");
     }
     if let Some(hunt) = hunt {
         options += &format!(" --hunt {hunt} --hunt-points {hunt_points}");
@@ -188,11 +193,15 @@ mod tests {
     use super::*;
     use grade::lab::Lab;
 
+    /// Only the tests, in real time.
+    fn none() -> Runs {
+        Runs { time: Clock::Real, extra: None, seeds: 0, long_seeds: None, hunt: None, hunt_points: 0.0 }
+    }
+
     #[test]
     fn the_job_has_the_tests_and_points_of_the_part() {
         let makefile = "# Options.\nOPTIONS =\n\ngrade:\n\tgrade handin $(OPTIONS)\n";
         let points = [7.0, 2.5, 0.0, 5.0, 5.0, 5.0, 5.0, 5.0];
-        let none = || Runs { time: Clock::Real, extra: None, seeds: 0, hunt: None, hunt_points: 0.0 };
         let job = with_options(makefile, Part::Lab3B, &points, &none()).unwrap();
         assert!(job.contains("\nOPTIONS = --part 3B --points 7,2.5,0,5,5,5,5,5\n"), "{job}");
         let seeds = || Runs { seeds: 3, ..none() };
@@ -201,9 +210,10 @@ mod tests {
         let both = Runs { hunt: Some(60), hunt_points: 7.5, ..seeds() };
         let job = with_options(makefile, Part::Lab3B, &points, &both).unwrap();
         assert!(job.contains(" --seeds 3 --hunt 60 --hunt-points 7.5\n"), "{job}");
-        let all = Runs { time: Clock::Simulated, extra: Some(Extra::Points(1.5)), ..seeds() };
+        let (time, extra) = (Clock::Simulated, Some(Extra::Points(1.5)));
+        let all = Runs { time, extra, long_seeds: Some(2), ..seeds() };
         let job = with_options(makefile, Part::Lab3B, &points, &all).unwrap();
-        assert!(job.contains(" --time simulated --extra 1.5 --seeds 3\n"), "{job}");
+        assert!(job.contains(" --time simulated --extra 1.5 --seeds 3 --long-seeds 2\n"), "{job}");
         let own = makefile.replace("OPTIONS =", "OPTIONS = --memory 512 --points 1,1");
         let job = with_options(&own, Part::Lab3B, &points, &none()).unwrap();
         assert!(job.contains(",5,5,5 --memory 512 --points 1,1\n"), "{job}");
@@ -214,7 +224,7 @@ mod tests {
     #[test]
     fn the_workspaces_makefile_takes_options() {
         let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../..");
-        let runs = Runs { time: Clock::Real, extra: None, seeds: 0, hunt: None, hunt_points: 0.0 };
+        let runs = none();
         let job = makefile(&workspace, Part::Lab3A, &[1.0], &runs, 500).unwrap();
         assert!(job.contains(&format!("\nHANDIN = {}\n", Lab::Three.handin())), "{job}");
         assert!(job.contains("\nOPTIONS = --part 3A --points 1\n"), "{job}");

@@ -62,6 +62,9 @@ struct Options {
     /// not given.
     #[arg(long, value_name = "N")]
     seeds: Option<u32>,
+    /// The same of each test that takes long to simulate; 1 with --time simulated, otherwise as --seeds, if this is not given.
+    #[arg(long, value_name = "N")]
+    long_seeds: Option<u32>,
     /// For how many seconds to hunt for bugs, with short simulated runs (docs/simulation.md).
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
     hunt: Option<u64>,
@@ -112,8 +115,8 @@ impl Options {
     }
 
     fn runs(&self) -> Runs {
-        let Options { time, extra, hunt, hunt_points, .. } = *self;
-        Runs { time, seeds: self.seeds.unwrap_or(time.usual_seeds()), extra, hunt, hunt_points }
+        let Options { time, extra, seeds, long_seeds, hunt, hunt_points, .. } = *self;
+        Runs { time, extra, seeds: seeds.unwrap_or(time.usual_seeds()), long_seeds, hunt, hunt_points }
     }
 }
 
@@ -240,6 +243,10 @@ fn check_seeds(usual: &[f64], runs: &Runs, timeout: u64) -> Result<()> {
     let most = deadlines::most_seeds(time(timeout), usual, runs.in_real_time());
     let seeds = runs.seeds;
     ensure!(runs.time == Clock::Real || seeds > 0, "--time simulated: --seeds must be 1 or more");
+    if let Some(long) = runs.long_seeds {
+        ensure!(runs.time == Clock::Real || long > 0, "--time simulated: --long-seeds must be 1 or more");
+        ensure!(long <= seeds, "--long-seeds {long}: it must not be more than --seeds {seeds}");
+    }
     ensure!(
         seeds <= most,
         "--seeds {seeds}: a job of {timeout} s has time for at most {most} seeds of each test (--timeout)"
@@ -281,7 +288,9 @@ mod tests {
         for (words, says) in [
             (&["--seeds", "1000", "--part", "both"][..], "--seeds 1000: a job of 900 s has time for "),
             (&["--seeds", "3", "--timeout", "180"], "--seeds 3: a job of 180 s "),
-            (&["--time", "simulated", "--seeds", "0"], "--time simulated: "),
+            (&["--time", "simulated", "--seeds", "0"], "--time simulated: --seeds "),
+            (&["--time", "simulated", "--long-seeds", "0"], "--time simulated: --long-seeds "),
+            (&["--seeds", "3", "--long-seeds", "4"], "--long-seeds 4: "),
             (&["--hunt", "1000"], "--hunt 1000: besides the tests and their seeds, a job "),
             (&["--part", "2A", "--extra", "gate"], "--extra: "),
             (&["--zone", "Nowhere/Town"], "--zone Nowhere/Town: "),
@@ -293,7 +302,7 @@ mod tests {
         for words in [
             &["--seeds", "3", "--hunt", "60"][..],
             &["--part", "both", "--hunt", "30"],
-            &["--time", "simulated", "--timeout", "420"],
+            &["--time", "simulated", "--timeout", "420", "--long-seeds", "3"],
             &["--part", "2", "--extra", "gate"],
             &["--part", "both", "--time", "simulated", "--gradescope"],
             &["--gradescope"],
