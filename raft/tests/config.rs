@@ -589,6 +589,7 @@ impl Config {
         };
         let elections = match self.highest_term().saturating_sub(before) {
             0 => format!("no election has begun since (term {before})"),
+            1 => format!("one election has begun since (term {})", before + 1),
             n => format!("{n} elections have begun since (terms {} to {})", before + 1, before + n),
         };
         let terms = self.terms();

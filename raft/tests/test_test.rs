@@ -800,7 +800,7 @@ fn first_leader(cfg: &Config, servers: &[usize]) -> usize {
         }
         sleep(Duration::from_millis(1));
     }
-    panic!("servers {servers:?} elected no leader in {:?}", begun.elapsed());
+    panic!("servers {servers:?} elected no leader in {:.1} s", begun.elapsed().as_secs_f64());
 }
 
 /// Elections on a slow network, where a second candidate often asks for votes before it hears of the first. At most one

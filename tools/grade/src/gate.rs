@@ -155,7 +155,9 @@ mod tests {
     #[test]
     fn only_properties_of_the_service_count() {
         assert!(counts("Liveness: 5.6 s without faults, and there is no leader"));
-        assert!(counts("Liveness: with all servers up, and all but [1] connected, which are cut off, and"));
+        assert!(counts(
+            "Liveness: all servers have been up for 5.6 s, and connected except for [1], cut off on purpose, and"
+        ));
         assert!(counts("Linearizability: no order explains all results, since servers were cut off\n  key"));
         for other in [
             "Linearizability: no order of the 20 operations explains all results\n  are cut off",

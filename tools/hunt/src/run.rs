@@ -99,14 +99,13 @@ impl<H: Host> Run<H> {
         while !holds() {
             if begun.elapsed() > LIMIT + self.late {
                 let seconds = (LIMIT + self.late).as_secs_f64();
-                let connected = match &*self.cut.lock() {
-                    None => "all servers up and connected".to_string(),
-                    Some(cut) => format!("all servers up, and all but {cut} connected, which are cut off"),
+                let since = match &*self.cut.lock() {
+                    None => format!("{seconds:.1} s without faults, with all servers up and connected"),
+                    Some(cut) => format!(
+                        "all servers have been up for {seconds:.1} s, and connected except for {cut}, cut off on purpose"
+                    ),
                 };
-                harness::fail(&format!(
-                    "Liveness: {seconds:.1} s without faults, with {connected}, and {}",
-                    why()
-                ));
+                harness::fail(&format!("Liveness: {since}, and {}", why()));
             }
             sleep(POLL);
         }
