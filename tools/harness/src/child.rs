@@ -16,6 +16,7 @@ mod watch;
 pub use leftovers::WORDS as THREADS_ARE_LEFT;
 pub use observer::observe;
 pub use pauses::{calm, pause_server, pause_thread};
+pub use peak::busy_threads;
 pub use simulation::{latency, scenario};
 pub use tasks::{Task, spawn, spawn_client};
 pub use watch::fail;

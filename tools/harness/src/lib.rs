@@ -54,8 +54,8 @@ mod report;
 mod test;
 
 pub use child::{
-    THREADS_ARE_LEFT, Task, begin, calm, fail, latency, observe, passed, pause_server, pause_thread, remark,
-    scenario, spawn, spawn_client,
+    THREADS_ARE_LEFT, Task, begin, busy_threads, calm, fail, latency, observe, passed, pause_server,
+    pause_thread, remark, scenario, spawn, spawn_client,
 };
 pub use environment::{VARIABLES, Variable};
 pub use labrpc::OTHERS_HAVE_THEM;

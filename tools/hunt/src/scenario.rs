@@ -111,6 +111,11 @@ impl Fault {
         )
     }
 
+    /// Whether servers crash, among other things.
+    pub(crate) fn makes_servers_crash(self) -> bool {
+        self.is_a_crash() || self == Fault::ClientAway
+    }
+
     /// Whether the fault means nothing unless another fault makes a server crash.
     fn needs_a_crash(self) -> bool {
         matches!(self, Fault::CrashAtRestart | Fault::SlowRestarts)

@@ -1,4 +1,4 @@
-//! The largest number of threads that a test's process had.
+//! How many threads a test's process has, and the largest number that it had.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -14,4 +14,9 @@ pub(super) fn count() {
 /// The largest number of threads that were counted, or that a simulation had.
 pub(super) fn peak() -> usize {
     PEAK.load(Ordering::Relaxed).max(sim::peak())
+}
+
+/// How many threads a simulation has that have not ended. Those of labrpc that wait for a task are not counted.
+pub fn busy_threads() -> usize {
+    sim::threads().map_or(0, |threads| threads.len()).saturating_sub(labrpc::idle_threads())
 }
