@@ -13,7 +13,7 @@ help-students:
 	@echo "make lab3a    Lab 3A's fifteen tests (key/value service): about 4 minutes"
 	@echo "make lab3b    Lab 3B's eight tests (the same with log compaction): about 2.5 minutes"
 	@echo "make lab2     Lab 2's seventeen tests (Raft): about 2.5 minutes"
-	@echo "make sim      simulates the tests; a failure prints a seed that replays it: about ten seconds; LAB=2, 3A or 3B: of this lab alone"
+	@echo "make sim      simulates the tests, the extra ones too; a failure prints a seed that replays it: about ten seconds; LAB=2, 3A or 3B: of this lab alone"
 	@echo "make sim-races  the same, but threads can lose the processor anywhere: finds short races"
 	@echo "make hunt     many short simulations with faults of every kind, for SECONDS=60; LAB=2, 3A or 3B: of this lab alone"
 	@echo "make test     every test of the workspace: about 11 minutes"
@@ -83,7 +83,7 @@ logview:
 
 grade:
 	@[ -n "$(HANDIN)" ] || { echo "make grade: name the hand-in: make grade HANDIN=lab3-handin.tar (make handin packs it)" >&2; exit 2; }
-	$(CARGO) run --quiet --package grade --bin grade -- handin "$(HANDIN)" --cache target/grade-cache --processes $(PROCESSES) \
+	@$(CARGO) run --quiet --package grade --bin grade -- handin "$(HANDIN)" --cache target/grade-cache --processes $(PROCESSES) \
 	    $(if $(LAB),--part "$(LAB)")
 
 # The targets for instructors. A student's copy has no course/.

@@ -435,6 +435,7 @@ impl Config {
     /// newest term. Tries ten times, because an election may be under way.
     #[track_caller]
     pub fn check_one_leader(&self) -> usize {
+        let begun = harness::elapsed();
         for _ in 0..10 {
             sleep(Duration::from_millis(rand::rng().random_range(450..550)));
             let mut leaders: HashMap<u64, Vec<usize>> = HashMap::new();
@@ -456,7 +457,7 @@ impl Config {
                 return leaders[0];
             }
         }
-        panic!("expected one leader, got none");
+        panic!("expected one leader, got none{}", record::votes_asked_since(begun));
     }
 
     /// Checks that all connected servers agree on the term, and returns it.

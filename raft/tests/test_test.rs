@@ -3,6 +3,7 @@
 mod config;
 
 use config::{Command, Config};
+use harness::record;
 use rand::RngExt;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -800,7 +801,9 @@ fn first_leader(cfg: &Config, servers: &[usize]) -> usize {
         }
         sleep(Duration::from_millis(1));
     }
-    panic!("servers {servers:?} elected no leader in {:.1} s", begun.elapsed().as_secs_f64());
+    let seconds = begun.elapsed().as_secs_f64();
+    let votes = record::votes_asked_since(harness::elapsed().saturating_sub(begun.elapsed()));
+    panic!("servers {servers:?} elected no leader in {seconds:.1} s{votes}");
 }
 
 /// Elections on a slow network, where a second candidate often asks for votes before it hears of the first. At most one

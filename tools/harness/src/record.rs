@@ -402,6 +402,18 @@ pub(crate) fn suspect(at: Duration, server: usize, what: String) {
     with_servers(|servers| servers.suspects.push((at, server, what)));
 }
 
+/// The end of a message that there is no leader: how often servers have asked for votes from this time on. Empty where
+/// messages are not recorded.
+pub fn votes_asked_since(at: Duration) -> String {
+    if !is_on() {
+        return String::new();
+    }
+    match messages(|messages, _| messages.requests_since("Raft.RequestVote", at)) {
+        0 => ", and no server has asked another for its vote (Raft.RequestVote)".to_string(),
+        n => format!(", although servers have sent Raft.RequestVote {n} times"),
+    }
+}
+
 // What a failure is about.
 
 /// Notes that the failure that the calling thread is about to report concerns server `i`.

@@ -78,12 +78,13 @@ impl<H: Host> Run<H> {
         disturb(&self.cluster);
         record::note("the faults are over: all servers run and are connected");
         self.cluster.calm();
+        let calm_since = harness::elapsed();
         let cluster = &self.cluster;
         self.soon(
             || has_leader(cluster),
             || {
-                let states = (0..cluster.n).map(|i| describe(cluster, i));
-                format!("there is no leader: {}", states.collect::<Vec<_>>().join(", "))
+                let states: Vec<String> = (0..cluster.n).map(|i| describe(cluster, i)).collect();
+                format!("there is no leader{}: {}", record::votes_asked_since(calm_since), states.join(", "))
             },
         );
         // In every other run, clients go on while servers that missed something catch up.
@@ -132,10 +133,11 @@ impl<H: Host> Run<H> {
             cluster.set_links(|i, j| i != leader && j != leader);
             // A leader that is cut off need not notice it, and need not answer.
             cluster.cut_clients(|_, server| server == leader);
+            let cut_since = harness::elapsed();
             self.with_cut(format!("[{leader}]"), || {
                 self.soon(
                     || cluster.newest_leader().is_some_and(|(newer, _)| newer > term),
-                    || "no other server leads".to_string(),
+                    || format!("no other server leads{}", record::votes_asked_since(cut_since)),
                 );
                 check();
             });

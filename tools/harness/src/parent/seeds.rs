@@ -57,7 +57,11 @@ impl Plan {
         let last_first = u64::MAX - (wanted.runs - 1);
         Plan {
             first: wanted.seed.unwrap_or_else(|| fresh().min(last_first)),
-            progress: Progress::new(runs, environment.prints_log),
+            progress: Progress::new(
+                runs,
+                if wanted.runs > 1 { "seeds" } else { "tests" },
+                environment.prints_log,
+            ),
             wanted,
             traces,
             pictures: environment.pictures,
@@ -127,19 +131,16 @@ pub(super) fn run(
         }
     };
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
-    let shows_progress = wanted.runs > 1;
     // Tests in virtual time do not disturb each other. With one thread, libtest prints a test's name at its begin, in the
     // line in which the progress is shown.
-    let (arguments, tests_wanted) = arguments(if shows_progress { processors.max(2) } else { processors });
+    let (arguments, tests_wanted) = arguments(processors.max(2));
     let runs = tests_wanted.saturating_mul(wanted.runs);
     let plan = Arc::new(Plan::new(wanted, environment, traces, processors, runs));
     let trials = tests.iter().map(|test| plan.trial(test)).collect();
     let conclusion = std::thread::scope(|scope| {
         let (running, end) = channel();
         let progress = &plan.progress;
-        if shows_progress {
-            scope.spawn(move || progress.show_until(&end));
-        }
+        scope.spawn(move || progress.show_until(&end));
         let conclusion = libtest_mimic::run(&arguments, trials);
         drop(running);
         conclusion
@@ -177,9 +178,13 @@ fn run_trial(plan: &Plan, name: &'static str) -> Result<(), Failed> {
     if plan.wanted.runs > 1 {
         return run_seeds(plan, name);
     }
+    let slot = plan.slots.take();
+    plan.progress.begin(name);
     let mut output = Vec::new();
     let result = run_seed(plan, name, plan.first, plan.pictures, &mut output);
-    process::print(&[b"\n", &output[..]].concat());
+    drop(slot);
+    plan.progress.count(result.is_err());
+    plan.progress.end(name, 0, &[b"\n", &output[..]].concat());
     result.map_err(|why| {
         let why = why.to_string();
         failed(plan, name, &[Failure { seed: plan.first, why, output }], 1)

@@ -291,6 +291,16 @@ impl Messages {
         self.rpcs.get_mut(index / BLOCK)?.get_mut(index % BLOCK)
     }
 
+    /// How many requests of this method servers that have not crashed have sent from this time on, as far as they are kept.
+    pub(crate) fn requests_since(&self, method: &str, at: Duration) -> usize {
+        let is_one = |rpc: &&Rpc| {
+            u128::from(rpc.sent()) >= at.as_micros()
+                && self.methods.get(usize::from(rpc.method)).is_some_and(|own| own.name == method)
+                && matches!(self.sender_of(rpc), Some(Sender::Server(_)))
+        };
+        self.iter().filter(is_one).count()
+    }
+
     /// Notes that the handler starts.
     pub(crate) fn arrive(&mut self, at: Duration, rpc: u64) {
         if let Some(rpc) = self.open(rpc) {
@@ -598,6 +608,25 @@ mod tests {
         }
         let tries = |begin, end| messages.tries("client 1", ms(begin), ms(end)).len();
         assert_eq!((tries(1, 2), tries(2, 3), tries(1, 3)), (1, 1, 2));
+    }
+
+    #[test]
+    fn requests_are_counted_by_method_time_and_sender() {
+        let mut messages = Messages::new();
+        messages.end("0 to 1", Sender::Server(0));
+        messages.end("2 to 1", Sender::Crashed(2));
+        let ms = Duration::from_millis;
+        for (at, end, method) in [
+            (1, "0 to 1", "A"),
+            (2, "0 to 1", "A"),
+            (2, "0 to 1", "B"),
+            (3, "2 to 1", "A"),
+            (4, "0 to 1", "A"),
+        ] {
+            messages.send(ms(at), end, Some(1), method, &[], || None);
+        }
+        let count = |method, at| messages.requests_since(method, ms(at));
+        assert_eq!((count("A", 1), count("A", 2), count("B", 2), count("A", 5)), (3, 2, 1, 0));
     }
 
     #[test]

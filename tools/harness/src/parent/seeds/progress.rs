@@ -1,4 +1,4 @@
-//! Shows on standard error how many seeds have run: in a terminal as one line that changes in place, otherwise as a new
+//! Shows on standard error how many seeds have run, or tests if each has one seed: in a terminal as one line that changes in place, otherwise as a new
 //! line now and then.
 
 use super::lock;
@@ -22,6 +22,8 @@ const CLEAR: &str = "\r\x1b[K";
 
 /// How far all tests are.
 pub(super) struct Progress {
+    /// What is counted: "seeds", or "tests".
+    counted: &'static str,
     is_terminal: bool,
     state: Mutex<State>,
 }
@@ -48,9 +50,9 @@ struct Counts {
 }
 
 impl Progress {
-    /// `wanted`: how many seeds are to run, in all tests together. `prints_log`: whether the tests write to standard
-    /// error too; then no line can change in place.
-    pub(super) fn new(wanted: u64, prints_log: bool) -> Progress {
+    /// `wanted`: how many seeds are to run, in all tests together. `counted`: what the line calls them. `prints_log`: whether
+    /// the tests write to standard error too; then no line can change in place.
+    pub(super) fn new(wanted: u64, counted: &'static str, prints_log: bool) -> Progress {
         let can_clear = variable("TERM").is_some_and(|terminal| terminal != "dumb");
         let state = State {
             counts: Counts { wanted, done: 0, failed: 0 },
@@ -60,6 +62,7 @@ impl Progress {
             printed: None,
         };
         Progress {
+            counted,
             is_terminal: std::io::stderr().is_terminal() && can_clear && !prints_log,
             state: Mutex::new(state),
         }
@@ -102,7 +105,7 @@ impl Progress {
     fn show(&self) {
         let mut state = lock(&self.state);
         let Some(begun) = state.begun.filter(|_| !state.running.is_empty()) else { return };
-        let line = line(state.counts, begun.elapsed(), &state.running);
+        let line = line(state.counts, self.counted, begun.elapsed(), &state.running);
         if !self.is_terminal {
             write_to_stderr(&format!("{line}\n"));
         } else if state.printed.is_none_or(|printed| printed.elapsed() >= TERMINAL_INTERVAL) {
@@ -127,9 +130,9 @@ fn write_to_stderr(text: &str) {
 }
 
 /// For example "  120 of 1000 seeds, 0 failed, 41/s, 22 s left: test_basic_3a".
-fn line(counts: Counts, elapsed: Duration, running: &[&str]) -> String {
+fn line(counts: Counts, counted: &str, elapsed: Duration, running: &[&str]) -> String {
     let Counts { wanted, done, failed } = counts;
-    let mut line = format!("  {done} of {wanted} seeds, {failed} failed");
+    let mut line = format!("  {done} of {wanted} {counted}, {failed} failed");
     let rate = done as f64 / elapsed.as_secs_f64();
     if done > 0 && rate.is_finite() {
         let digits = if rate < 10.0 { 1 } else { 0 };
@@ -166,16 +169,21 @@ mod tests {
     fn a_line_says_what_is_done_and_what_is_left() {
         let counts = Counts { wanted: 1000, done: 120, failed: 3 };
         assert_eq!(
-            line(counts, Duration::from_secs(3), &["test_basic_3a"]),
+            line(counts, "seeds", Duration::from_secs(3), &["test_basic_3a"]),
             "  120 of 1000 seeds, 3 failed, 40/s, 22 s left: test_basic_3a"
         );
         assert_eq!(
-            line(counts, Duration::from_secs(50), &["test_basic_3a", "test_concurrent_3a"]),
+            line(counts, "seeds", Duration::from_secs(50), &["test_basic_3a", "test_concurrent_3a"]),
             "  120 of 1000 seeds, 3 failed, 2.4/s, 7 min left: test_basic_3a, test_concurrent_3a"
         );
         assert_eq!(
-            line(Counts { wanted: 1000, done: 0, failed: 0 }, Duration::from_secs(3), &["test_basic_3a"]),
-            "  0 of 1000 seeds, 0 failed: test_basic_3a"
+            line(
+                Counts { wanted: 1000, done: 0, failed: 0 },
+                "tests",
+                Duration::from_secs(3),
+                &["test_basic_3a"]
+            ),
+            "  0 of 1000 tests, 0 failed: test_basic_3a"
         );
     }
 
