@@ -224,6 +224,11 @@ fn stacks_are_as_large_as_the_program_wants() {
 }
 
 #[test]
+fn to_fill_memory_takes_time() {
+    passes("fills_memory", &[], "Passed");
+}
+
+#[test]
 fn a_thread_has_values_of_its_own_and_drops_them_when_it_ends() {
     SWITCHERS.iter().for_each(|switcher| {
         passes("ends_threads_with_values", &[("LAB_SIM_SWITCH", switcher)], "Passed");

@@ -71,6 +71,7 @@ fn main() -> ExitCode {
             ("overflows_its_stack", overflows_its_stack),
             ("needs_a_large_stack", needs_a_large_stack),
             ("ends_threads_with_values", ends_threads_with_values),
+            ("fills_memory", fills_memory),
             ("pauses_a_server", pauses_a_server),
             ("exchanges_messages", exchanges_messages),
             ("elects_two_leaders", elects_two_leaders),
@@ -600,6 +601,18 @@ fn needs_a_large_stack() {
     let thread = std::thread::Builder::new().stack_size(100 << 20);
     let thread = thread.spawn(|| assert_eq!(fill(64), 64)).expect("a thread starts");
     thread.join().expect("it does not panic");
+    harness::passed(PASSED);
+}
+
+/// Ten million bytes take five milliseconds, and a thousand nothing.
+fn fills_memory() {
+    let times = [10_000_000, 1000].map(|size| {
+        let begun = Instant::now();
+        std::hint::black_box(Vec::<u8>::with_capacity(size));
+        begun.elapsed()
+    });
+    let ms = Duration::from_millis;
+    assert!(times[0] >= ms(5) && times[0] < ms(6) && times[1] < ms(1), "{times:?}");
     harness::passed(PASSED);
 }
 

@@ -17,7 +17,7 @@ unsafe impl GlobalAlloc for Allocator {
             // SAFETY: the caller vouches for the layout.
             return unsafe { System.alloc(layout) };
         }
-        scheduler::at_allocation();
+        scheduler::at_allocation(layout.size());
         arena::allocate(layout)
     }
 

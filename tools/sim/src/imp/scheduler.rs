@@ -5,7 +5,7 @@
 //! seed and strategy decide which thread gets the baton. When no thread can run, the clock jumps to the earliest
 //! deadline of a waiting thread. When no waiting thread has a deadline, the threads are deadlocked.
 
-use super::clock::{ALLOCATION, CLOCK_READ, Clock, EDGE, SECOND, STEP, YIELD};
+use super::clock::{ALLOCATION, BYTES_FILLED, CLOCK_READ, Clock, EDGE, SECOND, STEP, YIELD};
 use super::deadlock::{self, Waiting};
 use super::edges::{self, Edge};
 use super::inbox::Message;
@@ -40,6 +40,8 @@ const START_ODDS: u64 = 2;
 /// The baton may be passed on at some allocations. Between two of these there is a random number of other allocations,
 /// below this limit.
 const ALLOCATIONS_BETWEEN: u64 = 200;
+/// An allocation with so many bytes is a large one: it costs time to fill it.
+const LARGE: usize = 4096;
 /// The same for edges in the control flow of instrumented code: the random number lies in this range.
 const EDGES_BETWEEN: Range<u64> = 20..100;
 
@@ -280,7 +282,10 @@ pub(crate) fn yield_now(me: &'static Thread) {
 
 /// The allocator calls this at each allocation.
 #[inline]
-pub(crate) fn at_allocation() {
+pub(crate) fn at_allocation(size: usize) {
+    if size >= LARGE && current().is_some() {
+        with(|s| s.clock.charge(size as u64 / BYTES_FILLED));
+    }
     let left = ALLOCATIONS_LEFT.load(Ordering::Relaxed);
     if left > 0 {
         return ALLOCATIONS_LEFT.store(left - 1, Ordering::Relaxed);
