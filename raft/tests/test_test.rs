@@ -44,8 +44,9 @@ const TESTS: [harness::Test; 23] = [
     ("test_stalled_leader_extra", test_stalled_leader_extra),
 ];
 
-/// The tests that measure time: always simulated.
-const SIMULATED: [harness::Test; 4] = [
+/// The tests that measure time, or that mostly wait: always simulated.
+const SIMULATED: [harness::Test; 5] = [
+    ("test_late_votes_extra", test_late_votes_extra),
     ("test_slow_elections_extra", test_slow_elections_extra),
     ("test_timer_after_granted_vote_extra", test_timer_after_granted_vote_extra),
     ("test_timer_after_denied_vote_extra", test_timer_after_denied_vote_extra),
@@ -826,6 +827,55 @@ fn test_many_candidates_extra() {
         }
         watch_leaders(&cfg, 2 * RAFT_ELECTION_TIMEOUT / 3);
         cfg.connect(leader);
+    }
+
+    cfg.end();
+    cfg.cleanup();
+}
+
+/// A candidate is cut off from all others while replies with votes are still on their way to it. Nobody can vote for it in the
+/// terms that it begins then: a vote counts only in the term in which it was given (section 5.2).
+#[cfg_attr(rust_analyzer, test)]
+fn test_late_votes_extra() {
+    let cfg = Config::new(3, false);
+    cfg.begin("Test (extra): votes of an earlier term do not count");
+
+    for _ in 0..15 {
+        let leader = first_leader(&cfg, &[0, 1, 2]);
+        let (term, _) = cfg.state(leader);
+        let others = [(leader + 1) % 3, (leader + 2) % 3];
+        // Of the two others, one soon asks the other for its vote. Long reordering holds two replies in three back, for up to 2.2 s.
+        cfg.set_long_reordering(true);
+        cfg.disconnect(leader);
+        let begun = Instant::now();
+        while others.iter().all(|i| cfg.state(*i).0 <= term) {
+            let waited = begun.elapsed();
+            assert!(
+                waited < 10 * RAFT_ELECTION_TIMEOUT,
+                "servers {others:?} hear from no leader, and begin no election"
+            );
+            sleep(Duration::from_millis(1));
+        }
+        sleep(Duration::from_millis(5));
+        others.iter().for_each(|i| cfg.disconnect(*i));
+        let terms = others.map(|i| (i, cfg.state(i).0));
+
+        let begun = Instant::now();
+        while begun.elapsed() < 3 * RAFT_ELECTION_TIMEOUT {
+            for (i, cut_off_in) in terms {
+                let (term, leads) = cfg.state(i);
+                if leads && term > cut_off_in {
+                    record::about_server(i);
+                    panic!(
+                        "server {i} was cut off from all others in term {cut_off_in}, and leads in term {term}, for which nobody \
+                         else can have voted"
+                    );
+                }
+            }
+            sleep(Duration::from_millis(1));
+        }
+        cfg.set_long_reordering(false);
+        (0..3).for_each(|i| cfg.connect(i));
     }
 
     cfg.end();

@@ -249,7 +249,7 @@ static LAB_2: [Test; 17] = [
     test("test_unreliable_churn_2c", "17 unreliable churn", 5.0, 17.0),
 ];
 
-static EXTRA_2: [Test; 10] = [
+static EXTRA_2: [Test; 11] = [
     extra("test_one_vote_per_term_extra", "x1 one vote per term", 30.0),
     extra("test_many_candidates_extra", "x2 many candidates", 30.0),
     extra("test_figure8_step_by_step_extra", "x3 Figure 8 step by step", 10.0),
@@ -260,6 +260,7 @@ static EXTRA_2: [Test; 10] = [
     simulated("test_timer_after_granted_vote_extra", "x8 timer after granted vote", 5.0),
     simulated("test_timer_after_denied_vote_extra", "x9 timer after denied vote", 5.0),
     simulated("test_timer_after_stale_append_extra", "x10 timer after stale append", 5.0),
+    simulated("test_late_votes_extra", "x11 late votes", 5.0),
 ];
 
 /// The last one is of 3B.
