@@ -199,7 +199,7 @@ mod tests {
     #[test]
     fn lab_2_has_its_own_tests_and_hand_in_and_perhaps_extra_tests() {
         let extra = Some(Extra::Points(1.5));
-        for (extra, count) in [(None, 17), (extra, 27)] {
+        for (extra, count) in [(None, 17), (extra, 28)] {
             let text =
                 yml(&choices("lab2", Part::Lab2, date(2026, 1, 1)), &usual(Part::Lab2, extra)).unwrap();
             assert!(text.contains("display_name: 'Lab 2: Raft'\n"), "{text}");
