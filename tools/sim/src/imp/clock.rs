@@ -15,8 +15,8 @@ pub(crate) const STEP: u64 = 5_000;
 pub(crate) const CLOCK_READ: u64 = 50;
 pub(crate) const YIELD: u64 = 500;
 pub(crate) const ALLOCATION: u64 = 100;
-/// Somebody fills the memory that was allocated. Each so many bytes of a large allocation cost a nanosecond. Otherwise a service that
-/// encodes its whole log at each save would execute more operations than it does in real time, and its log would grow without end.
+/// How many bytes of a large allocation cost one nanosecond, because the program will fill them. Otherwise a service that encodes its
+/// whole log at each save would execute more operations than it does in real time, and its log would grow all the longer.
 pub(crate) const BYTES_FILLED: u64 = 2;
 /// An edge in the control flow of instrumented code.
 pub(crate) const EDGE: u64 = 20;

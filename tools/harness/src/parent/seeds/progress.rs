@@ -1,5 +1,5 @@
-//! Shows on standard error how many seeds have run, or tests if each has one seed: in a terminal as one line that changes in place, otherwise as a new
-//! line now and then.
+//! Shows on standard error how many seeds have run, or tests if each has one seed: in a terminal as one line that changes in
+//! place, otherwise as a new line now and then.
 
 use super::lock;
 use crate::environment::variable;
