@@ -795,15 +795,14 @@ fn settle(cfg: &Config, servers: &[usize]) -> usize {
 
 /// Waits until one of the servers leads, and returns that server.
 fn first_leader(cfg: &Config, servers: &[usize]) -> usize {
-    let begun = Instant::now();
+    let (begun, since) = (Instant::now(), harness::elapsed());
     while begun.elapsed() < 10 * RAFT_ELECTION_TIMEOUT {
         if let Some(leader) = servers.iter().find(|i| cfg.state(**i).1) {
             return *leader;
         }
         sleep(Duration::from_millis(1));
     }
-    let seconds = begun.elapsed().as_secs_f64();
-    let votes = record::votes_asked_since(harness::elapsed().saturating_sub(begun.elapsed()));
+    let (seconds, votes) = (begun.elapsed().as_secs_f64(), record::votes_asked_since(since));
     panic!("servers {servers:?} elected no leader in {seconds:.1} s{votes}");
 }
 
