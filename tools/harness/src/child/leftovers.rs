@@ -42,6 +42,7 @@ impl Own {
     }
 
     fn others(&self) -> Vec<Left> {
+        let before = labrpc::running();
         let mut threads: BTreeMap<usize, String> =
             threads::all().into_iter().filter(|(id, _)| !self.ids.contains(id)).collect();
         // A thread without a name inherits the name of the thread that starts it. Of two threads with the name of one of
@@ -54,7 +55,11 @@ impl Own {
             }
             _ => true,
         });
-        let tasks = labrpc::running().into_iter().map(|task| Left {
+        // A task may have ended just now, and may have started a thread that came too late for the list of threads. While a
+        // task was running on either side of that list, there is something left.
+        let after = labrpc::running();
+        let running = if after.is_empty() { before } else { after };
+        let tasks = running.into_iter().map(|task| Left {
             id: pool.get(&task.worker).copied(),
             started_at: task.started_at,
             name: Name::Task(task.name),
