@@ -71,6 +71,13 @@ pub(crate) enum Pictures {
 /// A message from the child about its test.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) enum Report {
+    /// The test's function has returned, and whatever the threads that are left do, the test has passed. The child looks at these
+    /// threads, prints the last line, and says that the test has passed. If the child ends before that, this message counts.
+    Returned {
+        token: String,
+        /// The test's last line, if it has one.
+        line: Option<PassedLine>,
+    },
     /// The test has passed.
     Passed {
         token: String,

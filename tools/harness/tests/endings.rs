@@ -632,9 +632,33 @@ fn threads_at_work_do_not_keep_a_process_from_its_end() {
             simulation,
             ..foreign(samples(&[]), "leaves_threads_at_work", Duration::from_secs(60))
         };
-        let pass = run_test(run, &mut |_| {}).unwrap();
-        assert!(pass.line.is_some() && ended_by_itself(&pass), "{seed:?}: {:?}", pass.remarks);
+        let mut output = Vec::new();
+        let pass = run_test(run, &mut |text| output.extend_from_slice(text)).unwrap_or_else(|failure| {
+            let output = String::from_utf8_lossy(&output).replace('\r', "");
+            panic!("seed {seed:?}: {failure:?}: {output}")
+        });
+        assert!(pass.line.is_some() && ended_by_itself(&pass), "seed {seed:?}: {:?}", pass.remarks);
     }
+}
+
+/// A thread that the test has left ends the process while the harness waits for such threads.
+#[test]
+fn a_process_may_end_in_any_way_once_its_test_has_passed() {
+    for simulation in [None, harness::CAN_SIMULATE.then(SimulatedRun::default)] {
+        let run = TestRun {
+            simulation,
+            ..foreign(samples(&[]), "leaves_a_thread_that_aborts", Duration::from_secs(60))
+        };
+        let mut output = Vec::new();
+        let pass = run_test(run, &mut |text| output.extend_from_slice(text)).unwrap();
+        let output = String::from_utf8(output).unwrap();
+        assert!(pass.line.is_some() && output.contains("  ... Passed --"), "{output}");
+        assert!(
+            pass.remarks[0].contains("the test has passed, but its process ended (signal: 6"),
+            "{output}"
+        );
+    }
+    fails("leaves_a_thread_that_aborts_extra", &["its process ended (signal: 6"]);
 }
 
 /// The harness gets no processor from the test's first line until after the limit.

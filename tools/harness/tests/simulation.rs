@@ -134,6 +134,17 @@ fn a_test_that_passes_names_its_seed_and_says_that_its_time_is_not_real() {
     assert!(passed && text.contains("(virtual time, seed "), "{text}");
 }
 
+/// A thread can be asked where it is before it has run for the first time.
+#[test]
+fn threads_that_have_not_begun_can_be_asked() {
+    for seed in ["1", "2", "3"] {
+        for switcher in SWITCHERS {
+            let environment = [("LAB_SEED", seed), ("LAB_SIM_SWITCH", switcher)];
+            passes("asks_threads_that_have_not_begun", &environment, "ok");
+        }
+    }
+}
+
 #[test]
 fn a_servers_threads_can_be_paused_and_run_again() {
     for seed in ["1", "2", "3", "4", "5"] {

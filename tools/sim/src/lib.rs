@@ -123,7 +123,7 @@ pub fn peak() -> usize {
 
 /// The places where other threads are, the innermost first. On a simulated thread, `ids` are numbers that [`threads`] gives;
 /// otherwise they are the kernel's ids of threads of this process, which a signal (SIGUSR2) asks. Empty for a thread that has
-/// ended or does not answer, and where there is no simulator.
+/// not begun, has ended or does not answer, and where there is no simulator.
 pub fn whereabouts(ids: &[usize]) -> Vec<Vec<Place>> {
     imp::whereabouts(ids)
 }

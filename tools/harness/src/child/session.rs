@@ -93,6 +93,13 @@ fn last_line() -> MutexGuard<'static, Option<PassedLine>> {
     LAST_LINE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Tells the parent that nothing can fail the test any more.
+pub(super) fn announce_pass() {
+    if let Some(start) = start() {
+        tell(&Report::Returned { token: start.token.clone(), line: *last_line() });
+    }
+}
+
 /// Prints the test's last line, with `time` at its end, how many threads there were at most if that is wanted, and these
 /// warnings, and tells the parent that the test has passed.
 pub(super) fn conclude(time: &str, warnings: &[String]) {

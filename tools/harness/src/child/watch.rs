@@ -111,9 +111,12 @@ pub(super) fn look(limit: Duration) {
 }
 
 /// Waits for the test's threads to end or to return to labrpc's pool. If some do not, fails the test, or returns a warning
-/// that names them.
+/// that names them. The test's function has returned.
 pub(super) fn wait_for_the_others(own: &Own) -> Option<String> {
     let is_strict = is_strict();
+    if !is_strict {
+        sim::outside(session::announce_pass);
+    }
     let left = own.wait_for_the_others(if is_strict { STRICT_GRACE } else { GRACE })?;
     if is_strict {
         fail_about(

@@ -282,10 +282,17 @@ fn follow_to_its_end(
     if let Some(objection) = stopped {
         return Err(TestFailure::Stopped(objection).into());
     }
-    let Heard { verdict, panic, .. } = &mut process.heard;
+    let Heard { verdict, panic, returned, .. } = &mut process.heard;
     // The child prints its message before it reports it.
     let is_printed = matches!(verdict, Some(Verdict::Failed(_)));
-    match verdict.take().or(panic.take().map(Verdict::Failed)) {
+    let verdict = verdict.take().or(panic.take().map(Verdict::Failed));
+    if verdict.is_none()
+        && let Some(line) = returned.take()
+    {
+        process.remark_on_its_end(line, status.filter(|_| has_ended), output);
+        return Ok(TestPass { line, remarks: process.heard.remarks });
+    }
+    match verdict {
         Some(Verdict::Passed(line)) => Ok(TestPass { line, remarks: process.heard.remarks }),
         Some(Verdict::Failed(message)) => {
             let drawing = process.heard.drawing.filter(|_| !sealed);
@@ -315,6 +322,9 @@ struct Heard {
     verdict: Option<Verdict>,
     /// The message of the first panic: the verdict of a child that gives none.
     panic: Option<String>,
+    /// The test's last line, if it has one, from a child that only looks at the threads that are left: the verdict of a child
+    /// that gives none.
+    returned: Option<Option<PassedLine>>,
     remarks: Vec<String>,
     /// What became of the child's picture.
     drawing: Option<Drawing>,
@@ -328,6 +338,7 @@ impl Heard {
             Some(Report::Passed { token, line }) if token == self.token => {
                 self.verdict.get_or_insert(Verdict::Passed(line));
             }
+            Some(Report::Returned { token, line }) if token == self.token => self.returned = Some(line),
             Some(Report::Failed { message }) => {
                 self.verdict.get_or_insert(Verdict::Failed(message));
             }
@@ -336,7 +347,7 @@ impl Heard {
             }
             Some(Report::Remark { text }) if self.remarks.len() < MOST_REMARKS => self.remarks.push(text),
             Some(Report::Picture(drawing)) => self.drawing = Some(drawing),
-            Some(Report::Remark { .. } | Report::Passed { .. }) | None => {}
+            Some(Report::Remark { .. } | Report::Returned { .. } | Report::Passed { .. }) | None => {}
         }
     }
 }
@@ -372,7 +383,14 @@ impl Process {
             child,
             output,
             channel,
-            heard: Heard { token, verdict: None, panic: None, remarks: Vec::new(), drawing: None },
+            heard: Heard {
+                token,
+                verdict: None,
+                panic: None,
+                returned: None,
+                remarks: Vec::new(),
+                drawing: None,
+            },
         })
     }
 
@@ -425,6 +443,23 @@ impl Process {
             lingering::threads(self.child.id())
         );
         output(format!("warning: {text}\n").as_bytes());
+        self.heard.remarks.push(text);
+    }
+
+    /// Prints the last line of a test that has passed, and whose child ended before it could say so; notes how. `status`: None if
+    /// it was killed.
+    fn remark_on_its_end(
+        &mut self,
+        line: Option<PassedLine>,
+        status: Option<ExitStatus>,
+        output: &mut dyn FnMut(&[u8]),
+    ) {
+        let how = status.map_or("had to be killed".to_string(), |status| format!("ended ({status})"));
+        let text = format!(
+            "the test has passed, but its process {how} while the harness waited for the threads that were left"
+        );
+        let line = line.map_or(String::new(), |line| format!("{line}\n"));
+        output(format!("{line}warning: {text}\n").as_bytes());
         self.heard.remarks.push(text);
     }
 

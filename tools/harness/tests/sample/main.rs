@@ -73,10 +73,13 @@ fn main() -> ExitCode {
             ("ends_threads_with_values", ends_threads_with_values),
             ("fills_memory", fills_memory),
             ("pauses_a_server", pauses_a_server),
+            ("asks_threads_that_have_not_begun", asks_threads_that_have_not_begun),
             ("exchanges_messages", exchanges_messages),
             ("elects_two_leaders", elects_two_leaders),
             ("leaves_stdout_locked", leaves_stdout_locked),
             ("leaves_threads_at_work", leaves_threads_at_work),
+            ("leaves_a_thread_that_aborts", leaves_a_thread_that_aborts),
+            ("leaves_a_thread_that_aborts_extra", leaves_a_thread_that_aborts),
             ("holds_a_lock_across_an_rpc", holds_a_lock_across_an_rpc),
             ("sends_with_the_lock_held", sends_with_the_lock_held),
         ],
@@ -150,6 +153,16 @@ fn leaves_threads_at_work() {
             });
         }
     }
+    harness::passed(PASSED);
+}
+
+/// A thread that outlives the test ends the process.
+fn leaves_a_thread_that_aborts() {
+    harness::begin("Test: sample");
+    std::thread::spawn(|| {
+        sleep(Duration::from_millis(100));
+        std::process::abort();
+    });
     harness::passed(PASSED);
 }
 
@@ -845,6 +858,23 @@ fn leaves_a_process() {
 fn leaves_a_process_and_exits() {
     leaves_a_process();
     std::process::exit(0);
+}
+
+/// Asks threads where they are; some of them have not begun. For simulations only.
+fn asks_threads_that_have_not_begun() {
+    let begun = Arc::new(AtomicUsize::new(0));
+    let start = |_| {
+        let begun = begun.clone();
+        std::thread::spawn(move || begun.fetch_add(1, Ordering::Relaxed))
+    };
+    let started: Vec<_> = (0..30).map(start).collect();
+    let ids: Vec<usize> =
+        sim::threads().expect("the test is simulated").into_iter().map(|(id, _)| id).collect();
+    sim::whereabouts(&ids);
+    assert!(begun.load(Ordering::Relaxed) < started.len(), "all threads have run before they were asked");
+    for thread in started {
+        thread.join().expect("a thread that was asked early runs as any other");
+    }
 }
 
 /// Pauses one of two servers, whose threads wait in different ways. For simulations only.

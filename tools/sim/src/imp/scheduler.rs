@@ -485,12 +485,13 @@ pub(crate) fn alive() -> Vec<(usize, String)> {
     })
 }
 
-/// The places where these threads are, by their numbers. Empty for a thread that has ended, and for `me`.
+/// The places where these threads are, by their numbers. Empty for a thread that has not begun or has ended, and for `me`.
 pub(crate) fn locate(me: &'static Thread, ids: &[usize]) -> Vec<Vec<Place>> {
     let alive: Vec<(usize, &'static Thread)> = with(|s| {
         s.reporter = Some(me);
         let records = ids.iter().enumerate().map(|(i, id)| (i, s.threads.get(*id)));
-        records.filter(|(_, r)| r.is_alive() && r.thread.id != me.id).map(|(i, r)| (i, r.thread)).collect()
+        let threads = records.filter(|(_, r)| r.is_alive()).map(|(i, r)| (i, r.thread));
+        threads.filter(|(_, thread)| thread.has_begun() && thread.id != me.id).collect()
     });
     let mut places: Vec<Vec<Place>> = ids.iter().map(|_| Vec::new()).collect();
     let threads: Vec<&Thread> = alive.iter().map(|(_, thread)| *thread).collect();

@@ -53,6 +53,12 @@ impl Thread {
         SELF.set(Some(self));
     }
 
+    /// Whether the thread has run. Before that, nothing may be called on it: std refuses to start a thread on which
+    /// `std::thread::current` was called already.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.kernel_id() != 0
+    }
+
     /// The kernel's id of the kernel thread on which this thread runs.
     pub(crate) fn kernel_id(&self) -> libc::pid_t {
         self.kernel_id.load(Ordering::Relaxed)
