@@ -32,6 +32,11 @@ const READS_IN_A_ROW: u32 = 32;
 /// few times before they wait; passing the baton on at those yields would cost time for nothing.
 const YIELDS_IN_A_ROW: u32 = 16;
 
+/// A thread that comes this many times to an edge at which another could run, without waiting, gets the lowest priority: it may
+/// wait in a loop for a thread that was interrupted. So does crossbeam's receiver, which makes no call meanwhile, for a sender in
+/// the middle of its send.
+const EDGE_STOPS_IN_A_ROW: u32 = 64;
+
 // At other calls the baton is passed on with a probability of 1 in:
 const YIELD_ODDS: u64 = 64;
 const WAKE_ODDS: u64 = 4;
@@ -334,6 +339,11 @@ fn let_another_run(me: &'static Thread) {
     let again = with(|s| {
         let edges = EDGES_BETWEEN.start + s.choices.below(EDGES_BETWEEN.end - EDGES_BETWEEN.start);
         s.clock.charge(EDGE * edges);
+        let record = s.threads.get_mut(me.id);
+        record.edge_stops += 1;
+        if record.edge_stops.is_multiple_of(EDGE_STOPS_IN_A_ROW) {
+            s.chooser.defer(me.id);
+        }
         edges
     });
     EDGES_LEFT.store(again, Ordering::Relaxed);
@@ -369,6 +379,7 @@ pub(crate) fn read_clock(me: &'static Thread) -> u64 {
         with(|s| {
             s.reads = 0;
             s.clock.charge(STEP);
+            s.chooser.defer(me.id);
         });
         maybe_switch(me, 1);
     }
@@ -576,4 +587,56 @@ pub(crate) fn simulate(
     });
     thread::leave();
     end
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::run;
+    use super::*;
+    use crate::options::{Options, Switcher};
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicBool;
+    use std::time::{Duration, Instant};
+
+    fn simulate_priorities(seed: u64, f: impl FnOnce() + Send + 'static) -> Duration {
+        let hooks = Hooks { describe: || None, fail: |why| panic!("{why}"), places: |_| String::new() };
+        let strategy = Strategy::Priorities;
+        let options = Options { seed, strategy, trace: None, switcher: Switcher::Registers, hooks };
+        run(options, "test", f).elapsed
+    }
+
+    /// Many threads wait in a loop for one that has the lowest priority, perhaps. However they wait, the one must get on.
+    #[test]
+    fn a_thread_that_waits_in_a_loop_gets_a_low_priority() {
+        fn pass_edges() {
+            at_edge(None);
+        }
+        fn look_at_the_clock() {
+            let _ = Instant::now();
+        }
+        for wait in [pass_edges, look_at_the_clock, std::thread::yield_now] {
+            for seed in 1..=10 {
+                let elapsed = simulate_priorities(seed, move || {
+                    let is_done = Arc::new(AtomicBool::new(false));
+                    let work = |i: usize| {
+                        let is_done = is_done.clone();
+                        std::thread::spawn(move || match i {
+                            30 => {
+                                (0..1000).for_each(|_| at_edge(None));
+                                is_done.store(true, Ordering::Relaxed);
+                            }
+                            _ => {
+                                while !is_done.load(Ordering::Relaxed) {
+                                    wait();
+                                }
+                            }
+                        })
+                    };
+                    let threads: Vec<_> = (0..60).map(work).collect();
+                    threads.into_iter().for_each(|thread| thread.join().expect("nobody panics"));
+                });
+                assert!(elapsed < Duration::from_millis(100), "seed {seed}: {elapsed:?}");
+            }
+        }
+    }
 }

@@ -52,6 +52,8 @@ pub(crate) struct Record {
     has_timed_out: Option<bool>,
     /// How many times the thread has yielded since it last waited.
     pub(crate) yields: u32,
+    /// How many times since then the thread has come to an edge at which another could run.
+    pub(crate) edge_stops: u32,
     /// True if the thread only watches the others (see `crate::stand_by`).
     pub(crate) stands_by: bool,
     /// The thread's own kernel thread, if it has one. It is joined after the simulated thread has ended.
@@ -109,6 +111,7 @@ impl Threads {
             paused_until: None,
             has_timed_out: None,
             yields: 0,
+            edge_stops: 0,
             stands_by: false,
             kernel_thread: None,
             stack: None,
@@ -153,7 +156,8 @@ impl Threads {
     /// Makes a thread wait.
     pub(crate) fn park(&mut self, id: usize, state: State, deadline: Option<u64>) {
         let record = &mut self.records[id];
-        (record.state, record.deadline, record.timed_out, record.yields) = (state, deadline, false, 0);
+        (record.state, record.deadline, record.timed_out) = (state, deadline, false);
+        (record.yields, record.edge_stops) = (0, 0);
         record.waits += 1;
         if let State::Futex(address) = state {
             self.waiters.add(address, id);

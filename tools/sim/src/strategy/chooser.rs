@@ -12,7 +12,8 @@ pub(crate) trait Chooser: Send {
     /// run, and is not empty.
     fn choose(&mut self, ready: &[usize], choices: &mut Rng) -> usize;
 
-    /// Notes that the thread has yielded many times in a row: it probably waits for another thread.
+    /// Notes that the thread probably waits in a loop, for another thread or for a time: without any other wait, it has yielded, read
+    /// the clock, or come to edges many times.
     fn defer(&mut self, _thread: usize) {}
 
     /// The time until which to pause the running thread. None: do not pause it. The scheduler calls this whenever it
