@@ -3,7 +3,7 @@
 use crate::scenario::Scenario;
 use crate::search::{Failure, Found, Outcome, Progress, Search, Trial};
 use clap::Parser;
-use harness::{SimulatedRun, Test, TestRun, Trust};
+use harness::{SimulatedRun, Test, TestFailure, TestRun, Trust};
 use parking_lot::Mutex;
 use std::io::{IsTerminal, Write};
 use std::process::{Command, ExitCode};
@@ -169,6 +169,13 @@ impl Hunter {
         };
         let mut output = Vec::new();
         let result = harness::run_test(run, &mut |text| output.extend_from_slice(text));
+        if let Err(failure @ TestFailure::NotStarted(_)) = &result {
+            eprintln!(
+                "\nhunt: {failure}. The program is {}: if it was built anew meanwhile, hunt again",
+                self.program.display()
+            );
+            std::process::exit(2);
+        }
         Outcome::of(result, &output)
     }
 
@@ -194,15 +201,12 @@ impl Scenario {
 
 impl Outcome {
     /// The outcome of a run with this result and output, and where its picture is.
-    pub fn of(
-        result: Result<harness::TestPass, harness::TestFailure>,
-        output: &[u8],
-    ) -> (Outcome, Option<String>) {
+    pub fn of(result: Result<harness::TestPass, TestFailure>, output: &[u8]) -> (Outcome, Option<String>) {
         let output = String::from_utf8_lossy(output);
         let warning = output.split_once("warning: ").map(|(_, warning)| warning.trim_end().to_string());
         let (failure, drawing) = match result {
             Ok(_) => (None, None),
-            Err(harness::TestFailure::Failed { message, drawing }) => {
+            Err(TestFailure::Failed { message, drawing }) => {
                 (Some(message), drawing.map(|drawing| drawing.to_string()))
             }
             Err(other) => (Some(format!("{other}\n{output}")), None),
