@@ -605,7 +605,7 @@ mod tests {
         run(options, "test", f).elapsed
     }
 
-    /// Many threads wait in a loop for one that has the lowest priority, perhaps. However they wait, the one must get on.
+    /// Many threads wait in a loop for one, which may have the lowest priority. However they wait, that one must get on.
     #[test]
     fn a_thread_that_waits_in_a_loop_gets_a_low_priority() {
         fn pass_edges() {
