@@ -500,7 +500,7 @@ impl<H: Host> Cluster<H> {
         let kept = terms.iter().filter(|term| **term >= newest).count();
         if terms.len() == self.n && kept <= self.n / 2 {
             harness::fail(&format!(
-                "Figure 2, persistent state: server {leader} led in term {newest}, so a majority had voted in that \
+                "Figure 2, persistent state: server {leader} led in term {newest}, so a majority must have voted in that \
                  term; all servers restarted, and now their terms are {terms:?}"
             ));
         }

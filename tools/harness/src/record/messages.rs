@@ -405,6 +405,11 @@ impl Messages {
         self.first
     }
 
+    /// Whether all messages are still kept.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.first == 0 && self.first_byte == 0
+    }
+
     /// Describes an RPC's arguments. None: they are not kept any more, or nobody has said how.
     pub(crate) fn args(&self, rpc: &Rpc) -> Option<String> {
         let (args, _) = self.methods.get(usize::from(rpc.method))?.contents?;
@@ -450,9 +455,11 @@ pub(crate) enum Says {
 }
 
 /// A vote that a candidate got, or the candidate's own.
+#[derive(Clone)]
 pub(crate) struct Vote {
     /// When the voter answered; for a candidate's own vote: when it asked another server for the first time.
     pub(crate) at: Duration,
+    pub(crate) term: u64,
     pub(crate) voter: usize,
     pub(crate) candidate: usize,
     /// The arguments and the reply in words. None: a candidate that asks others votes for itself.
@@ -489,31 +496,28 @@ impl Messages {
         claims
     }
 
-    /// The votes in a term up to a time, in the order of time: those that candidates got, and the candidates' own. A vote that
-    /// a candidate gets has a field that is true. A voter's votes for the same candidate are one.
-    pub(crate) fn votes(&self, term: u64, until: Duration) -> Vec<Vote> {
+    /// The votes in the order of time: those that candidates got, and the candidates' own. A vote that a candidate gets has a
+    /// field that is true. A voter's votes for the same candidate in the same term are one.
+    pub(crate) fn votes(&self) -> Vec<Vote> {
         let mut votes: Vec<Vote> = Vec::new();
-        for rpc in self.iter().filter(|rpc| u128::from(rpc.sent()) <= until.as_micros()) {
+        for rpc in self.iter() {
             let (Some(false), Some(&Sender::Server(candidate)), Some(args)) =
                 (self.is_leaders(rpc), self.sender_of(rpc), self.args(rpc))
             else {
                 continue;
             };
-            if is_trial(&args) || self::term(&args) != Some(term) {
-                continue;
-            }
+            let Some(term) = term(&args).filter(|_| !is_trial(&args)) else { continue };
             let sent = Duration::from_micros(rpc.sent().into());
-            votes.push(Vote { at: sent, voter: candidate, candidate, said: None });
+            votes.push(Vote { at: sent, term, voter: candidate, candidate, said: None });
             let reply = self.reply(rpc).filter(|reply| rpc.has_reply && reply.contains(": true"));
             if let (Some(voter), Some(answered), Some(reply)) = (rpc.server, rpc.answered(), reply) {
                 let at = Duration::from_micros(answered.into());
-                votes.push(Vote { at, voter: voter.into(), candidate, said: Some((args, reply)) });
+                votes.push(Vote { at, term, voter: voter.into(), candidate, said: Some((args, reply)) });
             }
         }
-        votes.retain(|vote| vote.at <= until);
         votes.sort_by_key(|vote| vote.at);
         let mut known = HashSet::new();
-        votes.retain(|vote| known.insert((vote.voter, vote.candidate)));
+        votes.retain(|vote| known.insert((vote.term, vote.voter, vote.candidate)));
         votes
     }
 
@@ -713,10 +717,13 @@ mod tests {
             messages.answer((at + 1) * AT, rpc, &[granted]);
             messages.finish((at + 1) * AT, rpc, has_reply);
         }
-        let votes: Vec<(u128, usize, usize)> = (messages.votes(4, 12 * AT).iter())
-            .map(|vote| (vote.at.as_millis(), vote.voter, vote.candidate))
+        let votes: Vec<(u128, u64, usize, usize)> = (messages.votes().iter())
+            .map(|vote| (vote.at.as_millis(), vote.term, vote.voter, vote.candidate))
             .collect();
-        assert_eq!(votes, [(3, 0, 0), (4, 2, 0), (7, 1, 1), (12, 2, 1)]);
+        assert_eq!(
+            votes,
+            [(1, 3, 0, 0), (2, 3, 2, 0), (3, 4, 0, 0), (4, 4, 2, 0), (7, 4, 1, 1), (12, 4, 2, 1)]
+        );
     }
 
     #[test]

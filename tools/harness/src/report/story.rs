@@ -74,10 +74,9 @@ pub(crate) struct Story {
 /// The story of a failure that was noticed at a time, and is about `focus`.
 pub(crate) fn of(at: Duration, focus: Option<Focus>) -> Story {
     let roles = roles::all();
+    let votes = Votes::all();
     let double = match focus {
-        Some(Focus::Server(server)) => two_leaders(&roles, server, |term, until| {
-            record::messages(|messages, _| messages.votes(term, until))
-        }),
+        Some(Focus::Server(server)) => two_leaders(&roles, server, &votes),
         _ => None,
     };
     let mut about = about(focus, double.as_ref(), &roles);
@@ -88,7 +87,7 @@ pub(crate) fn of(at: Duration, focus: Option<Focus>) -> Story {
         let mut events = match &double {
             // The elections of other terms have nothing to do with it, even if their leaders still lead.
             Some(_) => Vec::new(),
-            None => leaders(servers, &roles),
+            None => leaders(servers, &roles, &votes),
         };
         // If voters have voted twice, what happened to other servers does not matter.
         let voters: Vec<usize> = double.iter().flat_map(TwoLeaders::voters).collect();
@@ -106,6 +105,9 @@ pub(crate) fn of(at: Duration, focus: Option<Focus>) -> Story {
         let without = (all - events.len()) as u64;
         (events, without)
     });
+    // What the failure is about may tell its cause.
+    let has_cause = about.iter().any(|event| event.is_cause);
+    events.iter_mut().for_each(|event| event.is_cause &= !has_cause);
     // Notes may tell the same.
     events.retain(|event| about.iter().all(|other| other.what != event.what));
     // A test may notice a wrong result long after it was returned. What happened in between did not lead to it.
@@ -150,8 +152,53 @@ fn general(servers: &Servers, matters: impl Fn(usize) -> bool) -> Vec<Event> {
     events
 }
 
-/// Who leads, and who does no longer.
-fn leaders(servers: &Servers, roles: &[Known]) -> Vec<Event> {
+/// The votes of the whole test.
+struct Votes {
+    /// In the order of time.
+    all: Vec<Vote>,
+    /// Whether the votes of all elections are known.
+    are_known: bool,
+    /// How many servers there are.
+    servers: usize,
+}
+
+impl Votes {
+    fn all() -> Votes {
+        let (all, is_complete) = record::messages(|messages, _| (messages.votes(), messages.is_complete()));
+        let servers = record::with_servers(|servers| servers.count);
+        // If nobody ever got a vote, the replies say it in a way that is not understood here.
+        let are_known = is_complete && all.iter().any(|vote| vote.said.is_some());
+        Votes { all, are_known, servers }
+    }
+
+    /// The votes in a term up to a time.
+    fn of(&self, term: u64, until: Duration) -> impl Iterator<Item = &Vote> {
+        self.all.iter().filter(move |vote| vote.term == term && vote.at <= until)
+    }
+
+    /// Says that a leader was not elected by a majority, if so: the end of a sentence.
+    fn shortfall(&self, leader: &Known) -> Option<String> {
+        let own: Vec<&Vote> =
+            self.of(leader.term, leader.at).filter(|vote| vote.candidate == leader.server).collect();
+        let others: Vec<String> =
+            own.iter().filter(|vote| vote.said.is_some()).map(|vote| vote.voter.to_string()).collect();
+        if !self.are_known || 2 * (others.len() + 1) > self.servers {
+            return None;
+        }
+        let votes = match &others[..] {
+            [] if own.is_empty() => "it has asked no other server for its vote in this term".to_string(),
+            [] => "no other server has voted for it in this term".to_string(),
+            [voter] => format!("of the others, only server {voter} has voted for it in this term"),
+            voters => {
+                format!("of the others, only servers {} have voted for it in this term", voters.join(" and "))
+            }
+        };
+        Some(format!(", without a majority: {votes}"))
+    }
+}
+
+/// Who leads, and who does no longer. The first leader that no majority has elected is the cause.
+fn leaders(servers: &Servers, roles: &[Known], votes: &Votes) -> Vec<Event> {
     // The term in which a server leads, and the event that tells it.
     let mut latest: Vec<Option<(u64, usize)>> = vec![None; servers.count];
     let mut events: Vec<Event> = Vec::new();
@@ -169,9 +216,15 @@ fn leaders(servers: &Servers, roles: &[Known]) -> Vec<Event> {
             events[told].holds = Holds::Until(crash.at);
             *led = None;
         }
+        let mut is_elected = true;
         let (what, holds) = match *led {
             before if known.leads() && before.is_none_or(|(before, _)| before != *term) => {
-                (format!("server {server} leads in term {term}"), Holds::ToTheEnd)
+                let shortfall = votes.shortfall(known);
+                is_elected = shortfall.is_none();
+                (
+                    format!("server {server} leads in term {term}{}", shortfall.unwrap_or_default()),
+                    Holds::ToTheEnd,
+                )
             }
             Some((before, _)) if !known.leads() => {
                 let what = format!(
@@ -185,7 +238,8 @@ fn leaders(servers: &Servers, roles: &[Known]) -> Vec<Event> {
             events[told].holds = Holds::Until(*at);
         }
         *led = known.leads().then_some((*term, events.len()));
-        events.push(Event::new(*at, what, Some(Focus::Server(*server))).that_holds(holds));
+        let is_cause = !is_elected && events.iter().all(|event| !event.is_cause);
+        events.push(Event { is_cause, holds, ..Event::new(*at, what, Some(Focus::Server(*server))) });
     }
     events
 }
@@ -308,6 +362,8 @@ fn about(focus: Option<Focus>, double: Option<&TwoLeaders>, roles: &[Known]) -> 
 struct TwoLeaders {
     term: u64,
     led: [Known; 2],
+    /// For each of them, why it should not lead, if too few have voted for it.
+    shortfalls: [Option<String>; 2],
     /// The votes in this term of those who have voted for several, one of the two leaders among them.
     votes: Vec<Vote>,
 }
@@ -319,36 +375,37 @@ impl TwoLeaders {
     }
 }
 
-/// If a server leads in the term of another leader: both. `votes` returns the votes in a term up to a time.
-fn two_leaders(
-    roles: &[Known],
-    server: usize,
-    votes: impl FnOnce(u64, Duration) -> Vec<Vote>,
-) -> Option<TwoLeaders> {
+/// If a server leads in the term of another leader: both.
+fn two_leaders(roles: &[Known], server: usize, votes: &Votes) -> Option<TwoLeaders> {
     let last = roles.iter().rfind(|known| known.leads() && known.server == server)?;
     let led_by = |is_it: &dyn Fn(usize) -> bool| {
         roles.iter().find(|known| known.leads() && known.term == last.term && is_it(known.server)).copied()
     };
     let mut led = [led_by(&|other| other != server)?, led_by(&|other| other == server)?];
     led.sort_by_key(|known| known.at);
+    let shortfalls = [0, 1].map(|i| votes.shortfall(&led[i]));
     let mut of_voters: BTreeMap<usize, Vec<Vote>> = BTreeMap::new();
-    for vote in votes(last.term, led[1].at) {
-        of_voters.entry(vote.voter).or_default().push(vote);
+    for vote in votes.of(last.term, led[1].at) {
+        of_voters.entry(vote.voter).or_default().push(vote.clone());
     }
     let leads = |vote: &Vote| led.iter().any(|known| known.server == vote.candidate);
     let votes = of_voters.into_values().filter(|votes| votes.len() > 1 && votes.iter().any(leads));
-    Some(TwoLeaders { term: last.term, led, votes: votes.flatten().collect() })
+    Some(TwoLeaders { term: last.term, led, shortfalls, votes: votes.flatten().collect() })
 }
 
 /// The elections of two leaders of one term, and the votes of those who voted for several. The first vote that is a voter's
-/// second one is the cause, or else the second election.
-fn elections(TwoLeaders { term, led, votes }: &TwoLeaders) -> Vec<Event> {
-    let elected = |known: &Known| {
-        let what = format!("server {} leads in term {term}", known.server);
+/// second one is the cause, or else the first election without a majority, or else the second election.
+fn elections(TwoLeaders { term, led, shortfalls, votes }: &TwoLeaders) -> Vec<Event> {
+    let elected = |(known, shortfall): (&Known, &Option<String>)| {
+        let what = format!(
+            "server {} leads in term {term}{}",
+            known.server,
+            shortfall.as_deref().unwrap_or_default()
+        );
         Event::new(known.at, what, Some(Focus::Server(known.server)))
     };
-    let mut events: Vec<Event> = led.iter().map(elected).collect();
-    let voted = |Vote { at, voter, candidate, said }: &Vote| {
+    let mut events: Vec<Event> = led.iter().zip(shortfalls).map(elected).collect();
+    let voted = |Vote { at, voter, candidate, said, .. }: &Vote| {
         let what = match said {
             None => format!("server {voter} stands in term {term}: a candidate votes for itself"),
             Some((args, reply)) => {
@@ -360,7 +417,10 @@ fn elections(TwoLeaders { term, led, votes }: &TwoLeaders) -> Vec<Event> {
     let is_second = |i: &usize| votes[..*i].iter().any(|before| before.voter == votes[*i].voter);
     let second = (0..votes.len()).filter(is_second).min_by_key(|i| votes[*i].at);
     // The votes come after the two elections.
-    let cause = second.map_or(1, |i| 2 + i);
+    let cause = match second {
+        Some(i) => 2 + i,
+        None => shortfalls.iter().position(Option::is_some).unwrap_or(1),
+    };
     events.extend(votes.iter().map(voted));
     events[cause].is_cause = true;
     events
@@ -623,6 +683,16 @@ mod tests {
         Known { at: ms(at), server, term, role }
     }
 
+    fn vote(at: u64, voter: usize, candidate: usize) -> Vote {
+        let said = || ("Args { last_log_index: 7 }".to_string(), "Reply { granted: true }".to_string());
+        Vote { at: ms(at), term: 4, voter, candidate, said: (voter != candidate).then(said) }
+    }
+
+    /// No server votes in a way that is understood.
+    fn nobody() -> Votes {
+        Votes { all: Vec::new(), are_known: false, servers: 3 }
+    }
+
     fn texts(events: &[Event]) -> Vec<&str> {
         events.iter().map(|event| event.what.as_str()).collect()
     }
@@ -637,7 +707,7 @@ mod tests {
         ];
         let mut servers = Servers::new();
         servers.count = 2;
-        let mut events = leaders(&servers, &roles);
+        let mut events = leaders(&servers, &roles, &nobody());
         let told = [
             "server 0 leads in term 1",
             "server 0, the leader of term 1, leads no more; its term is 2",
@@ -658,7 +728,8 @@ mod tests {
         for (at, is_up) in [(0, true), (3, false), (4, true)] {
             servers.live(ms(at), 0, is_up);
         }
-        let events = leaders(&servers, &[known(1, 0, 1, Role::Leader), known(5, 0, 1, Role::Other)]);
+        let events =
+            leaders(&servers, &[known(1, 0, 1, Role::Leader), known(5, 0, 1, Role::Other)], &nobody());
         assert_eq!(texts(&events), ["server 0 leads in term 1"]);
         assert!(events[0].holds == Holds::Until(ms(3)));
     }
@@ -713,14 +784,58 @@ mod tests {
         ];
         // Whichever of the two the test names.
         for server in [1, 2] {
-            let TwoLeaders { term, led, .. } = two_leaders(&roles, server, |_, _| Vec::new()).unwrap();
+            let TwoLeaders { term, led, .. } = two_leaders(&roles, server, &nobody()).unwrap();
             assert_eq!((term, led.map(|known| known.server)), (2, [1, 2]));
         }
-        assert!(two_leaders(&roles, 0, |_, _| Vec::new()).is_none());
-        let events = elections(&two_leaders(&roles, 1, |_, _| Vec::new()).unwrap());
+        assert!(two_leaders(&roles, 0, &nobody()).is_none());
+        let events = elections(&two_leaders(&roles, 1, &nobody()).unwrap());
         let cause: Vec<&str> =
             events.iter().filter(|event| event.is_cause).map(|event| event.what.as_str()).collect();
         assert_eq!(cause, ["server 2 leads in term 2"]);
+    }
+
+    #[test]
+    fn a_leader_without_a_majority_is_the_cause() {
+        let roles = [known(10, 0, 4, Role::Leader), known(20, 1, 4, Role::Leader)];
+        let votes = |all, are_known| Votes { all, are_known, servers: 5 };
+        let mut servers = Servers::new();
+        servers.count = 5;
+        let told = |votes: &Votes| {
+            let events = leaders(&servers, &roles[1..], votes);
+            (events[0].what.clone(), events[0].is_cause)
+        };
+        let own = || vec![vote(1, 0, 0), vote(2, 2, 0), vote(2, 3, 0), vote(12, 1, 1)];
+        let with = |more| [own(), more].concat();
+        let no_majority = |votes: &str| {
+            (format!("server 1 leads in term 4, without a majority: {votes} in this term"), true)
+        };
+        assert_eq!(told(&votes(own(), true)), no_majority("no other server has voted for it"));
+        // A vote that comes later does not count.
+        let two = with(vec![vote(13, 4, 1), vote(21, 3, 1)]);
+        let one = no_majority("of the others, only server 4 has voted for it");
+        assert_eq!(told(&votes(two, true)), one);
+        let asked_nobody = no_majority("it has asked no other server for its vote");
+        assert_eq!(told(&votes(own()[..3].to_vec(), true)), asked_nobody);
+        // Elected, and unknown.
+        let elected = ("server 1 leads in term 4".to_string(), false);
+        assert_eq!(told(&votes(with(vec![vote(13, 4, 1), vote(14, 3, 1)]), true)), elected);
+        assert_eq!(told(&votes(own(), false)), elected);
+        // Of two leaders of a term, the one that was not elected is the cause, even if it is the first.
+        for (elected, other) in [(0, 1), (1, 0)] {
+            let all = vec![
+                vote(1, elected, elected),
+                vote(2, 2, elected),
+                vote(3, 3, elected),
+                vote(4, other, other),
+            ];
+            let events = elections(&two_leaders(&roles, 1, &votes(all, true)).unwrap());
+            let cause: Vec<&str> =
+                events.iter().filter(|event| event.is_cause).map(|event| event.what.as_str()).collect();
+            let told = format!(
+                "server {other} leads in term 4, without a majority: no other server has voted for it in this term"
+            );
+            assert_eq!(cause, [told]);
+        }
     }
 
     #[test]
@@ -804,19 +919,9 @@ mod tests {
     #[test]
     fn the_first_second_vote_is_the_cause() {
         let roles = [known(6, 0, 4, Role::Leader), known(20, 2, 4, Role::Leader)];
-        let said = || Some(("Args { last_log_index: 7 }".to_string(), "Reply { granted: true }".to_string()));
-        let vote = |at, voter, candidate, said| Vote { at: ms(at), voter, candidate, said };
-        let votes = |_, until| {
-            assert_eq!(until, ms(20));
-            vec![
-                vote(2, 0, 0, None),
-                vote(3, 1, 1, None),
-                vote(5, 1, 0, said()),
-                vote(12, 2, 2, None),
-                vote(15, 1, 2, said()),
-            ]
-        };
-        let double = two_leaders(&roles, 2, votes).unwrap();
+        let all =
+            vec![vote(2, 0, 0), vote(3, 1, 1), vote(5, 1, 0), vote(12, 2, 2), vote(15, 1, 2), vote(21, 0, 2)];
+        let double = two_leaders(&roles, 2, &Votes { all, are_known: true, servers: 3 }).unwrap();
         let mut events = elections(&double);
         events.sort_by_key(|event| event.at);
         let voted = [
