@@ -405,11 +405,6 @@ impl Messages {
         self.first
     }
 
-    /// Whether all messages are still kept.
-    pub(crate) fn is_complete(&self) -> bool {
-        self.first == 0 && self.first_byte == 0
-    }
-
     /// Describes an RPC's arguments. None: they are not kept any more, or nobody has said how.
     pub(crate) fn args(&self, rpc: &Rpc) -> Option<String> {
         let (args, _) = self.methods.get(usize::from(rpc.method))?.contents?;
@@ -496,14 +491,18 @@ impl Messages {
         claims
     }
 
-    /// The votes in the order of time: those that candidates got, and the candidates' own. A vote that a candidate gets has a
-    /// field that is true. A voter's votes for the same candidate in the same term are one.
-    pub(crate) fn votes(&self) -> Vec<Vote> {
+    /// The votes in the newest [`MOST_READ`] requests for votes, in the order of time: those that candidates got, and the
+    /// candidates' own. A vote that a candidate gets has a field that is true. A voter's votes for the same candidate in the
+    /// same term are one. Also returns whether these are all votes of the test.
+    pub(crate) fn votes(&self) -> (Vec<Vote>, bool) {
+        let newest = self.rpcs.iter().rev().flat_map(|block| block.iter().rev());
+        let asks = newest.filter(|rpc| self.is_leaders(rpc) == Some(false));
+        let mut asks: Vec<&Rpc> = asks.take(MOST_READ + 1).collect();
+        let are_all = asks.len() <= MOST_READ && self.first == 0 && self.first_byte == 0;
+        asks.truncate(MOST_READ);
         let mut votes: Vec<Vote> = Vec::new();
-        for rpc in self.iter() {
-            let (Some(false), Some(&Sender::Server(candidate)), Some(args)) =
-                (self.is_leaders(rpc), self.sender_of(rpc), self.args(rpc))
-            else {
+        for rpc in asks.into_iter().rev() {
+            let (Some(&Sender::Server(candidate)), Some(args)) = (self.sender_of(rpc), self.args(rpc)) else {
                 continue;
             };
             let Some(term) = term(&args).filter(|_| !is_trial(&args)) else { continue };
@@ -518,7 +517,7 @@ impl Messages {
         votes.sort_by_key(|vote| vote.at);
         let mut known = HashSet::new();
         votes.retain(|vote| known.insert((vote.term, vote.voter, vote.candidate)));
-        votes
+        (votes, are_all)
     }
 
     /// Whether leaders (true) or candidates (false) send an RPC. None: its method's name does not say.
@@ -717,13 +716,20 @@ mod tests {
             messages.answer((at + 1) * AT, rpc, &[granted]);
             messages.finish((at + 1) * AT, rpc, has_reply);
         }
-        let votes: Vec<(u128, u64, usize, usize)> = (messages.votes().iter())
-            .map(|vote| (vote.at.as_millis(), vote.term, vote.voter, vote.candidate))
-            .collect();
+        let (votes, are_all) = messages.votes();
+        let votes: Vec<(u128, u64, usize, usize)> =
+            (votes.iter()).map(|vote| (vote.at.as_millis(), vote.term, vote.voter, vote.candidate)).collect();
         assert_eq!(
             votes,
             [(1, 3, 0, 0), (2, 3, 2, 0), (3, 4, 0, 0), (4, 4, 2, 0), (7, 4, 1, 1), (12, 4, 2, 1)]
         );
+        assert!(are_all);
+        // Of many requests, the newest are read.
+        for _ in 0..MOST_READ {
+            messages.send(20 * AT, "of 1", Some(2), "Raft.RequestVote", &[5], || None);
+        }
+        let (votes, are_all) = messages.votes();
+        assert!(!are_all && votes.iter().all(|vote| (vote.term, vote.voter) == (5, 1)));
     }
 
     #[test]

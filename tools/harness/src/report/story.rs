@@ -164,10 +164,10 @@ struct Votes {
 
 impl Votes {
     fn all() -> Votes {
-        let (all, is_complete) = record::messages(|messages, _| (messages.votes(), messages.is_complete()));
+        let (all, are_all) = record::messages(|messages, _| messages.votes());
         let servers = record::with_servers(|servers| servers.count);
         // If nobody ever got a vote, the replies say it in a way that is not understood here.
-        let are_known = is_complete && all.iter().any(|vote| vote.said.is_some());
+        let are_known = are_all && all.iter().any(|vote| vote.said.is_some());
         Votes { all, are_known, servers }
     }
 
