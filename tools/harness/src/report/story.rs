@@ -216,21 +216,15 @@ fn leaders(servers: &Servers, roles: &[Known], votes: &Votes) -> Vec<Event> {
             events[told].holds = Holds::Until(crash.at);
             *led = None;
         }
-        let mut is_elected = true;
-        let (what, holds) = match *led {
+        let (what, holds, shortfall) = match *led {
             before if known.leads() && before.is_none_or(|(before, _)| before != *term) => {
-                let shortfall = votes.shortfall(known);
-                is_elected = shortfall.is_none();
-                (
-                    format!("server {server} leads in term {term}{}", shortfall.unwrap_or_default()),
-                    Holds::ToTheEnd,
-                )
+                (format!("server {server} leads in term {term}"), Holds::ToTheEnd, votes.shortfall(known))
             }
             Some((before, _)) if !known.leads() => {
                 let what = format!(
                     "server {server}, the leader of term {before}, leads no more; its term is {term}"
                 );
-                (what, Holds::AtOnce)
+                (what, Holds::AtOnce, None)
             }
             _ => continue,
         };
@@ -238,7 +232,8 @@ fn leaders(servers: &Servers, roles: &[Known], votes: &Votes) -> Vec<Event> {
             events[told].holds = Holds::Until(*at);
         }
         *led = known.leads().then_some((*term, events.len()));
-        let is_cause = !is_elected && events.iter().all(|event| !event.is_cause);
+        let is_cause = shortfall.is_some() && events.iter().all(|event| !event.is_cause);
+        let what = what + &shortfall.unwrap_or_default();
         events.push(Event { is_cause, holds, ..Event::new(*at, what, Some(Focus::Server(*server))) });
     }
     events
